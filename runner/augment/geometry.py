@@ -1,0 +1,44 @@
+"""Augmentations that move pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from runner.augment.augmentation import Augmentation, Draws
+from runner.quantity import Count, Fraction
+
+
+@dataclass
+class Flip(Augmentation):
+    """Mirrors each image left to right with probability `p`."""
+
+    p: Fraction = 0.5
+
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        return {"flip": torch.rand(num_images, generator=generator) < self.p}
+
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
+        return torch.where(draws["flip"][:, None, None, None], images_BCHW.flip(-1), images_BCHW)
+
+
+@dataclass
+class Crop(Augmentation):
+    """Pads by `padding` pixels on every side and cuts a random window of the old size. Source: He et al. 2015, 4.2."""
+
+    padding: Count = 4
+    mode: Literal["constant", "reflect"] = "constant"
+
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        return {"offset": torch.randint(0, 2 * self.padding + 1, (num_images, 2), generator=generator)}
+
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
+        H, W = images_BCHW.shape[-2:]
+        padded = F.pad(images_BCHW, (self.padding,) * 4, mode=self.mode)
+        windows = padded.unfold(2, H, 1).unfold(3, W, 1)  # a view [B, C, offsets, offsets, H, W]
+        image = torch.arange(len(images_BCHW), device=images_BCHW.device)
+        return windows[image, :, draws["offset"][:, 0], draws["offset"][:, 1]]

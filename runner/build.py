@@ -1,0 +1,269 @@
+"""Turns a config into built objects. The only place that instantiates anything a config names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.optim import Optimizer
+
+from runner import config as configs
+from runner.augment import Augmentation, Pipeline
+from runner.data import Batches, Data, Preprocess
+from runner.data.batches import Resident, Workers
+from runner.data.preprocess import blank
+from runner.data.preprocess import fit as fit_preprocess
+from runner.data.source import Images, Source, load
+from runner.engine import device as devices
+from runner.engine.evaluate import Evaluate
+from runner.engine.settings import Objective, Settings
+from runner.engine.state import TrainState
+from runner.engine.step import Step
+from runner.errors import UserError
+from runner.reg import Regulariser, overrides
+from runner.schedule import Curve, Schedule
+
+
+@dataclass
+class Training:
+    """Everything that `loop.fit` needs for one trial."""
+
+    state: TrainState
+    step: Step
+    train: Batches
+    evaluate: Evaluate
+    settings: Settings
+    objective: Objective
+
+
+def training(cfg: DictConfig) -> Training:
+    """The whole of a training run, on its device, before its first step. Seeds every global generator."""
+    settings: Settings = make(cfg.engine, "engine")
+    device = devices.pick(settings.device)
+    precision = devices.Precision(settings.precision, device)
+    devices.prepare(settings, cfg.seed, device)
+    dataset = data(cfg)
+    source = dataset.source("train")
+    network = model(cfg, dataset).to(device)
+    network.train()
+    preprocess = fit_preprocess(source, dataset.preprocess).to(device)
+    criterion = loss(cfg).to(device)
+    train = batches(dataset, "train", preprocess, device, settings, augment=augment(cfg), seed=cfg.seed)
+    optimizer_ = optimizer(cfg, network)
+    state = TrainState(
+        network=network,
+        optimizer=optimizer_,
+        schedule=schedule(cfg, optimizer_, train.num_batches),
+        precision=precision,
+        device=device,
+        average=average(cfg, network),
+        preprocess=preprocess,
+    )
+    val = batches(dataset, "val", preprocess, device, settings)
+    evaluate = Evaluate(val, criterion, precision)
+    step = _step(cfg, network, criterion, settings, dataset.num_classes, device)
+    return Training(state, step, train, evaluate, settings, make(cfg.objective, "objective"))
+
+
+def _step(
+    cfg: DictConfig,
+    network: nn.Module,
+    criterion: nn.Module,
+    settings: Settings,
+    num_classes: int,
+    device: torch.device,
+) -> Step:
+    """The step, with each regulariser's hooks in their places."""
+    chosen = regularisers(cfg)
+
+    def acting(hook: str) -> list[Any]:
+        return [getattr(regulariser, hook) for regulariser in chosen if overrides(regulariser, hook)]
+
+    channels_last = settings.channels_last
+    if channels_last is None:
+        channels_last = device.type == "cuda"
+    if channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Step(
+        network,
+        criterion,
+        settings,
+        num_classes,
+        penalties=acting("penalty"),
+        mixes=acting("mix"),
+        softenings=acting("soften"),
+        constraints=acting("constrain"),
+        seed=cfg.seed,
+        channels_last=channels_last,
+    )
+
+
+def data(cfg: DictConfig) -> Data:
+    """The data set; nothing is read yet."""
+    dataset: Data = make(cfg.data, "data")
+    return dataset
+
+
+def model(cfg: DictConfig, dataset: Data | None = None) -> nn.Module:
+    """The network for the data's images and classes, initialised, with its regularisers attached; on the CPU."""
+    dataset = dataset or data(cfg)
+    network: nn.Module = make(
+        cfg.model,
+        "model",
+        in_channels=dataset.in_channels,
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+    )
+    make(cfg.init, "init")(network)
+    for regulariser in regularisers(cfg):
+        regulariser.attach(network)
+    return network
+
+
+def optimizer(cfg: DictConfig, network: nn.Module) -> Optimizer:
+    """The optimizer of the network's trainable parameters, on the device they are on."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    built: Optimizer = make(cfg.optimizer, "optimizer", params=trained)
+    return built
+
+
+def schedule(cfg: DictConfig, optimizer: Optimizer, steps_per_epoch: int) -> Schedule:
+    """The learning-rate schedule, to be stepped once an update."""
+    total_steps = cfg.engine.epochs * steps_per_epoch
+    if cfg.engine.max_steps is not None:
+        total_steps = min(total_steps, cfg.engine.max_steps)
+    curve: Curve = make(cfg.schedule, "schedule", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+    return Schedule(optimizer, curve)
+
+
+def loss(cfg: DictConfig) -> nn.Module:
+    """The loss: mean over a batch of scores [B, K] and labels [B] or class probabilities [B, K]."""
+    criterion: nn.Module = make(cfg.loss, "loss")
+    return criterion
+
+
+def regularisers(cfg: DictConfig) -> list[Regulariser]:
+    """The regularisers, in the order in which they were chosen."""
+    return [make(node, f"reg.{name}") for name, node in cfg.reg.items()]
+
+
+def augment(cfg: DictConfig) -> Pipeline:
+    """The augmentations, in the order in which they were chosen."""
+    members: list[Augmentation] = [make(node, f"augment.{name}") for name, node in cfg.augment.items()]
+    return Pipeline(members)
+
+
+def average(cfg: DictConfig, network: nn.Module) -> Any:
+    """The average of the network's weights over the run, or None."""
+    return make(cfg.average, "average", network=network) if cfg.average else None
+
+
+def batches(
+    dataset: Data,
+    split: Any,
+    preprocess: Preprocess,
+    device: torch.device,
+    settings: Settings,
+    augment: Pipeline | None = None,
+    seed: int | None = None,
+) -> Batches:
+    """The batches of a split, on the device; with a seed, those that train."""
+    source = dataset.source(split)
+    return Batches(
+        _route(dataset, split, source, device),
+        len(source),
+        dataset.batch_size * settings.accumulate_steps if seed is not None else dataset.eval_batch_size,
+        preprocess,
+        augment=augment or None,
+        seed=seed,
+        drop_last=dataset.drop_last and seed is not None,
+        limit=settings.limit_batches,
+    )
+
+
+def _route(dataset: Data, split: str, source: Source, device: torch.device) -> Resident | Workers:
+    """Pixels stay on the device where they fit, else workers read them."""
+    C, H, W = source.image_shape
+    fits = len(source) * C * H * W <= dataset.resident_limit_mb * 2**20
+    if dataset.route == "resident" or (dataset.route == "auto" and (fits or isinstance(source, Images))):
+        return Resident(load(source), device)
+    return Workers(source, device, dataset.num_workers)
+
+
+def scored_network(cfg: DictConfig, dataset: Data, saved: Mapping[str, Any]) -> tuple[nn.Module, Preprocess]:
+    """The network of a saved state with the weights that count, and its preprocessing; on the CPU."""
+    network = model(cfg, dataset)
+    preprocess = blank(dataset.image_shape, dataset.preprocess)
+    try:
+        network.load_state_dict(saved["average"] or saved["network"])
+        preprocess.load_state_dict(saved["preprocess"])
+    except RuntimeError as error:
+        detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(f"model: the checkpoint does not fit the config ({detail})") from None
+    return network.eval(), preprocess
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def make(node: DictConfig, key: str, **given: Any) -> Any:
+    """What the node's `_target_` makes of its keys and of those given arguments that it takes.
+
+    Raises:
+        UserError: the constructor rejects a value.
+    """
+    from hydra.utils import instantiate
+
+    target = configs.resolve(node["_target_"], f"{key}._target_")
+    parameters = inspect.signature(target).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    taken = {
+        name: value for name, value in given.items() if (name in parameters or takes_any) and node.get(name) is None
+    }
+    try:
+        return instantiate(node, _convert_="all", _partial_=True)(**taken)
+    except ValueError as error:
+        raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+OWN_PACKAGES = ("model", "optimizer", "schedule", "loss", "reg", "augment", "data", "model.init")
+OWN_OTHERS = (
+    "runner.engine.settings.Settings",
+    "runner.engine.settings.Objective",
+    "runner.engine.average.EMA",
+    "runner.watch.settings.LogSettings",
+)
+
+
+def check_trusted(cfg: DictConfig) -> None:
+    """Refuse a stored config that would build anything but our own classes and torch's modules and optimizers.
+
+    Raises:
+        UserError: a `_target_` is not on the list, or the config is not plain data.
+    """
+    for key, value in configs.flat(OmegaConf.to_container(cfg, resolve=False)).items():
+        if isinstance(value, str) and "${" in value:
+            raise UserError(f"{key}: a stored config holds plain values, not {value!r}; restore it from a copy")
+        if key.rpartition(".")[2] == "_target_" and not _is_trusted(value):
+            raise UserError(f"{key}: {value} is not one of runner's own classes; pass --trust if you trust this folder")
+
+
+def _is_trusted(dotted: Any) -> bool:
+    if not isinstance(dotted, str):
+        return False
+    package, _, name = dotted.rpartition(".")
+    if dotted in OWN_OTHERS:
+        return True
+    if package in {f"runner.{own}" for own in OWN_PACKAGES}:
+        module = configs.resolve(dotted, dotted)
+        return name[0] != "_" and getattr(module, "__module__", "").startswith(package.removesuffix(".init"))
+    if dotted.startswith(("torch.nn.", "torch.optim.", "torchvision.")):
+        found = configs.resolve(dotted, dotted)
+        home = getattr(found, "__module__", "").partition(".")[0]
+        return inspect.isclass(found) and issubclass(found, nn.Module | Optimizer) and home in ("torch", "torchvision")
+    return False

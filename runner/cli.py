@@ -1,0 +1,198 @@
+"""The command line: the first word names a task, the rest of the line is the task's own (for train, Hydra's)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from runner.errors import EXIT_DIVERGED, EXIT_USER_ERROR, Interrupted, UserError, did_you_mean
+
+
+class Left(BaseException):
+    """Carries a user's mistake out of Hydra."""
+
+
+class Command(NamedTuple):
+    """A word of the command line."""
+
+    summary: str
+    task: str  # module:function
+    config: str | None  # Hydra's config name, or None where the task reads its own arguments
+
+
+COMMANDS = {
+    "train": Command("train one network, or several with -m", "runner.task.train:train", "train"),
+    "resume": Command("go on with a run that was stopped, or train it longer", "runner.task.resume:main", None),
+    "test": Command("score a run's best weights on the test split", "runner.task.test:main", None),
+    "options": Command("list the config groups, their options and keys", "runner.task.options:main", None),
+}
+
+HELP = """\
+runner - train, compare and tune image classifiers from one command line
+
+usage: runner COMMAND [KEY=VALUE ...]
+
+commands:
+{commands}
+
+examples:
+  runner train                                   a small ConvNet on handwritten digits
+  runner train optimizer=adam reg=[l2,dropout]   other choices, several regularisers
+  runner train -m optimizer=sgd,adam seed=1,2    four runs, one after another
+
+runner COMMAND --help says more; runner options lists every choice; tensorboard --logdir outputs shows the runs.
+Completion in bash: eval "$(runner -sc install=bash)"
+"""
+
+FLAGS_WITH_VALUE = {
+    "--config-dir",
+    "-cd",
+    "--config-name",
+    "-cn",
+    "--config-path",
+    "-cp",
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and leave with its exit status: 0 done, 2 user's mistake, 3 diverged, 130/143 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.exit(run(words))
+    except (UserError, Left) as error:
+        print(f"runner: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except Interrupted as error:
+        sys.exit(128 + error.signal_number)
+    except KeyboardInterrupt:
+        print("runner: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def run(words: list[str]) -> int | None:
+    """Find the command and hand it the rest of the line."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        lines = (f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+        print(HELP.format(commands="\n".join(lines)), end="")
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"runner {version('runner')}")
+        return 0
+    if words[0] in ("-sc", "--shell-completion", "--shell_completion"):
+        return complete(words)
+    if words[0] not in COMMANDS:
+        raise UserError(f"{words[0]}: no such command{did_you_mean(words[0], COMMANDS)}")
+    command = COMMANDS[words[0]]
+    if sys.path[0] != os.getcwd():
+        sys.path.append(os.getcwd())  # so that a user's `_target_: mymodels.Net` is found, as with python -m
+    if command.config is None:
+        status: int | None = task_of(command)(words[1:])
+        return status
+    return run_hydra(command, words)
+
+
+def run_hydra(command: Command, words: list[str]) -> int | None:
+    """Let Hydra compose the config and call the task, once or many times."""
+    import hydra
+
+    from runner import config
+
+    assert command.config is not None
+    overrides = flags_first(words[1:])
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us instead of Hydra's printer
+    sys.argv = [f"runner {words[0]}", *overrides, *config.search_path_override()]
+    entry = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=command.config)
+    job = Job(task_of(command))
+    try:
+        entry(job)()
+    except Exception as error:
+        raise config.explained(error, [w for w in overrides if not w.startswith("-")], command.config) from error
+    return job.status
+
+
+class Job:
+    """What Hydra calls with each composed config: the task, with the overrides and choices that led to it."""
+
+    __module__ = __name__
+    __name__ = __qualname__ = "Job"
+
+    def __init__(self, task: Callable[..., Any]) -> None:
+        self.task = task
+        self.status = 0
+
+    def __call__(self, cfg: Any) -> float | None:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        from runner.config import choices
+
+        hydra = HydraConfig.get()
+        overrides = list(hydra.overrides.task)
+        try:
+            run = self.task(cfg, overrides, choices(cfg, hydra.runtime.choices))
+        except UserError as error:
+            if hydra.mode == RunMode.RUN:
+                raise Left(error) from None  # past Hydra, which would add lines of its own
+            raise
+        if run.status == "diverged" and hydra.mode == RunMode.RUN:
+            self.status = EXIT_DIVERGED
+        objective: float | None = run.objective
+        return objective
+
+
+def task_of(command: Command) -> Callable[..., Any]:
+    module, _, function = command.task.partition(":")
+    task: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return task
+
+
+def flags_first(words: Sequence[str]) -> list[str]:
+    """Hydra rejects overrides on both sides of a flag, so flags go to the front."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        if word == "--info":
+            flags.append("--info=all")
+        elif word in FLAGS_WITH_VALUE:
+            flags += [word, *([value] if (value := next(waiting, None)) is not None else [])]
+        elif word.startswith("-") and "=" not in word.lstrip("-").partition("=")[0]:
+            flags.append(word)
+        else:
+            overrides.append(word)
+    return flags + overrides
+
+
+def complete(words: list[str]) -> int | None:
+    """Bash completion: command names for the first word, Hydra's completion for the others."""
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()
+    at_first_word = len(typed) < 2 or (len(typed) == 2 and not line.endswith(" "))
+    if "query=bash" in words and at_first_word:
+        start = typed[1] if len(typed) == 2 else ""
+        print("\n".join(name for name in COMMANDS if name.startswith(start)))
+        return 0
+    if "query=bash" in words:
+        command = COMMANDS.get(typed[1])
+        if command is None or command.config is None:
+            return 0  # bash falls back to file names
+        rest = line.split(None, 2)[2] if len(typed) > 2 else ""
+        os.environ["COMP_LINE"] = f"{typed[0]} {rest}"
+        os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
+        if "--config-dir" in typed[:-1]:
+            words = [*words, "--config-dir", typed[typed.index("--config-dir") + 1]]
+        return run_hydra(command, ["train", *words])
+    return run_hydra(COMMANDS["train"], ["train", *words])

@@ -1,0 +1,25 @@
+"""Data sets: each word of the group is a class here; all are a `Data` with three splits."""
+
+from runner.data.batches import Batches
+from runner.data.builtin import Digits, Synthetic
+from runner.data.dataset import Data
+from runner.data.folder import Folder
+from runner.data.preprocess import Preprocess
+from runner.data.published import CIFAR10, CIFAR100, MNIST, FashionMNIST
+from runner.data.source import Files, Images, Source
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
+    "Batches",
+    "Data",
+    "Digits",
+    "FashionMNIST",
+    "Files",
+    "Folder",
+    "Images",
+    "Preprocess",
+    "Source",
+    "Synthetic",
+]

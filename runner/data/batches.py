@@ -1,0 +1,200 @@
+"""Batches of one split on the device: indices, pixels, augmentation, preprocessing, in that order.
+
+The order of an epoch and its augmentation draws depend on the seed and the epoch alone, so any batch of any epoch
+can be made again without those before it. B images a batch, C channels, S by S pixels.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from runner.data.source import Images, Source
+from runner.errors import UserError
+from runner.seeds import generator
+
+READY_LIMIT = 2**29  # bytes of preprocessed images kept where nothing random happens to them
+
+Batch = tuple[Tensor, Tensor]  # images [B, C, S, S], labels [B]
+
+
+class Augment(Protocol):
+    """Random changes of images, drawn apart from the pixels. See `runner.augment`."""
+
+    def draw(self, num_images: int, generator: torch.Generator) -> Any: ...
+
+    def apply(self, images_BCHW: Tensor, draws: Any) -> Tensor: ...
+
+
+class Resident:
+    """All pixels stay on the device; a batch is a selection of rows."""
+
+    def __init__(self, images: Images, device: torch.device) -> None:
+        self.pixels = images.pixels.to(device)
+        self.labels = images.labels.to(device)
+
+    def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
+        for chunk in chunks:
+            rows = chunk.to(self.pixels.device, non_blocking=True)
+            yield self.pixels.index_select(0, rows), self.labels.index_select(0, rows)
+
+
+class Workers:
+    """Worker processes read and decode whole batches; copies to the device overlap with the training."""
+
+    def __init__(self, source: Source, device: torch.device, num_workers: int) -> None:
+        self.device = device
+        self.labels = source.labels
+        self.queue: list[list[int]] = []
+        self.loader = DataLoader(
+            _BatchReader(source),
+            sampler=_Queue(self.queue),
+            batch_size=None,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_leave_signals_to_the_parent if num_workers else None,
+        )
+
+    def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
+        self.queue[:] = [chunk.tolist() for chunk in chunks]
+        for chunk, pixels in zip(chunks, self.loader, strict=True):
+            if isinstance(pixels, str):
+                raise UserError(pixels)
+            labels = self.labels[chunk]
+            yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+
+class Batches:
+    """The batches of one split, epoch by epoch.
+
+    Args:
+        route: where pixels come from, `Resident` or `Workers`.
+        num_images: images in the split.
+        batch_size: images an update; the last batch of an epoch may be shorter.
+        seed: of the order and the augmentation; None for the stored order.
+        drop_last: leave a short last batch out. A last batch of one image is always left out of training: batch
+            normalisation has no variance there.
+        limit: use at most this many batches an epoch.
+    """
+
+    def __init__(
+        self,
+        route: Resident | Workers,
+        num_images: int,
+        batch_size: int,
+        preprocess: nn.Module,
+        augment: Augment | None = None,
+        seed: int | None = None,
+        drop_last: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        self.route = route
+        self.preprocess = preprocess
+        self.augment = augment
+        self.seed = seed
+        self.batch_size = batch_size
+        remainder = num_images % batch_size
+        dropped = remainder if drop_last or (seed is not None and remainder == 1) else 0
+        self.num_images = num_images if dropped == num_images else num_images - dropped
+        self.total_images = num_images
+        if limit is not None:
+            self.num_images = min(self.num_images, limit * batch_size)
+        self.ready = self._all_ready() if augment is None and isinstance(route, Resident) else None
+
+    @property
+    def num_batches(self) -> int:
+        return -(-self.num_images // self.batch_size)
+
+    def order(self, epoch: int) -> Tensor:
+        """Indices of the epoch's images [num_images]."""
+        if self.seed is None:
+            return torch.arange(self.num_images)
+        return torch.randperm(self.total_images, generator=generator(self.seed, "order", epoch))[: self.num_images]
+
+    @torch.no_grad()
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from batch number `start`."""
+        chunks = self.order(epoch).split(self.batch_size)[start:]
+        if self.ready is not None:
+            yield from self.ready.batches(chunks)
+        elif self.augment is None:
+            for pixels, labels in self.route.batches(chunks):
+                yield self.preprocess(as_float(pixels)), labels
+        else:
+            assert self.seed is not None
+            draws = self.augment.draw(self.num_images, generator(self.seed, "augment", epoch))
+            for number, (pixels, labels) in enumerate(self.route.batches(chunks), start):
+                rows = slice(number * self.batch_size, number * self.batch_size + len(labels))
+                images = self.augment.apply(as_float(pixels), _rows(draws, rows, pixels.device))
+                yield self.preprocess(images), labels
+
+    @torch.no_grad()
+    def pictures(self, num_images: int) -> Tensor:
+        """The first images of epoch 0 as the network will see them, but before preprocessing: floats in [0, 1]."""
+        chunk = self.order(0)[:num_images]
+        pixels, _ = next(self.route.batches([chunk]))
+        images = as_float(pixels)
+        if self.augment is not None and self.seed is not None:
+            draws = self.augment.draw(self.num_images, generator(self.seed, "augment", 0))
+            images = self.augment.apply(images, _rows(draws, slice(0, len(chunk)), images.device))
+        return images
+
+    def _all_ready(self) -> Resident | None:
+        """The same images preprocessed once and for all, where they fit."""
+        assert isinstance(self.route, Resident)
+        pixels = self.route.pixels
+        if pixels.numel() * 4 > READY_LIMIT:
+            return None
+        with torch.no_grad():
+            return Resident(Images(self.preprocess(as_float(pixels)), self.route.labels), pixels.device)
+
+
+def as_float(pixels: Tensor) -> Tensor:
+    """uint8 0 to 255 as float 0 to 1."""
+    return pixels.to(torch.float32).mul_(1 / 255)
+
+
+def _rows(draws: Any, rows: slice, device: torch.device) -> Any:
+    """Those rows of every tensor in nested draws, on the device."""
+    if isinstance(draws, Tensor):
+        return draws[rows].to(device, non_blocking=True)
+    if isinstance(draws, dict):
+        return {key: _rows(value, rows, device) for key, value in draws.items()}
+    return [_rows(value, rows, device) for value in draws]
+
+
+class _Queue:
+    """A sampler over whatever the list holds when an epoch starts."""
+
+    def __init__(self, queue: list[list[int]]) -> None:
+        self.queue = queue
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(list(self.queue))
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+
+class _BatchReader(Dataset[Any]):
+    """Reads a batch for a list of indices. A file that cannot be read comes back as the message about it."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitem__(self, indices: Any) -> Tensor | str:
+        try:
+            return self.source.read(indices)
+        except UserError as error:
+            return str(error)
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,0 +1,100 @@
+"""Data sets that need no download and no disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+
+from runner.data.dataset import Data, Split, stratified
+from runner.data.source import Images
+from runner.quantity import Count, NonNegative, PositiveCount
+from runner.seeds import generator
+
+
+@dataclass(kw_only=True)
+class Digits(Data):
+    """1,797 real handwritten digits, 8 x 8 pixels, 10 classes, from scikit-learn. A sixth is the test split.
+
+    Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits.
+    """
+
+    val_fraction: float = 0.2
+
+    @property
+    def class_names(self) -> list[str]:
+        return [str(digit) for digit in range(10)]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return 1, 8, 8
+
+    def read(self, split: Split) -> Images | None:
+        if split == "val":
+            return None
+        whole = self._whole
+        test = stratified(whole.labels, 1 / 6, seed=0)
+        if split == "test":
+            return whole.subset(test)
+        rest = torch.ones(len(whole), dtype=torch.bool)
+        rest[test] = False
+        return whole.subset(rest.nonzero().flatten())
+
+    @cached_property
+    def _whole(self) -> Images:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()  # intensities 0 to 16
+        pixels = (torch.from_numpy(digits.images) * (255 / 16)).round().to(torch.uint8)
+        return Images(pixels[:, None], torch.from_numpy(digits.target).long())
+
+
+@dataclass(kw_only=True)
+class Synthetic(Data):
+    """Learnable class patterns made from a seed: each class is a smooth random picture, each image that plus noise.
+
+    `noise` is the standard deviation of the pixel noise relative to the patterns'; at 1 a linear model learns, at 4
+    it is hard. `num_images` counts training and validation; the test split has a fifth of that beside it.
+    """
+
+    num_images: PositiveCount = 2000
+    num_classes: PositiveCount = 10
+    in_channels: PositiveCount = 3
+    image_size: PositiveCount = 32
+    noise: NonNegative = 1.0
+    pattern_seed: Count = 0
+
+    def __post_init__(self) -> None:
+        self._cached: dict[str, Images] = {}
+
+    @property
+    def class_names(self) -> list[str]:
+        return [f"pattern {index}" for index in range(self.num_classes)]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.in_channels, self.image_size, self.image_size
+
+    def read(self, split: Split) -> Images | None:
+        if split == "val":
+            return None
+        if split not in self._cached:
+            num_images = self.num_images if split == "train" else max(1, self.num_images // 5)
+            self._cached[split] = self._make(num_images, split)
+        return self._cached[split]
+
+    def _make(self, num_images: int, split: str) -> Images:
+        coarse = torch.randn(
+            self.num_classes, self.in_channels, 4, 4, generator=generator(self.pattern_seed, "patterns")
+        )
+        patterns = F.interpolate(coarse, size=(self.image_size,) * 2, mode="bicubic", align_corners=False)
+        numbers = generator(self.pattern_seed, split)
+        labels = torch.arange(num_images) % self.num_classes
+        pixels = torch.empty(num_images, *self.image_shape, dtype=torch.uint8)
+        for chunk in torch.arange(num_images).split(4096):  # the noise of all images at once may not fit in memory
+            noise = torch.randn(len(chunk), *self.image_shape, generator=numbers)
+            images = patterns[labels[chunk]] + self.noise * noise
+            pixels[chunk] = (images * 32 + 128).clamp(0, 255).to(torch.uint8)
+        return Images(pixels, labels)

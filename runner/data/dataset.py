@@ -1,0 +1,100 @@
+"""The base of every data set: three splits, read when they are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from runner.data.source import Source
+from runner.errors import UserError
+from runner.quantity import Count, NonNegative, PositiveCount, Share
+from runner.seeds import generator
+
+Split = Literal["train", "val", "test"]
+Route = Literal["auto", "resident", "workers"]
+PreprocessName = Literal["none", "mean_image", "channel_mean", "standardize"]
+
+
+@dataclass(kw_only=True)
+class Data:
+    """Images in three splits. `val` is cut from train by `split_seed`, the same share of every class.
+
+    Subclasses give the classes and the image shape, and read `train` and `test`.
+    """
+
+    batch_size: PositiveCount = 64
+    eval_batch_size: PositiveCount = 512
+    val_fraction: Share = 0.1
+    split_seed: Count = 0
+    preprocess: PreprocessName = "standardize"
+    drop_last: bool = False
+    route: Route = "auto"
+    resident_limit_mb: NonNegative = 4096
+    num_workers: Count = 2
+    _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def class_names(self) -> list[str]:
+        raise NotImplementedError
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        raise NotImplementedError
+
+    @property
+    def in_channels(self) -> int:
+        return self.image_shape[0]
+
+    @property
+    def image_size(self) -> int:
+        return self.image_shape[1]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def read(self, split: Split) -> Source | None:
+        """The images of a split as they are stored; None for a `val` that has to be cut from train."""
+        raise NotImplementedError
+
+    def source(self, split: Split) -> Source:
+        """The images of a split."""
+        if split not in self._sources:
+            if split == "test":
+                self._sources["test"] = self._required("test")
+            else:
+                self._read_train_and_val()
+        return self._sources[split]
+
+    def _read_train_and_val(self) -> None:
+        train, val = self._required("train"), self.read("val")
+        if val is None:
+            val_indices = stratified(train.labels, self.val_fraction, self.split_seed)
+            rest = torch.ones(len(train), dtype=torch.bool)
+            rest[val_indices] = False
+            train, val = train.subset(rest.nonzero().flatten()), train.subset(val_indices)
+        if not len(train) or not len(val):
+            raise UserError(f"data.val_fraction: {self.val_fraction} leaves no image for training or for validation")
+        self._sources.update(train=train, val=val)
+
+    def _required(self, split: Split) -> Source:
+        source = self.read(split)
+        assert source is not None
+        return source
+
+
+def stratified(labels: Tensor, fraction: float, seed: int) -> Tensor:
+    """Sorted indices of a share of every class, rounded; at least one of a class that has two or more."""
+    chosen = []
+    for label in labels.unique():
+        members = (labels == label).nonzero().flatten()
+        count = round(len(members) * fraction)
+        if len(members) > 1:
+            count = min(max(count, 1), len(members) - 1)
+        shuffled = members[torch.randperm(len(members), generator=generator(seed, "split", int(label)))]
+        chosen.append(shuffled[:count])
+    return torch.cat(chosen).sort().values

@@ -1,0 +1,112 @@
+"""Your own images: a folder a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from runner.data.dataset import Data, Split
+from runner.data.source import Files, size_of
+from runner.errors import UserError
+from runner.quantity import PositiveCount
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+@dataclass(kw_only=True)
+class Folder(Data):
+    """Class folders under `root/train` and `root/test`; `root/val` is optional, else val is cut from train.
+
+    Images are scaled to `image_size` on the short side and cut to a centred square; with null, all images must
+    already be squares of one size.
+    """
+
+    root: str
+    image_size: PositiveCount | None = None  # type: ignore[assignment]  # null until the files are looked at
+    in_channels: Literal[1, 3] = 3  # type: ignore[assignment]
+
+    @cached_property
+    def class_names(self) -> list[str]:  # type: ignore[override]
+        train = self._split_folder("train")
+        if train is None:
+            raise UserError(
+                f"data.root: {self.root} has no folder 'train'; expected {self.root}/train/CLASS/*.jpg and "
+                f"{self.root}/test/CLASS/*.jpg"
+            )
+        names = _class_folders(train)
+        if not names:
+            raise UserError(f"data.root: {train} has no class folders; expected {train}/CLASS/*.jpg")
+        if len(names) < 2:
+            raise UserError(f"data.root: {train} has a single class folder ({names[0]}); two or more are needed")
+        return names
+
+    @cached_property
+    def image_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        size = self.image_size or self._common_size()
+        return self.in_channels, size, size
+
+    def read(self, split: Split) -> Files | None:
+        if split in self._scanned:
+            return self._scanned[split]
+        folder = self._split_folder(split)
+        if folder is None:
+            if split == "val":
+                return None
+            raise UserError(f"data.root: {self.root} has no folder '{split}'; expected {self.root}/{split}/CLASS/*.jpg")
+        paths, labels = self._scan(folder)
+        _, size, _ = self.image_shape
+        self._scanned[split] = Files(paths, torch.tensor(labels), size, self.in_channels)
+        return self._scanned[split]
+
+    @cached_property
+    def _scanned(self) -> dict[str, Files]:
+        return {}
+
+    def _scan(self, folder: Path) -> tuple[list[Path], list[int]]:
+        unknown = sorted(set(_class_folders(folder)) - set(self.class_names))
+        if unknown:
+            raise UserError(f"data.root: {folder / unknown[0]} is a class that {self.root}/train does not have")
+        paths: list[Path] = []
+        labels: list[int] = []
+        for label, name in enumerate(self.class_names):
+            images = _images(folder / name) if (folder / name).is_dir() else []
+            if not images:
+                kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+                raise UserError(f"data.root: {folder / name} holds no images ({kinds}); add some or remove the class")
+            paths += images
+            labels += [label] * len(images)
+        return paths, labels
+
+    def _split_folder(self, split: str) -> Path | None:
+        root = Path(self.root).expanduser()
+        if not root.is_dir():
+            raise UserError(f"data.root: no folder {self.root}; set data.root to a folder with train/ and test/ in it")
+        return root / split if (root / split).is_dir() else None
+
+    def _common_size(self) -> int:
+        folder = self._split_folder("train")
+        assert self.class_names and folder is not None
+        paths, _ = self._scan(folder)
+        width, height = size_of(paths[0])
+        # Every file is looked at only when there are few; the others are held to the size when they are read.
+        odd = next((path for path in paths[:: max(1, len(paths) // 1000)] if size_of(path) != (width, height)), None)
+        if odd or width != height:
+            named = odd or paths[0]
+            seen = "x".join(map(str, size_of(named)))
+            raise UserError(
+                f"data.image_size: images are not squares of one size ({named} is {seen}); set it, say to 64"
+            )
+        return width
+
+
+def _class_folders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(found)

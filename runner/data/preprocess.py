@@ -1,0 +1,66 @@
+"""Preprocessing of the input: fixed shift and scale, from the training split alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from runner.data.dataset import PreprocessName
+from runner.data.source import Images, Source
+from runner.seeds import generator
+
+SAMPLE = 10_000  # images looked at where a split is too large to keep in memory
+
+
+class Preprocess(nn.Module):
+    """`(x - shift) * scale` of images [B, C, H, W] in [0, 1]. The numbers are saved with the weights."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, shift: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("shift", shift)
+        self.register_buffer("scale", scale)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return (images_BCHW - self.shift) * self.scale
+
+
+def blank(image_shape: tuple[int, int, int], name: PreprocessName) -> Preprocess:
+    """A preprocessing of the right shapes whose numbers are still to be loaded."""
+    shape = image_shape if name == "mean_image" else (image_shape[0], 1, 1)
+    return Preprocess(torch.zeros(shape), torch.ones(image_shape[0], 1, 1))
+
+
+def fit(source: Source, name: PreprocessName) -> Preprocess:
+    """The preprocessing of that name for this training split.
+
+    none: as it is. mean_image: minus the mean image (AlexNet). channel_mean: minus each channel's mean (VGG).
+    standardize: that, divided by each channel's standard deviation (ResNet).
+    """
+    result = blank(source.image_shape, name)
+    if name == "none":
+        return result
+    total, squares, count = _sums(source)
+    mean_CHW = total / count
+    mean_C = mean_CHW.mean(dim=(1, 2), keepdim=True)
+    result.shift.copy_(mean_CHW if name == "mean_image" else mean_C)
+    if name == "standardize":
+        variance = (squares / count).mean(dim=(1, 2), keepdim=True) - mean_C.square()
+        result.scale.copy_(1 / variance.clamp(min=1e-8).sqrt())
+    return result
+
+
+def _sums(source: Source) -> tuple[Tensor, Tensor, int]:
+    """Sum and sum of squares [C, H, W] of pixels in [0, 1], and the number of images."""
+    chosen = torch.arange(len(source))
+    if not isinstance(source, Images) and len(source) > SAMPLE:
+        chosen = torch.randperm(len(source), generator=generator(0, "preprocess"))[:SAMPLE]
+    total = torch.zeros(source.image_shape, dtype=torch.float64)
+    squares = torch.zeros_like(total)
+    for chunk in chosen.split(512):
+        pixels = source.read(chunk.tolist()).to(torch.float64) / 255
+        total += pixels.sum(0)
+        squares += pixels.square().sum(0)
+    return total, squares, len(chosen)

@@ -1,0 +1,101 @@
+"""Published data sets that torchvision downloads on first use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from runner.data.dataset import Data, Split
+from runner.data.source import Images
+from runner.errors import UserError
+
+
+@dataclass(kw_only=True)
+class Published(Data):
+    """A data set of torchvision's, kept under `root`. Its training set is cut into train and val."""
+
+    root: str = "data"
+    shape: ClassVar[tuple[int, int, int]]
+    names: ClassVar[list[str]]
+    files: ClassVar[str]  # what to put where, for a machine without a network
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.shape
+
+    def read(self, split: Split) -> Images | None:
+        if split == "val":
+            return None
+        return self._train if split == "train" else self._test
+
+    @cached_property
+    def _train(self) -> Images:
+        return self._fetch(train=True)
+
+    @cached_property
+    def _test(self) -> Images:
+        return self._fetch(train=False)
+
+    def _fetch(self, train: bool) -> Images:
+        import torchvision.datasets
+
+        kind: Any = getattr(torchvision.datasets, type(self).__name__)
+        root = Path(self.root).expanduser()
+        try:
+            stored = kind(root, train=train, download=True)
+        except (OSError, RuntimeError) as error:  # URLError is an OSError; a damaged archive is a RuntimeError
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"data.root: {type(self).__name__} is not in {root} and could not be downloaded ({reason}); "
+                f"put {self.files.format(root=root)} there yourself, or set data.root to where it is"
+            ) from None
+        pixels = torch.as_tensor(stored.data)
+        pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
+        return Images(pixels, torch.as_tensor(stored.targets).long())
+
+
+@dataclass(kw_only=True)
+class CIFAR10(Published):
+    """60,000 colour images, 32 x 32, 10 classes. Source: Krizhevsky 2009."""
+
+    shape = (3, 32, 32)
+    names: ClassVar = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    files = "cifar-10-python.tar.gz (or its folder cifar-10-batches-py)"
+
+
+@dataclass(kw_only=True)
+class CIFAR100(Published):
+    """60,000 colour images, 32 x 32, 100 classes. Source: Krizhevsky 2009."""
+
+    shape = (3, 32, 32)
+    files = "cifar-100-python.tar.gz (or its folder cifar-100-python)"
+
+    @property
+    def class_names(self) -> list[str]:
+        return [f"class {index}" for index in range(100)]
+
+
+@dataclass(kw_only=True)
+class MNIST(Published):
+    """70,000 handwritten digits, 28 x 28, 10 classes. Source: LeCun et al. 1998."""
+
+    shape = (1, 28, 28)
+    names: ClassVar = [str(digit) for digit in range(10)]
+    files = "the four files *-ubyte.gz into {root}/MNIST/raw,"
+
+
+@dataclass(kw_only=True)
+class FashionMNIST(Published):
+    """70,000 pictures of clothes, 28 x 28, 10 classes. Source: Xiao et al. 2017."""
+
+    shape = (1, 28, 28)
+    names: ClassVar = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+    files = "the four files *-ubyte.gz into {root}/FashionMNIST/raw,"

@@ -1,0 +1,136 @@
+"""Where images come from: memory, or files decoded when they are read.
+
+N images, C channels, S by S pixels; pixels are uint8 until they reach the device.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from runner.errors import UserError
+
+
+class Source(Protocol):
+    """Labelled images that can be read by index."""
+
+    labels: Tensor  # [N], int64
+
+    def __len__(self) -> int: ...
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """uint8 pixels [len(indices), C, S, S]."""
+
+    def subset(self, indices: Tensor) -> Source: ...
+
+
+@dataclass
+class Images:
+    """Images in memory: pixels uint8 [N, C, S, S] and labels int64 [N]."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        _, C, H, W = self.pixels.shape
+        return C, H, W
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        return self.pixels[torch.as_tensor(indices)]
+
+    def subset(self, indices: Tensor) -> Images:
+        return Images(self.pixels[indices], self.labels[indices])
+
+
+@dataclass
+class Files:
+    """Image files, brought to `channels` x `size` x `size` when they are read."""
+
+    paths: list[Path]
+    labels: Tensor
+    size: int
+    channels: int = 3
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.channels, self.size, self.size
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        return torch.stack([decode(self.paths[i], self.size, self.channels) for i in indices])
+
+    def subset(self, indices: Tensor) -> Files:
+        return Files([self.paths[i] for i in indices.tolist()], self.labels[indices], self.size, self.channels)
+
+
+def load(source: Source) -> Images:
+    """All images of a source in memory, decoded by as many threads as there are cores."""
+    if isinstance(source, Images):
+        return source
+    pixels = torch.empty((len(source), *source.image_shape), dtype=torch.uint8)
+    chunks = torch.arange(len(source)).split(256)
+
+    def fill(chunk: Tensor) -> None:
+        pixels[chunk[0] : chunk[-1] + 1] = source.read(chunk.tolist())
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(fill, chunks):
+            pass
+    return Images(pixels, source.labels)
+
+
+def decode(path: Path, size: int, channels: int) -> Tensor:
+    """One file as uint8 [C, size, size]: the short side scaled to `size`, then the centre cut out.
+
+    Raises:
+        UserError: the file cannot be decoded.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            file.draft("RGB", (size, size))  # JPEGs much larger than needed are decoded at a fraction of the cost
+            upright = ImageOps.exif_transpose(file)
+            picture = upright.convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a readable image ({_reason(error)}); repair or remove the file") from None
+    if picture.size != (size, size):
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    array = np.array(picture, dtype=np.uint8).reshape(size, size, channels)
+    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height from the file's header.
+
+    Raises:
+        UserError: the file is no image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            return file.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a readable image ({_reason(error)}); repair or remove the file") from None
+
+
+def _reason(error: Exception) -> str:
+    return "no known image format" if "identify" in str(error) else str(error).splitlines()[0]

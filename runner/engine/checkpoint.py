@@ -1,0 +1,197 @@
+"""State to file and back: nothing is half written, nothing unsafe is read, a damaged file is noticed.
+
+A folder holds `last.pt`, the one before it (`previous.pt`), `best.pt`, snapshots `epoch-0010.pt` if asked for, and
+`manifest.json` with a checksum for each. Files are serialised and written by a thread of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from runner.engine.settings import Settings
+from runner.engine.state import TrainState
+from runner.errors import UserError
+
+FORMAT = 1
+LAST, PREVIOUS, BEST, MANIFEST = "last.pt", "previous.pt", "best.pt", "manifest.json"
+
+
+class Checkpoints:
+    """Saves a run's state and finds it again.
+
+    Args:
+        identity: what must be the same when the run goes on, by config key; kept in every file.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.identity = dict(identity)
+        self.warnings: list[str] = []
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+
+    def due_at_step(self, step: int) -> bool:
+        every = self.settings.checkpoint_every_steps
+        return every > 0 and step % every == 0
+
+    def epoch_ended(self, state: TrainState) -> None:
+        """Save what this epoch's end asks for: last, best, a snapshot."""
+        names = []
+        over = not state.active or state.epoch >= self.settings.epochs or state.step == self.settings.max_steps
+        if over or state.epoch % self.settings.checkpoint_every_epochs == 0:
+            names.append(LAST)
+        if any(trial.best_epoch == state.epoch for trial in state.trials):
+            names.append(BEST)
+        every = self.settings.snapshot_every_epochs
+        if every and state.epoch % every == 0:
+            names.append(f"epoch-{state.epoch:04d}.pt")
+        if names:
+            self.save(state, names)
+
+    def save(self, state: TrainState, names: list[str] | None = None) -> None:
+        """Copy the state and hand it to the writer; waits only for the write before this one."""
+        self.wait()
+        content = {"format": FORMAT, "identity": self.identity, "state": _host_copy(state.state_dict())}
+        about = {"epoch": state.epoch, "step": state.step}
+        self._pending = self._writer.submit(self._write, content, names or [LAST], about)
+
+    def wait(self) -> None:
+        """Return once the latest save is on the disk; raises what its write raised."""
+        pending, self._pending = self._pending, None
+        if pending:
+            pending.result()
+
+    def restore(self, state: TrainState) -> bool:
+        """Load the newest undamaged state, if any; damaged files are named in `warnings`.
+
+        Raises:
+            UserError: it belongs to another config, or every file is damaged.
+        """
+        tried = []
+        for name in (LAST, PREVIOUS, BEST):
+            path = self.folder / name
+            if not path.exists():
+                continue
+            try:
+                content = read(path)
+            except UserError as error:
+                tried.append(str(error))
+                continue
+            self._check_identity(content["identity"])
+            state.load_state_dict(content["state"])
+            if tried:
+                self.warnings = [*tried, f"went on from {path} instead (epoch {state.epoch}, step {state.step})"]
+            return True
+        if tried:
+            raise UserError(f"{tried[0]}; no undamaged checkpoint is left in {self.folder}")
+        return False
+
+    def _check_identity(self, stored: Mapping[str, Any]) -> None:
+        for key in sorted({*stored, *self.identity}):
+            if stored.get(key) != self.identity.get(key):
+                raise UserError(
+                    f"{key}: the checkpoint was made with {stored.get(key)!r}, the config says {self.identity.get(key)!r}; "
+                    "put it back, or start a new run with runner train"
+                )
+
+    def _write(self, content: dict[str, Any], names: list[str], about: dict[str, int]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        data = buffer.getbuffer()
+        entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **about}
+        for name in names:
+            _write_synced(self.folder / f"{name}.tmp", data)
+        # The manifest comes before the renames and keeps what it replaces, so it is right at every moment between.
+        manifest = _read_manifest(self.folder)
+        files = dict(manifest["files"])
+        if LAST in names and LAST in files:
+            files[PREVIOUS] = files[LAST]
+        files |= dict.fromkeys(names, entry)
+        text = json.dumps({"format": FORMAT, "files": files, "replaced": manifest["files"]}, indent=1)
+        _write_synced(self.folder / f"{MANIFEST}.tmp", text.encode())
+        os.replace(self.folder / f"{MANIFEST}.tmp", self.folder / MANIFEST)
+        if LAST in names and (self.folder / LAST).exists():
+            os.replace(self.folder / LAST, self.folder / PREVIOUS)
+        for name in names:
+            os.replace(self.folder / f"{name}.tmp", self.folder / name)
+        _sync_folder(self.folder)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, tensors on the CPU.
+
+    Raises:
+        UserError: the file is damaged, or no checkpoint of ours.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: no checkpoint ({error.strerror})") from None
+    manifest = _read_manifest(path.parent)
+    known = [manifest[part][path.name]["sha256"] for part in ("files", "replaced") if path.name in manifest[part]]
+    if known and hashlib.sha256(data).hexdigest() not in known:
+        raise UserError(f"{path}: the checkpoint is damaged (its checksum does not match)")
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or foreign file makes the unpickler raise
+        reason = re.sub(r"\s+", " ", str(error)).partition(". ")[0][:100]
+        raise UserError(f"{path}: the checkpoint is damaged ({type(error).__name__}: {reason})") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: not a checkpoint of this version of runner")
+    return content
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return {"files": dict(manifest["files"]), "replaced": dict(manifest["replaced"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"files": {}, "replaced": {}}  # the checkpoints themselves can still be read
+
+
+def _write_synced(path: Path, data: bytes | memoryview) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _host_copy(value: Any) -> Any:
+    """The same nested data with every tensor copied to the CPU, so that training may go on."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: _host_copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_host_copy(item) for item in value]
+    return value

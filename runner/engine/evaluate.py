@@ -1,0 +1,45 @@
+"""Scores on a split, exact over all its images: the short last batch counts as what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from runner.engine.device import Precision
+from runner.engine.state import TrainState
+
+
+@dataclass
+class Evaluate:
+    """`evaluate(state)`: loss and accuracy of each trial's scored network on the validation split."""
+
+    batches: Any
+    criterion: nn.Module
+    precision: Precision
+
+    def __call__(self, state: TrainState) -> list[dict[str, float]]:
+        scores, labels, loss = predict(state.scored_network, self.batches, self.criterion, self.precision)
+        accuracy = (scores.argmax(-1) == labels).double().mean()
+        return [{"val/loss": loss.item(), "val/accuracy": accuracy.item()}]
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module, batches: Any, criterion: nn.Module, precision: Precision
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores [N, K], labels [N] and mean loss of all images, on the device. The network keeps its mode."""
+    was_training = network.training
+    network.eval()
+    scores, labels, loss_sum, count = [], [], [], 0
+    with precision.autocast():
+        for images, batch_labels in batches.epoch():
+            batch_scores = network(images)
+            loss_sum.append(criterion(batch_scores, batch_labels).double() * len(batch_labels))
+            scores.append(batch_scores.float())
+            labels.append(batch_labels)
+            count += len(batch_labels)
+    network.train(was_training)
+    return torch.cat(scores), torch.cat(labels), torch.stack(loss_sum).sum() / count

@@ -1,0 +1,172 @@
+"""The training loop, for one trial or a stack of T: what differs is the step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from runner.engine.checkpoint import Checkpoints
+from runner.engine.settings import Objective, Settings
+from runner.engine.state import TrainState, Trial
+from runner.engine.stop import Stop
+from runner.errors import Interrupted
+
+Record = dict[str, float]
+
+
+class Batches(Protocol):
+    """Training batches, epoch by epoch, from any batch on. See `runner.data`."""
+
+    def epoch(self, epoch: int, start: int) -> Iterator[Any]: ...
+
+
+class Observer(Protocol):
+    """Watches a run and never touches its weights. See `runner.watch`."""
+
+    def started(self, state: TrainState) -> None: ...
+    def reported(self, state: TrainState, losses: list[float]) -> None: ...
+    def epoch_ended(self, state: TrainState, records: list[Record]) -> None: ...
+
+
+def fit(
+    state: TrainState,
+    step: Callable[[TrainState, Any], tuple[Tensor, Tensor]],
+    train: Batches,
+    evaluate: Callable[[TrainState], list[Record]],
+    settings: Settings,
+    objective: Objective,
+    observers: Sequence[Observer],
+    checkpoints: Checkpoints,
+    stop: Stop,
+    report_every_steps: int = 50,
+) -> None:
+    """Train until the epochs or steps are used up, patience ends, or no trial is left.
+
+    Raises:
+        Interrupted: `stop` was requested; a checkpoint has been saved.
+    """
+    for observer in observers:
+        observer.started(state)
+    while state.active and not _finished(state, settings):
+        meter = _Meter(state)
+        for batch in train.epoch(state.epoch, start=state.batch):
+            losses, num_correct = step(state, batch)
+            state.step += 1
+            state.batch += 1
+            state.tally.add(losses, num_correct, len(batch[1]))
+            if state.step == 1:
+                meter.first_losses = losses
+            if state.step % report_every_steps == 0 or stop.requested:
+                _report(state, meter, observers)
+            if stop.requested:
+                checkpoints.save(state)
+                raise Interrupted(stop.requested)
+            if not state.active or state.step == settings.max_steps:
+                break
+            if checkpoints.due_at_step(state.step):
+                _report(state, meter, ())
+                checkpoints.save(state)
+        records = _end_epoch(state, meter, settings, objective, evaluate)
+        for observer in observers:
+            observer.epoch_ended(state, records)
+        checkpoints.epoch_ended(state)
+    for trial in state.trials:
+        trial.status = "finished" if trial.status == "running" else trial.status
+
+
+def _finished(state: TrainState, settings: Settings) -> bool:
+    out_of_steps = settings.max_steps is not None and state.step >= settings.max_steps
+    return state.epoch >= settings.epochs or out_of_steps
+
+
+class _Meter:
+    """Readings of an epoch that need the host: time, and the tally since the last report."""
+
+    def __init__(self, state: TrainState) -> None:
+        self.first_losses: Tensor | None = None
+        self.images_before = self.num_images = state.tally.num_images
+        self.loss_sums = state.tally.loss_sum.tolist()
+        self.started = time.perf_counter()
+
+    def read(self, state: TrainState) -> list[float]:
+        """Mean losses [T] since the last reading. This waits for the device."""
+        if self.first_losses is not None:
+            for trial, loss in zip(state.trials, self.first_losses.tolist(), strict=True):
+                trial.initial_loss = loss
+            self.first_losses = None
+        sums, count = state.tally.loss_sum.tolist(), state.tally.num_images - self.num_images
+        means = [(now - before) / max(1, count) for now, before in zip(sums, self.loss_sums, strict=True)]
+        self.loss_sums, self.num_images = sums, state.tally.num_images
+        return means
+
+    def images_per_second(self, state: TrainState) -> float:
+        return (state.tally.num_images - self.images_before) / (time.perf_counter() - self.started)
+
+
+def _report(state: TrainState, meter: _Meter, observers: Sequence[Observer]) -> None:
+    """Read the losses since the last report, end the trials that have blown up, and tell the observers."""
+    losses = meter.read(state)
+    for trial, loss in zip(state.trials, losses, strict=True):
+        if trial.status == "running" and not math.isfinite(loss):
+            _diverge(trial, f"the training loss became {loss} by step {state.step}")
+    for observer in observers:
+        observer.reported(state, losses)
+
+
+def _end_epoch(
+    state: TrainState,
+    meter: _Meter,
+    settings: Settings,
+    objective: Objective,
+    evaluate: Callable[[TrainState], list[Record]],
+) -> list[Record]:
+    """Close the epoch: its metrics for each trial, its verdict on each, and a clean tally."""
+    _report(state, meter, ())
+    images_per_second = meter.images_per_second(state)
+    tally = state.tally
+    losses = [loss / tally.num_images for loss in tally.loss_sum.tolist()]
+    accuracies = [correct / tally.num_images for correct in tally.num_correct.tolist()]
+    state.epoch, state.batch = state.epoch + 1, 0
+    scores: Sequence[Record] = [{}] * len(state.trials)
+    if state.active and (_finished(state, settings) or state.epoch % settings.eval_every_epochs == 0):
+        scores = evaluate(state)
+    records = []
+    for trial, loss, accuracy, score in zip(state.trials, losses, accuracies, scores, strict=True):
+        record = {"epoch": state.epoch, "step": state.step, "lr": state.schedule.used_lrs[0]}
+        record |= {"train/loss": loss, "train/accuracy": accuracy, **score, "images_per_second": images_per_second}
+        records.append(record)
+        _judge(trial, record, state.epoch, settings, objective)
+    observed = records[0].get(objective.name)
+    if observed is not None:
+        state.schedule.observe(observed)
+    tally.clear()
+    return records
+
+
+def _judge(trial: Trial, record: Record, epoch: int, settings: Settings, objective: Objective) -> None:
+    """Note a new best; end a trial that has diverged or lost patience."""
+    limit = settings.divergence_factor * (trial.initial_loss or math.inf)
+    if trial.status == "running" and not record["train/loss"] <= limit:
+        _diverge(
+            trial,
+            f"the mean training loss of epoch {epoch} was {record['train/loss']:.3g}, above "
+            f"{settings.divergence_factor:g} times the initial {trial.initial_loss:.3g}",
+        )
+    value = record.get(objective.name)
+    if value is None:
+        return
+    if objective.better(value, trial.best_value):
+        trial.best_value, trial.best_epoch, trial.epochs_since_best = value, epoch, 0
+    else:
+        trial.epochs_since_best = epoch - (trial.best_epoch or 0)
+        if settings.patience is not None and trial.epochs_since_best >= settings.patience and trial.status == "running":
+            trial.status = "finished"
+            trial.reason = f"no better {objective.name} for {trial.epochs_since_best} epochs"
+
+
+def _diverge(trial: Trial, reason: str) -> None:
+    trial.status, trial.reason = "diverged", reason

@@ -1,0 +1,123 @@
+"""One update of one trial.
+
+B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from runner.engine.settings import Settings
+from runner.engine.state import TrainState
+from runner.seeds import derive
+
+Batch = tuple[Tensor, Tensor]  # images [B, C, H, W], labels [B]
+Outcome = tuple[Tensor, Tensor]  # mean losses [T] and numbers of correct answers [T]
+
+Penalty = Callable[[Mapping[str, Tensor]], Tensor]
+Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+Soften = Callable[[Tensor], Tensor]
+Constrain = Callable[[nn.Module], None]
+
+
+class Step:
+    """`step(state, batch)`: forward, backward, and one update of the weights.
+
+    Args:
+        criterion: mean loss of scores [B, K] and targets, which are labels [B] or class probabilities [B, K].
+        penalties, mixes, softenings, constraints: what the regularisers do, each to its own part of the step.
+        seed: of the draws that mix images.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        criterion: nn.Module,
+        settings: Settings,
+        num_classes: int,
+        penalties: Sequence[Penalty] = (),
+        mixes: Sequence[Mix] = (),
+        softenings: Sequence[Soften] = (),
+        constraints: Sequence[Constrain] = (),
+        seed: int = 0,
+        channels_last: bool = False,
+    ) -> None:
+        self.network = network
+        self.criterion = criterion
+        self.parameters = dict(network.named_parameters())
+        self.trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
+        self.clip_norm = settings.clip_norm
+        self.accumulate_steps = settings.accumulate_steps
+        self.num_classes = num_classes
+        self.penalties = penalties
+        self.mixes = mixes
+        self.softenings = softenings
+        self.constraints = constraints
+        self.seed = seed
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.losses: Any = torch.compile(self._losses, dynamic=False) if settings.compile else self._losses
+
+    def __call__(self, state: TrainState, batch: Batch) -> Outcome:
+        images, labels = batch
+        images, targets = self._targets(images, labels, state.step)
+        scaler = state.precision.scaler
+        state.optimizer.zero_grad()
+        losses, num_correct = [], []
+        for part, part_targets, part_labels in self._parts(images, targets, labels):
+            share = len(part) / len(images)
+            with state.precision.autocast():
+                loss, penalty, scores = self.losses(part, part_targets)
+            total = loss if penalty is None else loss + penalty
+            scaler.scale(total if share == 1 else total * share).backward()
+            losses.append(loss.detach() * share)
+            num_correct.append((scores.detach().argmax(-1) == part_labels).sum())
+        if self.clip_norm is not None:
+            scaler.unscale_(state.optimizer)
+            nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+        if scaler.is_enabled():
+            scaler.step(state.optimizer)
+            scaler.update()
+        else:
+            state.optimizer.step()
+        for constrain in self.constraints:
+            constrain(self.network)
+        state.schedule.step()
+        if state.average:
+            state.average.update()
+        return _total(losses), _total(num_correct)
+
+    def _losses(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Data loss, sum of the penalties, scores. This is the part that compiles."""
+        scores = self.network(images)
+        loss = self.criterion(scores, targets)
+        penalty = sum(penalty(self.parameters) for penalty in self.penalties) if self.penalties else None
+        return loss, penalty, scores
+
+    def _targets(self, images: Tensor, labels: Tensor, step: int) -> Batch:
+        """Labels as they are, or class probabilities where a regulariser acts on them."""
+        images = images.contiguous(memory_format=self.layout)
+        if not (self.mixes or self.softenings):
+            return images, labels
+        targets = F.one_hot(labels, self.num_classes).to(images.dtype)
+        for mix in self.mixes:
+            numbers = torch.Generator().manual_seed(derive(self.seed, "mix", step))
+            images, targets = mix(images, targets, numbers)
+        for soften in self.softenings:
+            targets = soften(targets)
+        return images, targets
+
+    def _parts(self, images: Tensor, targets: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The batch cut for gradient accumulation."""
+        count = self.accumulate_steps
+        if count == 1:
+            return [(images, targets, labels)]
+        return list(zip(images.chunk(count), targets.chunk(count), labels.chunk(count), strict=True))
+
+
+def _total(values: list[Tensor]) -> Tensor:
+    return (values[0] if len(values) == 1 else torch.stack(values).sum(0)).reshape(1)

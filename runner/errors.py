@@ -1,0 +1,30 @@
+"""Outcomes that end a command with something other than a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_USER_ERROR = 2
+EXIT_DIVERGED = 3
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one line that names the key or file and the remedy. Exit status 2."""
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to stop, and it stopped after saving. Exit status 128 + signal number."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"signal {signal_number}")
+        self.signal_number = signal_number
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'lr'?"`, or the known words where none is near, or nothing where there are none."""
+    options = sorted(set(known))
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; choose from {', '.join(options)}" if options else ""

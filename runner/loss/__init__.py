@@ -1,0 +1,5 @@
+"""Losses from scores: each word of the group is a module here (or torch's own)."""
+
+from runner.loss.scores import CrossEntropy
+
+__all__ = ["CrossEntropy"]

@@ -1,0 +1,60 @@
+"""Initialisation of the weights of linear and convolutional layers; biases start at 0.
+
+`gain` scales the standard deviation. Other layers keep torch's own start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from runner.quantity import Positive
+
+
+@dataclass
+class Initialisation:
+    """Normal weights of a standard deviation given by the fan-in; applied in place by calling it."""
+
+    gain: Positive = 1.0
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> None:
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+                layer.weight.normal_(0.0, self.gain * self.std(fan_in(layer.weight)))
+                if layer.bias is not None:
+                    layer.bias.zero_()
+
+    def std(self, fan_in: int) -> float:
+        raise NotImplementedError
+
+
+class Default(Initialisation):
+    """Each layer's own start, as torch (or the network's author) made it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __call__(self, network: nn.Module) -> None:
+        pass
+
+
+class Xavier(Initialisation):
+    """Variance `1 / fan_in`: keeps the variance of activations through linear and tanh layers. Glorot and Bengio 2010."""
+
+    def std(self, fan_in: int) -> float:
+        return float((1 / fan_in) ** 0.5)
+
+
+class He(Initialisation):
+    """Variance `2 / fan_in`: the same for ReLU, which halves it. He et al. 2015."""
+
+    def std(self, fan_in: int) -> float:
+        return float((2 / fan_in) ** 0.5)
+
+
+def fan_in(weight: Tensor) -> int:
+    """Inputs that one output sums over: the weight's elements by output [out, in, ...]."""
+    return weight[0].numel()

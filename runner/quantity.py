@@ -1,0 +1,146 @@
+"""Types of configuration values, and the check of a value against the annotation of the argument it is meant for.
+
+An annotation such as `p: Probability` says, beside its reader, what a key may hold; `problem` turns a violation
+into words. Unknown annotations accept anything: users' own classes need not be annotated.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number; an open bound excludes its value."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        low = "" if self.low == -math.inf else f"{'above' if self.low_open else 'at least'} {self.low:g}"
+        high = "" if self.high == math.inf else f"{'below' if self.high_open else 'at most'} {self.high:g}"
+        return " and ".join(part for part in (low, high) if part)
+
+
+Positive = Annotated[float, Range(0, low_open=True)]
+NonNegative = Annotated[float, Range(0)]
+Probability = Annotated[float, Range(0, 1, high_open=True)]  # a rate that may not be 1
+Fraction = Annotated[float, Range(0, 1)]
+Share = Annotated[float, Range(0, 1, low_open=True, high_open=True)]  # strictly between
+Count = Annotated[int, Range(0)]
+PositiveCount = Annotated[int, Range(1)]
+
+
+_DURATION = re.compile(r"\s*([0-9.eE+-]+)\s*(epochs?|steps?|%)?\s*$")
+
+
+@dataclass(frozen=True)
+class DurationForm:
+    """A length of training: a number of epochs (fractions allowed), or '500 steps', or '10%' of the whole."""
+
+
+Duration = Annotated[float | str, DurationForm()]
+
+
+def duration_steps(value: float | str, steps_per_epoch: int, total_steps: int) -> int:
+    """The duration in steps, rounded to the nearest.
+
+    >>> duration_steps(2, 100, 1000), duration_steps("30 steps", 100, 1000), duration_steps("5%", 100, 1000)
+    (200, 30, 50)
+    """
+    number, unit = _parse_duration(value)
+    per_unit = {"epoch": steps_per_epoch, "step": 1, "%": total_steps / 100}[unit]
+    return round(number * per_unit)
+
+
+def _parse_duration(value: float | str) -> tuple[float, str]:
+    if isinstance(value, int | float):
+        return float(value), "epoch"
+    match = _DURATION.match(value)
+    if not match:
+        raise ValueError(f"no duration: {value!r}")
+    return float(match[1]), (match[2] or "epoch").rstrip("s")
+
+
+def problem(value: Any, annotation: Any) -> str | None:
+    """What is wrong with `value` for an argument of this annotation, as 'must be ...', or None."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _annotated_problem(value, args[0], args[1:])
+    if origin is Literal:
+        return None if value in args else f"must be one of {', '.join(map(_show, args))}, not {_show(value)}"
+    if origin in (Union, types.UnionType):
+        return _union_problem(value, args)
+    if annotation in (int, float, bool, str):
+        return _scalar_problem(value, annotation)
+    if annotation is types.NoneType:
+        return None if value is None else f"must be null, not {_show(value)}"
+    if origin in (list, tuple, Sequence):
+        return _sequence_problem(value, origin, args)
+    if origin in (dict, Mapping) and not isinstance(value, Mapping):
+        return f"must be a mapping, not {_show(value)}"
+    return None
+
+
+def _annotated_problem(value: Any, inner: Any, extras: tuple[Any, ...]) -> str | None:
+    found = problem(value, inner)
+    if found:
+        return found
+    for extra in extras:
+        if isinstance(extra, Range) and isinstance(value, int | float) and value not in extra:
+            return f"must be {extra}, not {_show(value)}"
+        if isinstance(extra, DurationForm):
+            try:
+                number, _ = _parse_duration(value)
+            except ValueError:
+                number = -1
+            if number < 0:
+                return f"must be a number of epochs, or like '500 steps' or '10%', not {_show(value)}"
+    return None
+
+
+def _union_problem(value: Any, options: tuple[Any, ...]) -> str | None:
+    problems = [problem(value, option) for option in options]
+    if None in problems:
+        return None
+    # The null option is the least informative one to complain about.
+    wanted = [found for found, option in zip(problems, options, strict=True) if option is not types.NoneType]
+    return wanted[0]
+
+
+def _scalar_problem(value: Any, kind: type) -> str | None:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if isinstance(value, bool) and kind is not bool:
+        fits = False
+    if fits and isinstance(value, float) and math.isnan(value):
+        fits = False
+    return None if fits else f"must be {names[kind]}, not {_show(value)}"
+
+
+def _sequence_problem(value: Any, origin: Any, args: tuple[Any, ...]) -> str | None:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return f"must be a list such as [..], not {_show(value)}"
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        if len(value) != len(args):
+            return f"must have {len(args)} values, not {_show(value)}"
+        kinds: Sequence[Any] = args
+    else:
+        kinds = [args[0] if args else Any] * len(value)
+    return next((found for item, kind in zip(value, kinds, strict=True) if (found := problem(item, kind))), None)
+
+
+def _show(value: Any) -> str:
+    return "null" if value is None else repr(value)

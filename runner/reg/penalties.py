@@ -1,0 +1,49 @@
+"""Penalties on the size of the weights, added to the loss.
+
+They touch the weights of linear and convolutional layers; biases and normalisation layers only with
+`all_parameters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from runner.quantity import NonNegative
+from runner.reg.regulariser import Regulariser
+
+
+@dataclass
+class Penalty(Regulariser):
+    """`strength` times a sum over the weights."""
+
+    strength: NonNegative = 5e-4
+    all_parameters: bool = False
+
+    def penalty(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        weights = [p for p in parameters.values() if self.all_parameters or p.ndim > 1]
+        return self.strength * torch.stack([self.size(weight) for weight in weights]).sum()
+
+    def size(self, weight: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+@dataclass
+class L2(Penalty):
+    """`strength * sum W^2`. AlexNet's strength is 5e-4."""
+
+    def size(self, weight: Tensor) -> Tensor:
+        return weight.square().sum()
+
+
+@dataclass
+class L1(Penalty):
+    """`strength * sum |W|`."""
+
+    strength: NonNegative = 1e-5
+
+    def size(self, weight: Tensor) -> Tensor:
+        return weight.abs().sum()

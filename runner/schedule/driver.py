@@ -1,0 +1,48 @@
+"""Sets the optimizer's learning rates from a curve, once an update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.optim import Optimizer
+
+from runner.schedule.curves import Curve
+
+
+class Schedule:
+    """`step()` after every update moves the optimizer to the next point of the curve, as torch's schedulers do.
+
+    The base rate of each parameter group is the `lr` it was made with.
+    """
+
+    def __init__(self, optimizer: Optimizer, curve: Curve) -> None:
+        self.optimizer = optimizer
+        self.curve = curve
+        self.num_steps = 0
+        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.used_lrs: list[float] = []  # rates of the latest update
+        self._apply()
+
+    def step(self) -> None:
+        self.used_lrs = self.get_last_lr()
+        self.num_steps += 1
+        self._apply()
+
+    def get_last_lr(self) -> list[float]:
+        """The rate that the next update will use, for each parameter group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def observe(self, metric: float) -> None:
+        """Take note of a validation score. Only curves that react to it do anything."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"num_steps": self.num_steps, "used_lrs": self.used_lrs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.num_steps, self.used_lrs = state["num_steps"], list(state["used_lrs"])
+        self._apply()
+
+    def _apply(self) -> None:
+        factor = self.curve(self.num_steps)
+        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base_lr * factor

@@ -1,0 +1,51 @@
+"""What a run ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("runner", "torch", "torchvision", "numpy", "hydra-core", "omegaconf", "tensorboard", "scikit-learn")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, machine and commit, for `environment.json`."""
+    return {
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "cpus": os.cpu_count(),
+        "device": device,
+        "folder": str(Path.cwd()),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*words: str) -> str | None:
+    """What git says of the current folder, or None outside a repository."""
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def now() -> str:
+    """This moment, to the second, as ISO 8601."""
+    return datetime.now().isoformat(timespec="seconds")

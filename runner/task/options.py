@@ -1,0 +1,128 @@
+"""`runner options [GROUP]`: every choice there is, read from the YAML files themselves. Imports neither torch nor Hydra."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+
+from runner import config
+from runner.errors import UserError, did_you_mean
+
+COMMENTED_KEY = re.compile(r"^(?P<indent>\s*)(?P<key>[a-z]\w*):\s*(?P<value>[^#]*?)\s*(?:#\s*(?P<note>.*))?$")
+PLACED_BY_PACKAGE = ("experiment",)  # options whose keys belong to the whole config
+
+
+@dataclass
+class Option:
+    """One YAML file of a group: its opening comment and its keys with default and note."""
+
+    name: str
+    description: str
+    keys: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def main(words: Sequence[str]) -> int:
+    """Print the groups, or one group's options with their keys."""
+    parser = argparse.ArgumentParser(
+        prog="runner options",
+        description="List the config groups and their options; with a group, its options' keys and defaults too.",
+    )
+    parser.add_argument("group", nargs="?")
+    parser.add_argument("--config-dir", type=Path, action="append", default=[], help="a folder of your own configs")
+    arguments = parser.parse_args(list(words))
+    folders = [config.folder(), *config.user_folders(), *arguments.config_dir]
+    groups = {name: text for name, text in group_descriptions(folders)}
+    console = Console(soft_wrap=True, highlight=False)
+    if arguments.group is None:
+        for group, text in groups.items():
+            _show_group(console, group, text, options(folders, group), with_keys=False)
+        console.print("[dim]runner options GROUP shows keys and defaults[/]")
+        return 0
+    if arguments.group not in groups:
+        raise UserError(f"{arguments.group}: no such group{did_you_mean(arguments.group, groups)}")
+    _show_group(console, arguments.group, groups[arguments.group], options(folders, arguments.group), with_keys=True)
+    return 0
+
+
+def group_descriptions(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Each group and what it is, from the comments in train.yaml's defaults; users' own groups after them."""
+    lines = (folders[0] / "train.yaml").read_text().splitlines()
+    seen = set()
+    for line in lines:
+        match = re.match(r"\s+- (\w+): \S+ # (.*)", line)
+        if match:
+            seen.add(match[1])
+            yield match[1], match[2]
+    for folder in folders[1:]:
+        for path in sorted(folder.iterdir()):
+            if path.is_dir() and path.name not in seen:
+                seen.add(path.name)
+                yield path.name, "a group of your own"
+
+
+def options(folders: Sequence[Path], group: str) -> list[Option]:
+    """The group's options by name; a later folder's hides an earlier one's of the same name."""
+    found = {
+        path.stem: _read(path, group)
+        for folder in folders
+        for path in sorted((folder / group).glob("*.yaml"))
+        if not path.name.startswith("_")
+    }
+    return [found[name] for name in sorted(found, key=lambda name: (name != "none", name))]
+
+
+def _read(path: Path, group: str) -> Option:
+    text = path.read_text()
+    comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
+    description = next((line for line in comments if line and not line.startswith("@package")), "")
+    prefix = "" if group in PLACED_BY_PACKAGE or "@package _global_" in text else f"{group}."
+    keys = {key: (value, note) for key, value, note in _keys(path, prefix)}
+    return Option(path.stem, description, [(key, *rest) for key, rest in keys.items()])
+
+
+def _keys(path: Path, prefix: str) -> Iterator[tuple[str, str, str]]:
+    """Leaf keys with their default and comment, those of the files it builds on first."""
+    content: Any = yaml.safe_load(path.read_text()) or {}
+    for default in content.get("defaults", []):
+        if isinstance(default, str) and default != "_self_":
+            yield from _keys(path.with_name(f"{default}.yaml"), prefix)
+        elif isinstance(default, dict):
+            yield from ((key.removeprefix("override /"), str(value), "") for key, value in default.items())
+    parents: list[tuple[int, str]] = []
+    for line in path.read_text().splitlines():
+        match = COMMENTED_KEY.match(line)
+        if not match or match["key"] == "defaults":
+            continue
+        indent = len(match["indent"])
+        parents = [parent for parent in parents if parent[0] < indent]
+        if match["value"] == "":
+            parents.append((indent, match["key"]))
+            continue
+        dotted = ".".join([*(name for _, name in parents), match["key"]])
+        yield prefix + dotted, match["value"], match["note"] or ""
+
+
+def _show_group(console: Console, group: str, text: str, members: Sequence[Option], with_keys: bool) -> None:
+    console.print(f"[bold]{group}[/]  [dim]{escape(text)}[/]")
+    width = max([len(option.name) for option in members], default=0)
+    for option in members:
+        console.print(f"  [cyan]{option.name:<{width}}[/]  {escape(option.description)}")
+        if with_keys:
+            _show_keys(console, option)
+    if not with_keys:
+        console.print()
+
+
+def _show_keys(console: Console, option: Option) -> None:
+    width = max([len(f"{key}={value}") for key, value, _ in option.keys], default=0)
+    for key, value, note in option.keys:
+        shown = f"{key}={value}"
+        console.print(f"      {escape(f'{shown:<{width}}')}  [dim]{escape(note)}[/]".rstrip())

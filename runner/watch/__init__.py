@@ -1,0 +1,1 @@
+"""Observers of a run: they read and never touch its weights."""

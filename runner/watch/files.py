@@ -1,0 +1,46 @@
+"""Writes each epoch's metrics to the run's plain files."""
+
+from __future__ import annotations
+
+import time
+
+from runner.engine.loop import Record
+from runner.engine.settings import Objective
+from runner.engine.state import TrainState
+from runner.store import RunFolder
+
+
+class MetricsFile:
+    """A line of metrics.jsonl an epoch, and the standing of the run in run.json."""
+
+    def __init__(self, folder: RunFolder, objective: Objective, trial: int = 0) -> None:
+        self.folder = folder
+        self.objective = objective
+        self.trial = trial
+        self.seconds_before = float(folder.record["seconds"])
+        self.began = time.perf_counter()
+
+    def started(self, state: TrainState) -> None:
+        if state.step:
+            self.folder.rewind_metrics(state.epoch)
+
+    def reported(self, state: TrainState, losses: list[float]) -> None:
+        pass
+
+    def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
+        self.folder.append_metrics(records[self.trial])
+        self.note(state, metrics=records[self.trial])
+
+    def note(self, state: TrainState, **fields: object) -> None:
+        """Bring run.json up to date."""
+        trial = state.trials[self.trial]
+        self.folder.update(
+            seconds=round(self.seconds_before + time.perf_counter() - self.began, 3),
+            objective={
+                "name": self.objective.name,
+                "mode": self.objective.mode,
+                "value": trial.best_value,
+                "epoch": trial.best_epoch,
+            },
+            **fields,
+        )
