@@ -66,7 +66,7 @@ def training(cfg: DictConfig) -> Training:
     )
     val = batches(dataset, "val", preprocess, device, settings)
     evaluate = Evaluate(val, criterion, precision)
-    step = _step(cfg, network, criterion, settings, dataset.num_classes, device)
+    step = _step(cfg, network, criterion, settings, len(dataset.class_names), device)
     return Training(state, step, train, evaluate, settings, make(cfg.objective, "objective"))
 
 
@@ -88,7 +88,7 @@ def _step(
     if channels_last is None:
         channels_last = device.type == "cuda"
     if channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
     return Step(
         network,
         criterion,
@@ -112,13 +112,9 @@ def data(cfg: DictConfig) -> Data:
 def model(cfg: DictConfig, dataset: Data | None = None) -> nn.Module:
     """The network for the data's images and classes, initialised, with its regularisers attached; on the CPU."""
     dataset = dataset or data(cfg)
-    network: nn.Module = make(
-        cfg.model,
-        "model",
-        in_channels=dataset.in_channels,
-        image_size=dataset.image_size,
-        num_classes=dataset.num_classes,
-    )
+    C, S, _ = dataset.image_shape
+    num_classes = len(dataset.class_names)
+    network: nn.Module = make(cfg.model, "model", in_channels=C, image_size=S, num_classes=num_classes)
     make(cfg.init, "init")(network)
     for regulariser in regularisers(cfg):
         regulariser.attach(network)

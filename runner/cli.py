@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from runner.errors import EXIT_DIVERGED, EXIT_USER_ERROR, Interrupted, UserError, did_you_mean
@@ -96,8 +97,9 @@ def run(words: list[str]) -> int | None:
     if words[0] not in COMMANDS:
         raise UserError(f"{words[0]}: no such command{did_you_mean(words[0], COMMANDS)}")
     command = COMMANDS[words[0]]
-    if sys.path[0] != os.getcwd():
-        sys.path.append(os.getcwd())  # so that a user's `_target_: mymodels.Net` is found, as with python -m
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # so that a user's `_target_: mymodels.Net` is found, as with python -m
     if command.config is None:
         status: int | None = task_of(command)(words[1:])
         return status

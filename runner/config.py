@@ -72,7 +72,7 @@ def compose_with_choices(overrides: Sequence[str], command: str = "train") -> tu
     except Exception as error:
         raise explained(error, overrides, command) from error
     chosen = choices(whole, whole.hydra.runtime.choices)
-    config = OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
+    config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     return config, chosen
 
 
@@ -107,16 +107,17 @@ def check(config: DictConfig) -> None:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
     assert isinstance(plain, dict)
     known = _root_keys()
-    for key, value in plain.items():
+    for word, value in plain.items():
+        key = str(word)
         if key in ROOT_TYPES:
             _check_value(key, value, ROOT_TYPES[key])
         elif key not in known:
-            raise UserError(f"{key}: no such key{did_you_mean(str(key), known)}")
+            raise UserError(f"{key}: no such key{did_you_mean(key, known)}")
         elif key in LIST_GROUPS:
             for option, node in _mapping(key, value).items():
                 _check_node(f"{key}.{option}", node)
         elif value:
-            _check_node(str(key), value)
+            _check_node(key, value)
 
 
 def _root_keys() -> set[str]:
@@ -201,7 +202,7 @@ def resolve(dotted: str, key: str) -> Callable[..., Any]:
             found = getattr(found, part)
         if not callable(found):
             raise UserError(f"{key}: {dotted} is neither a class nor a function")
-        return found  # type: ignore[no-any-return]
+        return found
     raise UserError(
         f"{key}: no module '{parts[0]}'; name it as package.Class, and run from the folder that holds it or install it"
     )
@@ -215,9 +216,9 @@ def explained(error: Exception, overrides: Sequence[str], command: str = "train"
     """A composition error of Hydra's as one line that names the key and the remedy; any other error as it is."""
     from hydra.errors import HydraException, OverrideParseException
 
-    if isinstance(error, UserError) or not isinstance(error, HydraException | OmegaConfBaseException | AssertionError):
-        return error
     null_group = next((word for word in overrides if re.fullmatch(r"(reg|augment|average)=null", word)), None)
+    if isinstance(error, UserError) or not (null_group or isinstance(error, HydraException | OmegaConfBaseException)):
+        return error
     if null_group:
         group = null_group.partition("=")[0]
         return UserError(f"{group}: null is no option; use {group}=none")

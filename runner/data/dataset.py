@@ -45,18 +45,6 @@ class Data:
         """Channels, height, width."""
         raise NotImplementedError
 
-    @property
-    def in_channels(self) -> int:
-        return self.image_shape[0]
-
-    @property
-    def image_size(self) -> int:
-        return self.image_shape[1]
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.class_names)
-
     def read(self, split: Split) -> Source | None:
         """The images of a split as they are stored; None for a `val` that has to be cut from train."""
         raise NotImplementedError

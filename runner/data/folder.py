@@ -26,11 +26,11 @@ class Folder(Data):
     """
 
     root: str
-    image_size: PositiveCount | None = None  # type: ignore[assignment]  # null until the files are looked at
-    in_channels: Literal[1, 3] = 3  # type: ignore[assignment]
+    image_size: PositiveCount | None = None  # null until the files are looked at
+    in_channels: Literal[1, 3] = 3
 
     @cached_property
-    def class_names(self) -> list[str]:  # type: ignore[override]
+    def class_names(self) -> list[str]:
         train = self._split_folder("train")
         if train is None:
             raise UserError(
@@ -45,7 +45,7 @@ class Folder(Data):
         return names
 
     @cached_property
-    def image_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+    def image_shape(self) -> tuple[int, int, int]:
         size = self.image_size or self._common_size()
         return self.in_channels, size, size
 
@@ -89,7 +89,7 @@ class Folder(Data):
 
     def _common_size(self) -> int:
         folder = self._split_folder("train")
-        assert self.class_names and folder is not None
+        assert folder is not None
         paths, _ = self._scan(folder)
         width, height = size_of(paths[0])
         # Every file is looked at only when there are few; the others are held to the size when they are read.

@@ -109,10 +109,11 @@ class Checkpoints:
 
     def _check_identity(self, stored: Mapping[str, Any]) -> None:
         for key in sorted({*stored, *self.identity}):
-            if stored.get(key) != self.identity.get(key):
+            before, now = stored.get(key), self.identity.get(key)
+            if before != now:
                 raise UserError(
-                    f"{key}: the checkpoint was made with {stored.get(key)!r}, the config says {self.identity.get(key)!r}; "
-                    "put it back, or start a new run with runner train"
+                    f"{key}: the checkpoint was made with {before!r}, the config says {now!r}; put it back, or start "
+                    "a new run with runner train"
                 )
 
     def _write(self, content: dict[str, Any], names: list[str], about: dict[str, int]) -> None:
@@ -131,11 +132,11 @@ class Checkpoints:
         files |= dict.fromkeys(names, entry)
         text = json.dumps({"format": FORMAT, "files": files, "replaced": manifest["files"]}, indent=1)
         _write_synced(self.folder / f"{MANIFEST}.tmp", text.encode())
-        os.replace(self.folder / f"{MANIFEST}.tmp", self.folder / MANIFEST)
+        (self.folder / f"{MANIFEST}.tmp").replace(self.folder / MANIFEST)
         if LAST in names and (self.folder / LAST).exists():
-            os.replace(self.folder / LAST, self.folder / PREVIOUS)
+            (self.folder / LAST).replace(self.folder / PREVIOUS)
         for name in names:
-            os.replace(self.folder / f"{name}.tmp", self.folder / name)
+            (self.folder / f"{name}.tmp").replace(self.folder / name)
         _sync_folder(self.folder)
 
 

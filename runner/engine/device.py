@@ -92,7 +92,7 @@ def seed_everything(seed: int) -> None:
 
 def random_state(device: torch.device) -> dict[str, Any]:
     """The state of every global generator, as plain data and tensors."""
-    _, keys, position, has_gauss, gauss = np.random.get_state()  # type: ignore[misc]
+    _, keys, position, has_gauss, gauss = np.random.get_state()
     version, internal, gauss_next = random.getstate()
     state: dict[str, Any] = {
         "python": [version, list(internal), gauss_next],

@@ -52,7 +52,7 @@ class Trial:
 
 
 class Tally:
-    """Sums over the training batches of an epoch, kept on the device and read rarely: `loss_sum` and `num_correct` [T]."""
+    """Sums [T] over the training batches of an epoch, kept on the device and read rarely."""
 
     def __init__(self, num_trials: int, device: torch.device) -> None:
         exact = torch.float32 if device.type == "mps" else torch.float64

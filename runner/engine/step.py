@@ -93,10 +93,17 @@ class Step:
 
     def _losses(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Data loss, sum of the penalties, scores. This is the part that compiles."""
-        scores = self.network(images)
-        loss = self.criterion(scores, targets)
-        penalty = sum(penalty(self.parameters) for penalty in self.penalties) if self.penalties else None
-        return loss, penalty, scores
+        scores, loss = self._scores_and_loss(self.network(images), targets)
+        penalties = [penalty(self.parameters) for penalty in self.penalties]
+        return loss, torch.stack(penalties).sum() if penalties else None, scores
+
+    def _scores_and_loss(self, output: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """A network with auxiliary classifiers gives a tuple while it trains: its scores first, then theirs."""
+        if isinstance(output, Tensor):
+            return output, self.criterion(output, targets)
+        scores, *auxiliary = output
+        extra = torch.stack([self.criterion(others, targets) for others in auxiliary]).sum()
+        return scores, self.criterion(scores, targets) + self.network.aux_weight * extra
 
     def _targets(self, images: Tensor, labels: Tensor, step: int) -> Batch:
         """Labels as they are, or class probabilities where a regulariser acts on them."""

@@ -42,7 +42,7 @@ class Default(Initialisation):
 
 
 class Xavier(Initialisation):
-    """Variance `1 / fan_in`: keeps the variance of activations through linear and tanh layers. Glorot and Bengio 2010."""
+    """Variance `1 / fan_in`: keeps the variance through linear and tanh layers. Glorot and Bengio 2010."""
 
     def std(self, fan_in: int) -> float:
         return float((1 / fan_in) ** 0.5)

@@ -34,12 +34,12 @@ def momentum(params: Params, lr: Positive, momentum: Probability = 0.9, weight_d
 def nesterov(params: Params, lr: Positive, momentum: Probability = 0.9, weight_decay: NonNegative = 0) -> Optimizer:
     """`v' = rho*v - lr*g; x += v' + rho*(v' - v)`: the gradient at the shifted point, rewritten.
 
-    torch scales its velocity by lr outside, so the two are equal while lr is constant; when a schedule lowers lr, torch's
-    old velocity shrinks with it. Source: Sutskever et al. 2013.
+    torch scales its velocity by lr outside, so the two are equal while lr is constant; when a schedule lowers lr,
+    torch's old velocity shrinks with it. Source: Sutskever et al. 2013.
     """
     params = _listed(params)
-    decay = {"momentum": momentum, "weight_decay": weight_decay}
-    return SGD(params, lr=lr, nesterov=momentum > 0, **decay, **_kernels(params))
+    kernels = _kernels(params)
+    return SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=momentum > 0, **kernels)
 
 
 def adam(
@@ -64,7 +64,7 @@ def adamw(
     eps: Positive = 1e-8,
     weight_decay: NonNegative = 0.01,
 ) -> Optimizer:
-    """Adam, with the decay decoupled from the gradient: `x -= lr*weight_decay*x` first. Source: Loshchilov, Hutter 2019."""
+    """Adam with decoupled decay: `x -= lr*weight_decay*x` first. Source: Loshchilov and Hutter 2019."""
     params = _listed(params)
     return AdamW(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
 

@@ -121,7 +121,7 @@ class RunFolder:
         """Write a file of the folder, whole or not at all."""
         temporary = self.path / f".{name}.tmp"
         temporary.write_text(text)
-        os.replace(temporary, self.path / name)
+        temporary.replace(self.path / name)
 
     @property
     def config(self) -> DictConfig:

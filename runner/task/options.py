@@ -1,4 +1,4 @@
-"""`runner options [GROUP]`: every choice there is, read from the YAML files themselves. Imports neither torch nor Hydra."""
+"""`runner options [GROUP]`: every choice there is, read from the YAML files. Imports no torch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--config-dir", type=Path, action="append", default=[], help="a folder of your own configs")
     arguments = parser.parse_args(list(words))
     folders = [config.folder(), *config.user_folders(), *arguments.config_dir]
-    groups = {name: text for name, text in group_descriptions(folders)}
+    groups = dict(group_descriptions(folders))
     console = Console(soft_wrap=True, highlight=False)
     if arguments.group is None:
         for group, text in groups.items():

@@ -38,12 +38,12 @@ def main(words: Sequence[str]) -> int:
     )
     arguments = parser.parse_intermixed_args(list(words))
     folder = RunFolder.open(arguments.folder)
-    result = test(folder, arguments.overrides, arguments.checkpoint, arguments.trust)
+    result = score(folder, arguments.overrides, arguments.checkpoint, arguments.trust)
     _show(Console(), result, folder)
     return 0
 
 
-def test(
+def score(
     folder: RunFolder, overrides: Sequence[str] = (), checkpoint: str = "best", trust: bool = False
 ) -> dict[str, Any]:
     """Score a checkpoint; writes test.json and figures/confusion.png into the folder.

@@ -57,7 +57,7 @@ def train(
             observers: list[Any] = [files]
             if log.tensorboard:
                 sample = training.train.pictures(log.num_images) if state.step == 0 else None
-                observers.append(TensorBoard(folder, log, hparams(cfg, folder.record), sample))
+                observers.append(TensorBoard(folder.path, log, hparams(cfg, folder.record), sample))
                 stack.callback(observers[-1].close)
             epochs, batches = training.settings.epochs, training.train.num_batches
             shown = progress.make(log.progress, console, epochs, batches, training.objective)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from runner.engine.loop import Record
 from runner.engine.settings import Objective
 from runner.engine.state import TrainState
-from runner.store import RunFolder
+
+
+class Files(Protocol):
+    """The plain files of a run. See `runner.store`."""
+
+    record: dict[str, Any]
+
+    def update(self, **fields: Any) -> None: ...
+    def append_metrics(self, record: Mapping[str, Any]) -> None: ...
+    def rewind_metrics(self, epoch: int) -> None: ...
 
 
 class MetricsFile:
     """A line of metrics.jsonl an epoch, and the standing of the run in run.json."""
 
-    def __init__(self, folder: RunFolder, objective: Objective, trial: int = 0) -> None:
+    def __init__(self, folder: Files, objective: Objective, trial: int = 0) -> None:
         self.folder = folder
         self.objective = objective
         self.trial = trial

@@ -5,7 +5,6 @@ Everything is written by a thread of its own, from copies; training does not wai
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,6 @@ from torch import Tensor
 
 from runner.engine.loop import Record
 from runner.engine.state import TrainState
-from runner.store import RunFolder
 from runner.watch.settings import LogSettings
 
 HISTOGRAM_BINS = 60
@@ -33,7 +31,7 @@ class TensorBoard:
 
     def __init__(
         self,
-        folder: RunFolder,
+        folder: Path,
         settings: LogSettings,
         hparams: Mapping[str, Any],
         sample: Tensor | None,
@@ -49,7 +47,7 @@ class TensorBoard:
 
     def started(self, state: TrainState) -> None:
         if state.step:
-            keep_events(self.folder.path, state.step)
+            keep_events(self.folder, state.step)
         self._later(self._open, state.step == 0)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
@@ -76,7 +74,7 @@ class TensorBoard:
         from torch.utils.tensorboard.summary import hparams as hparams_summary
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self.writer = SummaryWriter(str(self.folder.path))
+        self.writer = SummaryWriter(str(self.folder))
         if fresh:
             metrics = dict.fromkeys(("val/accuracy", "val/loss", "train/accuracy", "train/loss"), 0.0)
             for summary in hparams_summary(dict(self.hparams), metrics):
@@ -113,7 +111,7 @@ class TensorBoard:
 
 
 def grid(images: Tensor, columns: int = 8, side: int = 96) -> Tensor:
-    """Images [N, C, H, W] in [0, 1] as one picture [C, rows*side, columns*side], each enlarged to about `side` pixels."""
+    """Images [N, C, H, W] in [0, 1] as one picture, each enlarged to about `side` pixels."""
     scale = max(1, side // images.shape[-1])
     images = images.cpu().repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     N, C, H, W = images.shape
@@ -142,7 +140,7 @@ def keep_events(folder: Path, last_step: int) -> None:
                 if Event.FromString(data).step <= last_step:
                     writer.write(data)
         writer.flush()
-    os.replace(temporary, target)
+    temporary.replace(target)
     for path in paths:
         path.unlink()
 
