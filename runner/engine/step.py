@@ -102,8 +102,9 @@ class Step:
         if isinstance(output, Tensor):
             return output, self.criterion(output, targets)
         scores, *auxiliary = output
+        aux_weight: Any = self.network.aux_weight
         extra = torch.stack([self.criterion(others, targets) for others in auxiliary]).sum()
-        return scores, self.criterion(scores, targets) + self.network.aux_weight * extra
+        return scores, self.criterion(scores, targets) + aux_weight * extra
 
     def _targets(self, images: Tensor, labels: Tensor, step: int) -> Batch:
         """Labels as they are, or class probabilities where a regulariser acts on them."""
