@@ -6,11 +6,11 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "compose": "runner.config",
-    "train": "runner.task.train",
-    "load": "runner.task.load",
-    "Run": "runner.task.load",
-    "UserError": "runner.errors",
+    "compose": "runner.config:compose",
+    "train": "runner.task.train:train_overrides",
+    "load": "runner.task.load:load",
+    "Run": "runner.task.load:Run",
+    "UserError": "runner.errors:UserError",
 }
 
 __all__ = ["Run", "UserError", "build", "compose", "load", "train"]
@@ -20,5 +20,6 @@ def __getattr__(name: str) -> Any:
     if name == "build":
         return importlib.import_module("runner.build")
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        module, _, attribute = _HOMES[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
     raise AttributeError(f"module 'runner' has no attribute '{name}'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -100,6 +101,11 @@ def run(words: list[str]) -> int | None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)  # so that a user's `_target_: mymodels.Net` is found, as with python -m
+    if command.config is not None and {"-h", "--help"} & set(words):
+        from runner.task.options import command_help
+
+        print(command_help(words[0], command.summary))
+        return 0
     if command.config is None:
         status: int | None = task_of(command)(words[1:])
         return status
@@ -117,7 +123,8 @@ def run_hydra(command: Command, words: list[str]) -> int | None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us instead of Hydra's printer
     sys.argv = [f"runner {words[0]}", *overrides, *config.search_path_override()]
     entry = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=command.config)
-    job = Job(task_of(command))
+    job = Job(command)
+    logging.raiseExceptions = False  # --info into a closed pipe
     try:
         entry(job)()
     except Exception as error:
@@ -131,8 +138,8 @@ class Job:
     __module__ = __name__
     __name__ = __qualname__ = "Job"
 
-    def __init__(self, task: Callable[..., Any]) -> None:
-        self.task = task
+    def __init__(self, command: Command) -> None:
+        self.command = command
         self.status = 0
 
     def __call__(self, cfg: Any) -> float | None:
@@ -143,13 +150,19 @@ class Job:
 
         hydra = HydraConfig.get()
         overrides = list(hydra.overrides.task)
+        alone = hydra.mode == RunMode.RUN
+        if not alone:
+            print(f"job {hydra.job.num}: {' '.join(overrides)}", flush=True)
         try:
-            run = self.task(cfg, overrides, choices(cfg, hydra.runtime.choices))
+            run = task_of(self.command)(cfg, overrides, choices(cfg, hydra.runtime.choices))
         except UserError as error:
-            if hydra.mode == RunMode.RUN:
+            if alone:
                 raise Left(error) from None  # past Hydra, which would add lines of its own
+            print(f"runner: job {hydra.job.num}: {error}", file=sys.stderr)
             raise
-        if run.status == "diverged" and hydra.mode == RunMode.RUN:
+        if cfg.log.progress != "none":
+            run.summarise(brief=not alone)
+        if run.status == "diverged" and alone:
             self.status = EXIT_DIVERGED
         objective: float | None = run.objective
         return objective

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +55,7 @@ class RunFolder:
             "started": started.isoformat(timespec="seconds"),
             "finished": None,
             "seconds": 0.0,
-            "command": shlex.join(["runner", *sys.argv[1:]]),
+            "command": shlex.join(["runner", "train", *overrides]),
             "overrides": list(overrides),
             "choices": dict(choices),
             "objective": None,
@@ -66,8 +65,7 @@ class RunFolder:
         folder = cls(path, record)
         (path / ENVIRONMENT).write_text(json.dumps(environment, indent=1) + "\n")
         folder.lock()
-        folder.write_config(config, overrides)
-        folder.update()
+        folder.begin(config, overrides)
         return folder
 
     @classmethod
@@ -139,7 +137,9 @@ class RunFolder:
             raise UserError(f"{self.path / CONFIG}: not a config; restore it from a copy")
         return config
 
-    def write_config(self, config: DictConfig, overrides: Sequence[str]) -> None:
+    def begin(self, config: DictConfig, overrides: Sequence[str]) -> None:
+        """Note what is trained from now on, as running."""
+        self.update(status="running", overrides=list(overrides), finished=None, error=None)
         self.replace(CONFIG, OmegaConf.to_yaml(config, resolve=True))
         self.replace(OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
 from torch import nn
 
 from runner.store import RunFolder
+
+ADVICE = "a lower learning rate (optimizer.lr), a warm-up (schedule.warmup_epochs=1) or clipping (engine.clip_norm=1)"
 
 
 class Run:
@@ -63,6 +68,45 @@ class Run:
         saved = read(self._files.checkpoints / f"{checkpoint}.pt")["state"]
         network, preprocess = build.scored_network(config, build.data(config), saved)
         return nn.Sequential(preprocess, network).eval()
+
+    def summarise(self, brief: bool = False) -> None:
+        """Print the result and the commands a person would want next; briefly, one line."""
+        console = Console()
+        record, objective = self.record, self.record["objective"]
+        colour = {"finished": "green", "diverged": "red"}.get(self.status, "yellow")
+        best = ""
+        if objective["value"] is not None:
+            best = f"[bold]{objective['value']:.4f}[/] (epoch {objective['epoch']} of {record['metrics'].get('epoch')})"
+        if brief:
+            line = (
+                f"[{colour}]{self.status}[/]  best {objective['name']} {best}  {record['seconds']:.1f} s  {self.folder}"
+            )
+            console.print(line, highlight=False, soft_wrap=True)
+            return
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_row("status", f"[{colour}]{self.status}[/]" + (f" ({record['error']})" if record["error"] else ""))
+        if best:
+            table.add_row(f"best {objective['name']}", best)
+        for name, value in record["metrics"].items():
+            if "/" in name and value is not None:
+                table.add_row(f"last {name}", f"{value:.4f}")
+        table.add_row("time", f"{record['seconds']:.1f} s")
+        table.add_row("folder", str(self.folder))
+        console.print(table, highlight=False, soft_wrap=True)
+        if self.status == "diverged":
+            console.print("what to try: " + ADVICE, soft_wrap=True)
+            return
+        console.print("next", style="dim")
+        for command in self._next_commands():
+            console.print(f"  {command}", highlight=False, soft_wrap=True)
+
+    def _next_commands(self) -> list[str]:
+        config, folder = self.config, shlex.quote(str(self.folder))
+        return [
+            f"tensorboard --logdir {shlex.quote(str(config.output_dir))}",
+            f"runner test {folder}",
+            f"runner resume {folder} engine.epochs={2 * config.engine.epochs}",
+        ]
 
 
 def load(folder: str | Path, trust: bool = False) -> Run:

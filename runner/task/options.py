@@ -19,6 +19,20 @@ from runner.errors import UserError, did_you_mean
 COMMENTED_KEY = re.compile(r"^(?P<indent>\s*)(?P<key>[a-z]\w*):\s*(?P<value>[^#]*?)\s*(?:#\s*(?P<note>.*))?$")
 PLACED_BY_PACKAGE = ("experiment",)  # options whose keys belong to the whole config
 
+HELP = """\
+runner {command} [KEY=VALUE ...] - {summary}
+
+Choose an option of any group, change any key of the chosen ones:
+  runner {command} model=mlp optimizer=momentum optimizer.lr=0.1
+  runner {command} reg=[l2,dropout] reg.dropout.p=0.3
+  runner {command} -m optimizer=sgd,adam seed=1,2
+
+groups and their options (runner options GROUP shows the keys):
+{groups}
+
+flags: --cfg job shows the composed config, --info how it came about; -m runs every combination of values;
+--config-dir DIR adds a folder of your own configs; --hydra-help lists the rest."""
+
 
 @dataclass
 class Option:
@@ -50,6 +64,15 @@ def main(words: Sequence[str]) -> int:
         raise UserError(f"{arguments.group}: no such group{did_you_mean(arguments.group, groups)}")
     _show_group(console, arguments.group, groups[arguments.group], options(folders, arguments.group), with_keys=True)
     return 0
+
+
+def command_help(command: str, summary: str) -> str:
+    """What `runner COMMAND --help` says of a command whose arguments are config choices."""
+    folders = [config.folder(), *config.user_folders()]
+    groups = dict(group_descriptions(folders))
+    width = max(map(len, groups))
+    lines = (f"  {group:<{width}}  {' '.join(option.name for option in options(folders, group))}" for group in groups)
+    return HELP.format(command=command, summary=summary, groups="\n".join(lines))
 
 
 def group_descriptions(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from runner import build, config
 from runner.errors import EXIT_DIVERGED
 from runner.store import RunFolder
@@ -28,6 +26,7 @@ def main(words: Sequence[str]) -> int:
     )
     arguments = parser.parse_intermixed_args(list(words))
     run = resume(arguments.folder, arguments.overrides, arguments.trust)
+    run.summarise()
     return EXIT_DIVERGED if run.status == "diverged" else 0
 
 
@@ -47,10 +46,8 @@ def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False) -> Ru
     records = folder.metrics
     done = records[-1]["epoch"] if records else 0
     if folder.record["status"] in ("finished", "diverged") and done >= cfg.engine.epochs:
-        print(f"{path}: {folder.record['status']} after epoch {done}; to train on, raise engine.epochs above {done}")
+        print(f"{folder.record['status']} after epoch {done}; to train on, raise engine.epochs above {done}")
         return Run(path, trust)
     folder.lock()
-    said = list(OmegaConf.load(folder.path / "overrides.yaml")) + list(overrides)
-    folder.write_config(cfg, said)
-    folder.update(status="running", overrides=said, finished=None, error=None)
+    said = [*folder.record["overrides"], *overrides]
     return train(cfg, said, folder.record.get("choices"), folder)

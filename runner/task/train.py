@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table
 
 from runner import build, config, store
 from runner.engine.checkpoint import Checkpoints
@@ -26,6 +25,16 @@ from runner.watch.settings import LogSettings
 from runner.watch.tensorboard import TensorBoard
 
 
+def train_overrides(overrides: Sequence[str] = ()) -> Run:
+    """Train as `runner train OVERRIDES` would: this is `runner.train`.
+
+    Raises:
+        UserError: an override, the config or the data is wrong.
+    """
+    cfg, choices = config.compose_with_choices(overrides)
+    return train(cfg, overrides, choices)
+
+
 def train(
     cfg: DictConfig,
     overrides: Sequence[str] = (),
@@ -35,59 +44,72 @@ def train(
     """Train as the config says, in a new folder, or on from where `folder` stands.
 
     Raises:
-        UserError: the config or the data is wrong; no folder is left behind.
+        UserError: the config, the data or the checkpoint is wrong; no folder is left behind or changed.
         Interrupted: a signal stopped it; a checkpoint was saved.
     """
     config.check(cfg)
-    console = Console()
     training = build.training(cfg)
-    state = training.state
-    log: LogSettings = build.make(cfg.log, "log")
+    state, settings, objective = training.state, training.settings, training.objective
+    console = Console()
     if folder is None:
-        name = cfg.name or "-".join((choices or {}).get(group, "run") for group in ("data", "model"))
-        environment = store.environment(str(state.device))
-        folder = RunFolder.create(Path(cfg.output_dir), name, cfg, overrides, choices or {}, environment)
+        folder = _new_folder(cfg, overrides, choices or {}, str(state.device))
     with Stop() as stop, ExitStack() as stack:
         stack.callback(folder.unlock)
-        files = MetricsFile(folder, training.objective)
+        checkpoints = stack.enter_context(Checkpoints(folder.checkpoints, settings, config.identity(cfg)))
+        if checkpoints.restore(state):
+            _say_where(console, state.epoch, state.batch, checkpoints.warnings)
+        folder.begin(cfg, overrides)
+        files = MetricsFile(folder, objective)
         try:
-            checkpoints = stack.enter_context(Checkpoints(folder.checkpoints, training.settings, config.identity(cfg)))
-            if checkpoints.restore(state):
-                _say_where(console, state.epoch, state.batch, checkpoints.warnings)
-            observers: list[Any] = [files]
-            if log.tensorboard:
-                sample = training.train.pictures(log.num_images) if state.step == 0 else None
-                observers.append(TensorBoard(folder.path, log, hparams(cfg, folder.record), sample))
-                stack.callback(observers[-1].close)
-            epochs, batches = training.settings.epochs, training.train.num_batches
-            shown = progress.make(log.progress, console, epochs, batches, training.objective)
-            if shown:
-                observers.append(shown)
-                stack.callback(shown.close)
-            fit(
-                state,
-                training.step,
-                training.train,
-                training.evaluate,
-                training.settings,
-                training.objective,
-                observers,
-                checkpoints,
-                stop,
-                log.every_steps,
-            )
+            with ExitStack() as watching:
+                observers = [files, *_watch(watching, cfg, training, folder, console)]
+                every = cfg.log.every_steps
+                fit(
+                    state,
+                    training.step,
+                    training.train,
+                    training.evaluate,
+                    settings,
+                    objective,
+                    observers,
+                    checkpoints,
+                    stop,
+                    every,
+                )
+                checkpoints.wait()
         except BaseException as error:
-            stack.close()
             _note_end(files, state, error)
             if isinstance(error, Interrupted):
-                console.print(f"interrupted at step {state.step}; go on with: [bold]{_resume_command(folder)}[/]")
+                checkpoints.wait()
+                again = f"runner resume {shlex.quote(str(folder.path))}"
+                console.print(f"interrupted at step {state.step}; go on with: {again}", highlight=False, soft_wrap=True)
             raise
-        stack.close()
         trial = state.trials[0]
         files.note(state, status=trial.status, finished=store.now(), error=trial.reason or None)
-    if log.progress != "none":
-        summarise(console, Run(folder.path))
     return Run(folder.path)
+
+
+def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:
+    name = cfg.name or "-".join(choices.get(group, "run") for group in ("data", "model"))
+    return RunFolder.create(Path(cfg.output_dir), name, cfg, overrides, choices, store.environment(device))
+
+
+def _watch(
+    stack: ExitStack, cfg: DictConfig, training: build.Training, folder: RunFolder, console: Console
+) -> Iterator[Any]:
+    """The observers that the config asks for; the stack closes them."""
+    log: LogSettings = build.make(cfg.log, "log")
+    if log.tensorboard:
+        show_images = training.state.step == 0 and log.num_images > 0
+        sample = training.train.pictures(log.num_images) if show_images else None
+        board = TensorBoard(folder.path, log, hparams(cfg, folder.record), sample)
+        stack.callback(board.close)
+        yield board
+    epochs, batches = training.settings.epochs, training.train.num_batches
+    display = progress.make(log.progress, console, epochs, batches, training.objective)
+    if display:
+        stack.callback(display.close)
+        yield display
 
 
 def _note_end(files: MetricsFile, state: Any, error: BaseException) -> None:
@@ -120,42 +142,3 @@ def hparams(cfg: DictConfig, record: Mapping[str, Any]) -> dict[str, Any]:
             value = leaves[key]
             shown[key] = value if isinstance(value, bool | int | float | str) else str(value)
     return shown
-
-
-def summarise(console: Console, run: Run) -> None:
-    """The result and the commands a person would want next."""
-    record = run.record
-    colour = {"finished": "green", "diverged": "red"}.get(run.status, "yellow")
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_row("status", f"[{colour}]{run.status}[/]" + (f" ({record['error']})" if record["error"] else ""))
-    objective = record["objective"]
-    if objective["value"] is not None:
-        last = record["metrics"].get("epoch")
-        table.add_row(
-            f"best {objective['name']}", f"[bold]{objective['value']:.4f}[/] (epoch {objective['epoch']} of {last})"
-        )
-    for name, value in record["metrics"].items():
-        if "/" in name and value is not None:
-            table.add_row(f"last {name}", f"{value:.4f}")
-    table.add_row("time", f"{record['seconds']:.1f} s")
-    table.add_row("folder", str(run.folder))
-    console.print(table, highlight=False, soft_wrap=True)
-    if run.status == "diverged":
-        console.print(
-            "what to try: a lower learning rate (optimizer.lr), a warm-up (schedule.warmup_epochs=1) or clipping "
-            "(engine.clip_norm=1)"
-        )
-        return
-    root = shlex.quote(str(run.config.output_dir))
-    folder = shlex.quote(str(run.folder))
-    console.print("next", style="dim")
-    for command in (
-        f"tensorboard --logdir {root}",
-        f"runner test {folder}",
-        f"runner resume {folder} engine.epochs={2 * run.config.engine.epochs}",
-    ):
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
-
-
-def _resume_command(folder: RunFolder) -> str:
-    return f"runner resume {shlex.quote(str(folder.path))}"
