@@ -16,7 +16,7 @@ from runner import config as configs
 from runner.augment import Augmentation, Pipeline
 from runner.data import Batches, Data, Preprocess
 from runner.data.batches import Resident, Workers
-from runner.data.preprocess import blank
+from runner.data.preprocess import blank, look_at
 from runner.data.preprocess import fit as fit_preprocess
 from runner.data.source import Images, Source, load
 from runner.engine import device as devices
@@ -27,6 +27,7 @@ from runner.engine.step import Step
 from runner.errors import UserError
 from runner.reg import Regulariser, overrides
 from runner.schedule import Curve, Schedule
+from runner.views import Views
 
 
 @dataclass
@@ -53,8 +54,10 @@ def training(cfg: DictConfig) -> Training:
     network.train()
     preprocess = fit_preprocess(source, dataset.preprocess).to(device)
     criterion = loss(cfg).to(device)
-    train = batches(dataset, "train", preprocess, device, settings, augment=augment(cfg), seed=cfg.seed)
+    train = batches(dataset, "train", preprocess, device, settings, augment=augment(cfg, source), seed=cfg.seed)
     optimizer_ = optimizer(cfg, network)
+    if isinstance(optimizer_, torch.optim.LBFGS):
+        _check_deterministic(cfg, network, train, precision, settings)
     state = TrainState(
         network=network,
         optimizer=optimizer_,
@@ -65,9 +68,36 @@ def training(cfg: DictConfig) -> Training:
         preprocess=preprocess,
     )
     val = batches(dataset, "val", preprocess, device, settings)
-    evaluate = Evaluate(val, criterion, precision)
+    evaluate = Evaluate(val, criterion, precision, views(cfg))
     step = _step(cfg, network, criterion, settings, len(dataset.class_names), device)
     return Training(state, step, train, evaluate, settings, make(cfg.objective, "objective"))
+
+
+def _check_deterministic(
+    cfg: DictConfig, network: nn.Module, train: Batches, precision: devices.Precision, settings: Settings
+) -> None:
+    """L-BFGS compares losses from one evaluation to the next: whatever makes them differ is refused.
+
+    Raises:
+        UserError: the key that makes the loss noisy, and what to set it to.
+    """
+    why = "optimizer=lbfgs needs the full batch and a loss without noise"
+    if train.num_batches > 1:
+        raise UserError(f"data.batch_size: {why}; set it to {train.num_images} or more")
+    if precision.name != "fp32":
+        raise UserError(f"engine.precision: {why}, and {precision.name} rounds it; set it to fp32")
+    if settings.clip_norm is not None:
+        raise UserError("engine.clip_norm: optimizer=lbfgs searches along its own direction; set it to null")
+    if cfg.augment:
+        raise UserError(f"augment: {why}; set augment=none")
+    for name, regulariser in zip(cfg.reg, regularisers(cfg), strict=True):
+        if regulariser.draws_noise:
+            raise UserError(f"reg: {why}, and {name} draws; leave it out")
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Dropout | nn.Dropout2d) and layer.p > 0:
+            raise UserError(
+                f"model: {why}, and its layer {name} is dropout; set model.dropout=0, or take another model"
+            )
 
 
 def _step(
@@ -124,7 +154,7 @@ def model(cfg: DictConfig, dataset: Data | None = None) -> nn.Module:
 def optimizer(cfg: DictConfig, network: nn.Module) -> Optimizer:
     """The optimizer of the network's trainable parameters, on the device they are on."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    built: Optimizer = make(cfg.optimizer, "optimizer", params=trained)
+    built: Optimizer = make(cfg.optimizer, "optimizer", params=trained, network=network)
     return built
 
 
@@ -133,7 +163,8 @@ def schedule(cfg: DictConfig, optimizer: Optimizer, steps_per_epoch: int) -> Sch
     total_steps = cfg.engine.epochs * steps_per_epoch
     if cfg.engine.max_steps is not None:
         total_steps = min(total_steps, cfg.engine.max_steps)
-    curve: Curve = make(cfg.schedule, "schedule", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+    lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
+    curve: Curve = make(cfg.schedule, "schedule", **lengths, mode=cfg.objective.mode)
     return Schedule(optimizer, curve)
 
 
@@ -143,15 +174,24 @@ def loss(cfg: DictConfig) -> nn.Module:
     return criterion
 
 
+def views(cfg: DictConfig) -> Views:
+    """How an image is looked at when it is scored."""
+    chosen: Views = make(cfg.views, "views")
+    return chosen
+
+
 def regularisers(cfg: DictConfig) -> list[Regulariser]:
     """The regularisers, in the order in which they were chosen."""
     return [make(node, f"reg.{name}") for name, node in cfg.reg.items()]
 
 
-def augment(cfg: DictConfig) -> Pipeline:
-    """The augmentations, in the order in which they were chosen."""
+def augment(cfg: DictConfig, source: Source | None = None) -> Pipeline:
+    """The augmentations, in the order in which they were chosen; ready for the training split where it is given."""
     members: list[Augmentation] = [make(node, f"augment.{name}") for name, node in cfg.augment.items()]
-    return Pipeline(members)
+    pipeline = Pipeline(members)
+    if source is not None:
+        pipeline.prepare(source.image_shape, lambda: look_at(source))
+    return pipeline
 
 
 def average(cfg: DictConfig, network: nn.Module) -> Any:
@@ -227,7 +267,7 @@ def make(node: DictConfig, key: str, **given: Any) -> Any:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
 
 
-OWN_PACKAGES = ("model", "optimizer", "schedule", "loss", "reg", "augment", "data", "model.init")
+OWN_PACKAGES = ("model", "optimizer", "schedule", "loss", "reg", "augment", "views", "data", "model.init")
 OWN_OTHERS = (
     "runner.engine.settings.Settings",
     "runner.engine.settings.Objective",

@@ -20,7 +20,7 @@ from runner.quantity import Count, problem
 LIST_GROUPS = ("reg", "augment")  # groups of which several options may be chosen at once
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 # Arguments that build fills in from the data, the engine or the network.
-FILLED_IN = {"in_channels", "image_size", "num_classes", "params", "steps_per_epoch", "total_steps", "network"}
+FILLED_IN = {"in_channels", "image_size", "num_classes", "params", "steps_per_epoch", "total_steps", "network", "mode"}
 ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": Count, "output_dir": str}
 
 
@@ -309,6 +309,7 @@ FREE_KEYS = (
     "data.num_workers",
     "data.eval_batch_size",
 )
+FREE_IN_TEST = ("views",)  # a group whose option may change when a run is tested
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
@@ -330,7 +331,6 @@ def with_overrides(config: DictConfig, overrides: Sequence[str], for_: Literal["
     from hydra.errors import HydraException
 
     changed = config.copy()
-    OmegaConf.set_struct(changed, True)
     known = flat(config)
     for word in overrides:
         try:
@@ -338,10 +338,25 @@ def with_overrides(config: DictConfig, overrides: Sequence[str], for_: Literal["
         except HydraException as error:
             raise explained(error, overrides) from None
         key = override.key_or_group
+        if for_ == "test" and key in FREE_IN_TEST:
+            changed[key] = _option(key, str(override.value()))
+            known = flat(changed)
+            continue
         if key not in known:
             raise UserError(f"{key}: no such key in this run's config{did_you_mean(key, known)}")
-        if not is_free(key):
+        if not is_free(key) and not (for_ == "test" and key.startswith(FREE_IN_TEST)):
             remedy = "start a new run with runner train" if for_ == "resume" else "it was trained with that setting"
             raise UserError(f"{key}: cannot change in {for_} of a stored run; {remedy}")
         OmegaConf.update(changed, key, override.value())
     return changed
+
+
+def _option(group: str, option: str) -> DictConfig:
+    """The keys of one option of a group, as its YAML has them."""
+    path = folder() / group / f"{option}.yaml"
+    if not path.is_file():
+        options = visible([found.stem for found in path.parent.glob("*.yaml")])
+        raise UserError(f"{group}={option}: no such option{did_you_mean(option, options)}")
+    loaded = OmegaConf.load(path)
+    assert isinstance(loaded, DictConfig)
+    return loaded

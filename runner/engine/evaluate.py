@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from runner.engine.device import Precision
 from runner.engine.state import TrainState
 
+Views = Callable[[nn.Module, Tensor], Tensor]  # a network and images to scores. See `runner.views`
+
 
 @dataclass
 class Evaluate:
@@ -19,16 +22,17 @@ class Evaluate:
     batches: Any
     criterion: nn.Module
     precision: Precision
+    views: Views
 
     def __call__(self, state: TrainState) -> list[dict[str, float]]:
-        scores, labels, loss = predict(state.scored_network, self.batches, self.criterion, self.precision)
+        scores, labels, loss = predict(state.scored_network, self.batches, self.criterion, self.precision, self.views)
         accuracy = (scores.argmax(-1) == labels).double().mean()
         return [{"val/loss": loss.item(), "val/accuracy": accuracy.item()}]
 
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, batches: Any, criterion: nn.Module, precision: Precision
+    network: nn.Module, batches: Any, criterion: nn.Module, precision: Precision, views: Views
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores [N, K], labels [N] and mean loss of all images, on the device. The network keeps its mode."""
     was_training = network.training
@@ -36,7 +40,7 @@ def predict(
     scores, labels, loss_sum, count = [], [], [], 0
     with precision.autocast():
         for images, batch_labels in batches.epoch():
-            batch_scores = network(images)
+            batch_scores = views(network, images)
             loss_sum.append(criterion(batch_scores, batch_labels).double() * len(batch_labels))
             scores.append(batch_scores.float())
             labels.append(batch_labels)

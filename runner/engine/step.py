@@ -65,31 +65,52 @@ class Step:
     def __call__(self, state: TrainState, batch: Batch) -> Outcome:
         images, labels = batch
         images, targets = self._targets(images, labels, state.step)
-        scaler = state.precision.scaler
-        state.optimizer.zero_grad()
-        losses, num_correct = [], []
-        for part, part_targets, part_labels in self._parts(images, targets, labels):
-            share = len(part) / len(images)
-            with state.precision.autocast():
-                loss, penalty, scores = self.losses(part, part_targets)
-            total = loss if penalty is None else loss + penalty
-            scaler.scale(total if share == 1 else total * share).backward()
-            losses.append(loss.detach() * share)
-            num_correct.append((scores.detach().argmax(-1) == part_labels).sum())
-        if self.clip_norm is not None:
-            scaler.unscale_(state.optimizer)
-            nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
-        if scaler.is_enabled():
-            scaler.step(state.optimizer)
-            scaler.update()
+        if isinstance(state.optimizer, torch.optim.LBFGS):
+            outcome = self._solve(state, images, targets, labels)
         else:
-            state.optimizer.step()
+            scaler = state.precision.scaler
+            outcome, _ = self._gradients(state, images, targets, labels)
+            if self.clip_norm is not None:
+                scaler.unscale_(state.optimizer)
+                nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+            if scaler.is_enabled():
+                scaler.step(state.optimizer)
+                scaler.update()
+            else:
+                state.optimizer.step()
         for constrain in self.constraints:
             constrain(self.network)
         state.schedule.step()
         if state.average:
             state.average.update()
-        return _total(losses), _total(num_correct)
+        return outcome
+
+    def _gradients(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> tuple[Outcome, Tensor]:
+        """Fresh gradients of the batch; the outcome, and the whole loss with its penalties."""
+        state.optimizer.zero_grad()
+        losses, totals, num_correct = [], [], []
+        for part, part_targets, part_labels in self._parts(images, targets, labels):
+            share = len(part) / len(images)
+            with state.precision.autocast():
+                loss, penalty, scores = self.losses(part, part_targets)
+            total = loss if penalty is None else loss + penalty
+            state.precision.scaler.scale(total if share == 1 else total * share).backward()
+            losses.append(loss.detach() * share)
+            totals.append(total.detach() * share)
+            num_correct.append((scores.detach().argmax(-1) == part_labels).sum())
+        return (_total(losses), _total(num_correct)), _total(totals)
+
+    def _solve(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> Outcome:
+        """An update by a solver that evaluates the loss as often as it likes; the outcome is that of the start."""
+        outcomes = []
+
+        def closure() -> float:
+            outcome, total = self._gradients(state, images, targets, labels)
+            outcomes.append(outcome)
+            return total.item()
+
+        state.optimizer.step(closure)
+        return outcomes[0]
 
     def _losses(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Data loss, sum of the penalties, scores. This is the part that compiles."""

@@ -1,5 +1,5 @@
 """Losses from scores: each word of the group is a module here (or torch's own)."""
 
-from runner.loss.scores import CrossEntropy
+from runner.loss.scores import CrossEntropy, Hinge
 
-__all__ = ["CrossEntropy"]
+__all__ = ["CrossEntropy", "Hinge"]

@@ -1,6 +1,6 @@
 """Initialisation of the weights of linear and convolutional layers; biases start at 0.
 
-`gain` scales the standard deviation. Other layers keep torch's own start.
+`gain` scales the standard deviation. Other layers keep torch's own start, and trained layers what they have learned.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from runner.quantity import Positive
 
+KEPT = "keeps_weights"  # attribute of a layer whose weights are trained already: no initialisation touches them
+
 
 @dataclass
 class Initialisation:
@@ -22,7 +24,7 @@ class Initialisation:
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:
         for layer in network.modules():
-            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and not getattr(layer, KEPT, False):
                 layer.weight.normal_(0.0, self.gain * self.std(fan_in(layer.weight)))
                 if layer.bias is not None:
                     layer.bias.zero_()
@@ -39,6 +41,20 @@ class Default(Initialisation):
 
     def __call__(self, network: nn.Module) -> None:
         pass
+
+
+class Small(Initialisation):
+    """Standard deviation 0.01 whatever the fan-in: activations and gradients of a deep network shrink to 0."""
+
+    def std(self, fan_in: int) -> float:
+        return 0.01
+
+
+class Large(Initialisation):
+    """Standard deviation 1 whatever the fan-in: tanh units saturate, others blow up."""
+
+    def std(self, fan_in: int) -> float:
+        return 1.0
 
 
 class Xavier(Initialisation):

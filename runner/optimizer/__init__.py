@@ -1,5 +1,22 @@
 """Optimizers: each word of the group is a function here that makes the optimizer of one trial."""
 
-from runner.optimizer.solvers import adam, adamw, momentum, nesterov, sgd
+from runner.optimizer.groups import Groups, grouped
+from runner.optimizer.muon import Muon, muon
+from runner.optimizer.solvers import adagrad, adam, adamw, lbfgs, momentum, nesterov, rmsprop, sgd
+from runner.optimizer.uncorrected import UncorrectedAdam
 
-__all__ = ["adam", "adamw", "momentum", "nesterov", "sgd"]
+__all__ = [
+    "Groups",
+    "Muon",
+    "UncorrectedAdam",
+    "adagrad",
+    "adam",
+    "adamw",
+    "grouped",
+    "lbfgs",
+    "momentum",
+    "muon",
+    "nesterov",
+    "rmsprop",
+    "sgd",
+]

@@ -1,17 +1,18 @@
-"""Dropout, attached to the layers of any network without renaming its parameters."""
+"""Dropout and DropConnect, attached to the layers of any network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from runner.errors import UserError
 from runner.quantity import Probability
+from runner.reg.layers import Where, hidden_layers
 from runner.reg.regulariser import Regulariser
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass
@@ -19,22 +20,41 @@ class Dropout(Regulariser):
     """Zeroes the inputs of hidden layers with probability `p` while training. Source: Srivastava et al. 2014.
 
     `where`: `linear`, the inputs of fully connected layers; `channels`, whole channels before convolutions; or `both`.
-    The first layer of the network, which sees the picture itself, is left alone.
+    `form`: `inverted` divides by 1-p in training; `vanilla` leaves training as it is and multiplies by 1-p at test.
+    The first layer of the network, which sees the picture itself, is left alone. No parameter is renamed.
     """
 
+    draws_noise: ClassVar[bool] = True
+
     p: Probability = 0.5
-    where: Literal["linear", "channels", "both"] = "linear"
+    where: Where = "linear"
+    form: Literal["inverted", "vanilla"] = "inverted"
 
     def attach(self, network: nn.Module) -> None:
-        kinds = {"linear": (nn.Linear,), "channels": CONVOLUTIONS, "both": (nn.Linear, *CONVOLUTIONS)}[self.where]
-        layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)]
-        hidden = [layer for layer in layers[1:] if isinstance(layer, kinds)]
-        if not hidden:
-            needed = "a hidden fully connected layer" if self.where == "linear" else f"hidden layers ({self.where})"
-            raise UserError(f"reg.dropout: this model has no layer to act on: it needs {needed}; choose model=mlp, say")
-        for layer in hidden:
-            layer.input_dropout = nn.Dropout(self.p) if isinstance(layer, nn.Linear) else nn.Dropout2d(self.p)
+        for layer in hidden_layers(network, self.where, "reg.dropout.where"):
+            whole_channels = not isinstance(layer, nn.Linear)
+            layer.input_dropout = InputDropout(self.p, whole_channels, self.form == "inverted")
             layer.register_forward_pre_hook(_drop_input)
+
+
+class InputDropout(nn.Module):
+    """Dropout of elements of [B, ...], or of channels of [B, C, H, W]."""
+
+    def __init__(self, p: float, whole_channels: bool, inverted: bool) -> None:
+        super().__init__()
+        self.p = p
+        self.whole_channels = whole_channels
+        self.inverted = inverted
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x if self.inverted else x * (1 - self.p)
+        dropped = F.dropout2d(x, self.p) if self.whole_channels else F.dropout(x, self.p)
+        return dropped if self.inverted else dropped * (1 - self.p)
+
+    def extra_repr(self) -> str:
+        form = "inverted" if self.inverted else "vanilla"
+        return f"p={self.p}, {form}{', whole channels' if self.whole_channels else ''}"
 
 
 def _drop_input(layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -43,3 +63,37 @@ def _drop_input(layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     assert isinstance(dropout, nn.Module)
     first: Tensor = dropout(args[0])
     return (first, *args[1:])
+
+
+@dataclass
+class DropConnect(Regulariser):
+    """Zeroes weights, not activations, with probability `p` while training, and divides the others by 1-p.
+
+    One mask a batch, where the paper draws one an image; at test all weights, whose mean the training weights have.
+    Biases are left alone. The parameter `weight` becomes `parametrizations.weight.original`.
+    Source: Wan et al. 2013.
+    """
+
+    draws_noise: ClassVar[bool] = True
+
+    p: Probability = 0.5
+    where: Where = "linear"
+
+    def attach(self, network: nn.Module) -> None:
+        for layer in hidden_layers(network, self.where, "reg.dropconnect.where"):
+            parametrize.register_parametrization(layer, "weight", WeightDropout(self.p))
+
+
+class WeightDropout(nn.Module):
+    """Dropout of a weight, as a parametrization of it."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return F.dropout(weight, self.p, self.training)
+
+    @torch.no_grad()
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        return weight

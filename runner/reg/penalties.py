@@ -47,3 +47,14 @@ class L1(Penalty):
 
     def size(self, weight: Tensor) -> Tensor:
         return weight.abs().sum()
+
+
+@dataclass
+class ElasticNet(Penalty):
+    """`strength * sum (beta * W^2 + |W|)`. Source: Zou and Hastie 2005."""
+
+    strength: NonNegative = 1e-5
+    beta: NonNegative = 1.0
+
+    def size(self, weight: Tensor) -> Tensor:
+        return self.beta * weight.square().sum() + weight.abs().sum()

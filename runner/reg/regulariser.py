@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 
 class Regulariser:
-    """Five places where the lectures' regularisers act. A hook that is not overridden is never called."""
+    """Five places where the lectures' regularisers act. A hook that is not overridden is never called.
+
+    `draws_noise`: whether the loss of the same batch differs from one call to the next.
+    """
+
+    draws_noise: ClassVar[bool] = False
 
     def attach(self, network: nn.Module) -> None:
         """Change the network's layers in place, once, before training.

@@ -1,6 +1,21 @@
 """Learning-rate schedules: each word of the group is a curve here; `Schedule` drives an optimizer along it."""
 
-from runner.schedule.curves import Constant, Cosine, Curve, Step
+from runner.schedule.curves import Constant, Curve, Every, Exponential, InverseTime, MultiStep, Plateau, Step
+from runner.schedule.cycles import Cosine, Cyclic, OneCycle, WarmRestarts
 from runner.schedule.driver import Schedule
 
-__all__ = ["Constant", "Cosine", "Curve", "Schedule", "Step"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Curve",
+    "Cyclic",
+    "Every",
+    "Exponential",
+    "InverseTime",
+    "MultiStep",
+    "OneCycle",
+    "Plateau",
+    "Schedule",
+    "Step",
+    "WarmRestarts",
+]

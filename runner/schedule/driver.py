@@ -33,13 +33,16 @@ class Schedule:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def observe(self, metric: float) -> None:
-        """Take note of a validation score. Only curves that react to it do anything."""
+        """Take note of the objective after an evaluation, and react to it where the curve does."""
+        self.curve.observe(metric)
+        self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"num_steps": self.num_steps, "used_lrs": self.used_lrs}
+        return {"num_steps": self.num_steps, "used_lrs": self.used_lrs, "curve": self.curve.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.num_steps, self.used_lrs = state["num_steps"], list(state["used_lrs"])
+        self.curve.load_state_dict(state["curve"])
         self._apply()
 
     def _apply(self) -> None:

@@ -107,7 +107,9 @@ def _read(path: Path, group: str) -> Option:
     comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
     description = next((line for line in comments if line and not line.startswith("@package")), "")
     prefix = "" if group in PLACED_BY_PACKAGE or "@package _global_" in text else f"{group}."
-    keys = {key: (value, note) for key, value, note in _keys(path, prefix)}
+    keys: dict[str, tuple[str, str]] = {}
+    for key, value, note in _keys(path, prefix):
+        keys[key] = (value, note or keys.get(key, ("", ""))[1])
     return Option(path.stem, description, [(key, *rest) for key, rest in keys.items()])
 
 

@@ -74,7 +74,7 @@ def _predict(cfg: DictConfig, saved: dict[str, Any]) -> tuple[Tensor, Tensor, fl
     dataset = build.data(cfg)
     network, preprocess = build.scored_network(cfg, dataset, saved)
     batches = build.batches(dataset, "test", preprocess.to(device), device, settings)
-    scores, labels, loss = predict(network.to(device), batches, build.loss(cfg).to(device), precision)
+    scores, labels, loss = predict(network.to(device), batches, build.loss(cfg).to(device), precision, build.views(cfg))
     return scores.cpu(), labels.cpu(), loss.item(), dataset.class_names
 
 

@@ -1,0 +1,106 @@
+"""Muon: momentum whose update is brought near the closest orthogonal matrix.
+
+torch.optim.Muon takes matrices only; ours takes convolutions too, as matrices [out, in*k*k], and updates the
+parameters that are no matrices (biases, normalisation) by AdamW, so that it trains a whole network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from runner.optimizer.groups import Groups, grouped
+from runner.quantity import NonNegative, Positive, PositiveCount, Probability
+
+A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration
+
+
+def muon(
+    network: nn.Module,
+    lr: Positive,
+    momentum: Probability = 0.95,
+    nesterov: bool = True,
+    num_iterations: PositiveCount = 5,
+    weight_decay: NonNegative = 0.1,
+    adamw_lr_scale: Positive = 0.15,
+    groups: Groups = (),
+) -> Optimizer:
+    """`v = rho*v + (1-rho)*g; x -= lr * sqrt(max(1, out/in)) * orthogonalised(v)`, decay decoupled as in AdamW.
+
+    Biases and normalisation layers get AdamW at `adamw_lr_scale * lr`.
+    Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
+    """
+    params = grouped(network, lr, groups, ["momentum", "weight_decay"])
+    return Muon(params, lr, momentum, nesterov, num_iterations, weight_decay, adamw_lr_scale)
+
+
+class Muon(Optimizer):
+    """See `muon`. State: `v` for matrices; `m`, `h` and `t` for the rest."""
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        momentum: float,
+        nesterov: bool,
+        num_iterations: int,
+        weight_decay: float,
+        adamw_lr_scale: float,
+    ) -> None:
+        self.nesterov = nesterov
+        self.num_iterations = num_iterations
+        self.adamw_lr_scale = adamw_lr_scale
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    update = self._update_matrix if parameter.ndim > 1 else self._update_other
+                    update(parameter, parameter.grad, group)
+
+    def _update_matrix(self, x: Tensor, g: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[x]
+        if not state:
+            state["v"] = torch.zeros_like(x)
+        v, rho = state["v"], group["momentum"]
+        v.lerp_(g, 1 - rho)
+        direction = g.lerp(v, rho) if self.nesterov else v
+        matrix = direction.flatten(1)
+        scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+        x.mul_(1 - group["lr"] * group["weight_decay"])
+        x.add_(orthogonalised(matrix, self.num_iterations).reshape(x.shape), alpha=-group["lr"] * scale)
+
+    def _update_other(self, x: Tensor, g: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[x]
+        if not state:
+            state.update(m=torch.zeros_like(x), h=torch.zeros_like(x), t=0)
+        state["t"] += 1
+        b1, b2, lr = 0.9, 0.95, group["lr"] * self.adamw_lr_scale
+        state["m"].lerp_(g, 1 - b1)
+        state["h"].lerp_(g.square(), 1 - b2)
+        m = state["m"] / (1 - b1 ** state["t"])
+        h = state["h"] / (1 - b2 ** state["t"])
+        x.mul_(1 - lr * group["weight_decay"])
+        x.addcdiv_(m, h.sqrt().add_(1e-8), value=-lr)
+
+
+def orthogonalised(matrix: Tensor, num_iterations: int) -> Tensor:
+    """Nearly U V^T of the matrix's singular value decomposition, by the quintic Newton-Schulz iteration.
+
+    The singular values end between about 0.7 and 1.2, not at 1: that is what its coefficients trade for speed.
+    """
+    X = matrix.bfloat16() if matrix.is_cuda else matrix
+    tall = X.shape[0] > X.shape[1]
+    X = X.mT if tall else X
+    X = X / (X.norm() + 1e-7)
+    for _ in range(num_iterations):
+        gram = X @ X.mT
+        X = A * X + (B * gram + C * gram @ gram) @ X
+    return (X.mT if tall else X).to(matrix.dtype)

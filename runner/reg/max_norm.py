@@ -1,0 +1,27 @@
+"""A bound on the weights of each unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from runner.quantity import Positive
+from runner.reg.regulariser import Regulariser
+
+
+@dataclass
+class MaxNorm(Regulariser):
+    """After every update, scales each unit's incoming weights down to a Euclidean norm of at most `max_norm`.
+
+    A unit is an output of a linear layer or an output channel of a convolution. Source: Srivastava et al. 2014, 5.1.
+    """
+
+    max_norm: Positive = 3.0
+
+    @torch.no_grad()
+    def constrain(self, network: nn.Module) -> None:
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.renorm_(2, 0, self.max_norm)

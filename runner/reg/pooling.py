@@ -1,0 +1,80 @@
+"""Fractional max pooling in the place of max pooling."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from runner.errors import UserError
+from runner.quantity import Share
+from runner.reg.regulariser import Regulariser
+
+KERNEL = 2
+
+
+@dataclass
+class FractionalMaxPool(Regulariser):
+    """Replaces each max pooling by fractional ones of about `ratio`, to the same size: random regions in training.
+
+    A 2x2 pooling becomes two of ratio 1/sqrt 2, so that layers after it keep their shapes. At test the regions are
+    fixed (the middle of the random range). By torch's fractional_max_pool2d. Source: Graham 2014.
+    """
+
+    draws_noise: ClassVar[bool] = True
+
+    ratio: Share = 1 / math.sqrt(2)
+
+    def attach(self, network: nn.Module) -> None:
+        found = [
+            (parent, name, layer)
+            for parent in network.modules()
+            for name, layer in parent.named_children()
+            if isinstance(layer, nn.MaxPool2d) and _both(layer.stride) > 1
+        ]
+        if not found:
+            raise UserError(
+                "reg.fractional_max_pool: nothing to act on: it needs max pooling; choose model=convnet, say"
+            )
+        for parent, name, layer in found:
+            setattr(parent, name, FractionalPools(layer, self.ratio))
+
+
+class FractionalPools(nn.Module):
+    """Fractional max poolings one after another, from the input's size to the one that `pool` would give."""
+
+    def __init__(self, pool: nn.MaxPool2d, ratio: float) -> None:
+        super().__init__()
+        self.pool = pool
+        self.ratio = ratio
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            target = self.pool(x[:1, :1]).shape[-2:]
+        rows, columns = (sizes(now, then, self.ratio) for now, then in zip(x.shape[-2:], target, strict=True))
+        for number in range(max(len(rows), len(columns))):
+            size = (rows[min(number, len(rows) - 1)], columns[min(number, len(columns) - 1)])
+            samples = None if self.training else torch.full((*x.shape[:2], 2), 0.5, device=x.device, dtype=x.dtype)
+            x = F.fractional_max_pool2d(x, KERNEL, output_size=size, _random_samples=samples)
+        return x
+
+
+def sizes(size: int, target: int, ratio: float) -> list[int]:
+    """Sizes on the way down from `size` to `target`, each about `ratio` of the one before.
+
+    >>> sizes(32, 16, 0.7071), sizes(8, 4, 0.7071), sizes(2, 1, 0.7071)
+    ([23, 16], [6, 4], [1])
+    """
+    count = max(1, round(math.log(target / size) / math.log(ratio))) if target < size else 1
+    steps = [round(size * (target / size) ** (number / count)) for number in range(1, count)]
+    # A region of 2 needs at least one pixel more than the outputs.
+    below = [step for step in steps if target < step < size]
+    return [*below, target]
+
+
+def _both(stride: int | tuple[int, int]) -> int:
+    return stride if isinstance(stride, int) else min(stride)

@@ -1,0 +1,85 @@
+"""Curves that follow a cosine or a triangle, once or again and again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from runner.quantity import Duration, Fraction, Range, Share
+from runner.schedule.curves import Curve
+
+AtLeastOne = Annotated[float, Range(1)]
+
+
+def half_cosine(start: float, end: float, progress: float) -> float:
+    """From `start` to `end` as `progress` goes from 0 to 1."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(kw_only=True)
+class Cosine(Curve):
+    """Half a cosine from the base rate to `min_factor` of it over what follows the warm-up.
+
+    `lr = lr0 * (min + (1 - min) * (1 + cos(pi t / T)) / 2)`. Source: Loshchilov and Hutter 2017, equation 5.
+    """
+
+    min_factor: Fraction = 0.0
+
+    def after_warmup(self, step: int, num_steps: int) -> float:
+        return half_cosine(1.0, self.min_factor, min(step / num_steps, 1.0))
+
+
+@dataclass(kw_only=True)
+class WarmRestarts(Curve):
+    """Half a cosine again and again, the first over `period_epochs`, each `period_factor` times as long as the last.
+
+    Source: Loshchilov and Hutter 2017 (SGDR), T_0 and T_mult.
+    """
+
+    period_epochs: Duration = 10
+    period_factor: AtLeastOne = 2.0
+    min_factor: Fraction = 0.0
+
+    def after_warmup(self, step: int, num_steps: int) -> float:
+        start, length = 0, self.period(self.period_epochs)
+        while step >= start + length:
+            start += length
+            length = max(1, round(length * self.period_factor))
+        return half_cosine(1.0, self.min_factor, (step - start) / length)
+
+    def is_bottom(self, step: int) -> bool:
+        """Whether update `step` is the last of a period."""
+        return self(step + 1) > self(step)
+
+
+@dataclass(kw_only=True)
+class Cyclic(Curve):
+    """A triangle from `min_factor` of the base rate up to it and back every `period_epochs`. Source: Smith 2017."""
+
+    period_epochs: Duration = 4
+    min_factor: Fraction = 0.1
+
+    def after_warmup(self, step: int, num_steps: int) -> float:
+        position = (step / self.period(self.period_epochs)) % 1.0
+        return self.min_factor + (1 - self.min_factor) * (1 - abs(2 * position - 1))
+
+
+@dataclass(kw_only=True)
+class OneCycle(Curve):
+    """Up from `1/start_div` of the base rate over a share `rise` of the run, then down to `1/(start_div*final_div)`.
+
+    Both by half a cosine, as torch's OneCycleLR. Source: Smith and Topin 2018.
+    """
+
+    rise: Share = 0.3
+    start_div: AtLeastOne = 25.0
+    final_div: AtLeastOne = 1e4
+
+    def after_warmup(self, step: int, num_steps: int) -> float:
+        peak = self.rise * num_steps - 1
+        low = 1 / self.start_div
+        if step < peak:
+            return half_cosine(low, 1.0, step / peak)
+        progress = (step - peak) / (num_steps - 1 - peak)
+        return half_cosine(1.0, low / self.final_div, min(progress, 1.0))
