@@ -107,6 +107,8 @@ def check(config: DictConfig) -> None:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
     assert isinstance(plain, dict)
     known = _root_keys()
+    for missing in sorted(known - plain.keys()):
+        raise UserError(f"{missing}: missing from the config; it may be of another version of runner, or cut short")
     for word, value in plain.items():
         key = str(word)
         if key in ROOT_TYPES:

@@ -43,6 +43,8 @@ class StochasticDepth(Regulariser):
             p = number / len(branches) * (1 - self.last_survival)
             if built_in:
                 branch.p, branch.mode = p, self.mode
+            elif isinstance(branch, nn.Sequential):
+                branch.append(Drop(p, self.mode))
             else:
                 branch.stochastic_depth = Drop(p, self.mode)
                 branch.register_forward_hook(_drop_output)

@@ -1,0 +1,67 @@
+"""Every option of every group composes, checks, builds and trains with the default config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import runner
+from runner import config
+from runner.task.options import group_descriptions, options
+
+# What an option needs beside its word: data that must be on disk, a setting it cannot do without.
+NEEDS = {
+    "data=folder": None,
+    "data=cifar10": None,
+    "data=cifar100": None,
+    "data=mnist": None,
+    "data=fashion_mnist": None,
+    "optimizer=lbfgs": ["data.batch_size=2000", "model=linear"],
+    "reg=stochastic_depth": ["model=resnet", "model.depth=20", "model.width=4"],
+}
+GROUPS = [group for group, _ in group_descriptions([config.folder()])]
+OPTIONS = [f"{group}={option.name}" for group in GROUPS for option in options([config.folder()], group)]
+# Networks have a test of their own; experiments choose data that is not here.
+TRAINED = [
+    word for word in OPTIONS if not word.startswith(("model=", "experiment=")) and NEEDS.get(word, []) is not None
+]
+
+
+def composed(word, *words):
+    return runner.compose([word, *(NEEDS.get(word) or []), *words])
+
+
+@pytest.mark.parametrize("word", OPTIONS)
+def test_composes(word):
+    cfg = runner.compose([word, *(["data.root=nowhere"] if word == "data=folder" else [])])
+    if word.startswith("experiment="):
+        cfg.data.root = "nowhere" if "root" in cfg.data else None
+        return
+    config.check(cfg)
+
+
+@pytest.mark.parametrize("word", TRAINED)
+def test_trains_two_steps(word):
+    training = runner.build.training(composed(word, "engine.limit_batches=2"))
+    losses = [training.step(training.state, batch)[0] for batch in training.train.epoch()]
+    assert all(loss.isfinite().all() for loss in losses)
+    assert training.state.schedule.num_steps == training.train.num_batches
+    (scores,) = training.evaluate(training.state)
+    assert 0 <= scores["val/accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    "path", sorted(config.folder().glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_every_yaml_opens_with_what_it_is(path):
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# ")
+    assert lines[0].endswith((".", ":"))
+    assert yaml.safe_load(path.read_text()) is not None
+
+
+def test_no_group_is_without_a_line_in_the_defaults():
+    folders = {path.name for path in Path(config.folder()).iterdir() if path.is_dir() and path.name[0] not in "_."}
+    assert folders == set(GROUPS)

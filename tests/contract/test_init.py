@@ -1,0 +1,73 @@
+"""Every initialisation, as the lecture shows it: the size of activations through ten layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import runner
+from runner.model import init
+
+WIDTH, DEPTH = 500, 10
+
+
+def activation_stds(make, activation):
+    """Standard deviations of the activations of each of ten layers of 500 units, for normal inputs."""
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(WIDTH, WIDTH), activation()) for _ in range(DEPTH)]
+    make(nn.Sequential(*layers))
+    x = torch.randn(1000, WIDTH)
+    stds = []
+    with torch.no_grad():
+        for layer in layers:
+            x = layer(x)
+            stds.append(x.std().item())
+    return stds, x
+
+
+def test_small_weights_let_tanh_activations_vanish():
+    stds, _ = activation_stds(init.Small(), nn.Tanh)
+    assert stds[0] == pytest.approx(0.01 * WIDTH**0.5, rel=0.1)
+    assert stds[-1] < 1e-6
+
+
+def test_large_weights_saturate_tanh():
+    _, last = activation_stds(init.Large(), nn.Tanh)
+    assert (last.abs() > 0.99).float().mean() > 0.9
+
+
+def test_xavier_keeps_tanh_activations_alive_but_lets_relu_fade():
+    stds, last = activation_stds(init.Xavier(), nn.Tanh)
+    assert 0.15 < stds[-1] < stds[0] < 0.75
+    assert (last.abs() > 0.99).float().mean() < 0.01
+    faded, _ = activation_stds(init.Xavier(), nn.ReLU)
+    assert faded[-1] < 0.1 * faded[0]
+
+
+def test_he_keeps_relu_activations_at_one_size():
+    stds, _ = activation_stds(init.He(), nn.ReLU)
+    assert stds[-1] == pytest.approx(stds[0], rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "std"), [("small", 0.01), ("large", 1.0), ("xavier", (1 / 576) ** 0.5), ("he", (2 / 576) ** 0.5)]
+)
+def test_weights_have_the_standard_deviation_of_the_fan_in_and_biases_are_zero(name, std):
+    words = ["data=synthetic", "model.channels=[64,128]", "model.norm=none", f"init={name}"]
+    second = [m for m in runner.build.model(runner.compose(words)).modules() if isinstance(m, nn.Conv2d)][1]
+    assert second.weight.std().item() == pytest.approx(std, rel=0.05)
+    assert second.weight.mean().abs().item() < 0.02 * std
+    assert not second.bias.any()
+    doubled = runner.build.model(runner.compose([*words, "init.gain=2"]))
+    second = [m for m in doubled.modules() if isinstance(m, nn.Conv2d)][1]
+    assert second.weight.std().item() == pytest.approx(2 * std, rel=0.05)
+
+
+def test_default_leaves_each_layer_as_torch_made_it():
+    torch.manual_seed(3)
+    layer = nn.Linear(5, 4)
+    before = layer.weight.detach().clone()
+    init.Default()(layer)
+    assert torch.equal(layer.weight, before)
+    assert layer.bias.any()

@@ -1,0 +1,284 @@
+"""Every optimizer: its formula in plain numpy, its state through save and load, a problem that it solves."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import runner
+from runner.errors import UserError
+
+LR = 0.05
+
+
+def sgd(x, g, state, t, lr=LR):
+    return x - lr * g
+
+
+def momentum(x, g, state, t, lr=LR, rho=0.9):
+    state["v"] = rho * state.get("v", 0) + g
+    return x - lr * state["v"]
+
+
+def nesterov(x, g, state, t, lr=LR, rho=0.9):
+    v = state.get("v", np.zeros_like(x))
+    state["v"] = rho * v - lr * g
+    return x + state["v"] + rho * (state["v"] - v)
+
+
+def adagrad(x, g, state, t, lr=LR):
+    state["h"] = state.get("h", 0) + g * g
+    return x - lr * g / (np.sqrt(state["h"]) + 1e-7)
+
+
+def rmsprop(x, g, state, t, lr=LR, d=0.99):
+    state["h"] = d * state.get("h", 0) + (1 - d) * g * g
+    return x - lr * g / (np.sqrt(state["h"]) + 1e-7)
+
+
+def adam(x, g, state, t, lr=LR, b1=0.9, b2=0.999, eps=1e-7, corrected=True):
+    state["m"] = b1 * state.get("m", 0) + (1 - b1) * g
+    state["h"] = b2 * state.get("h", 0) + (1 - b2) * g * g
+    m = state["m"] / (1 - b1**t) if corrected else state["m"]
+    h = state["h"] / (1 - b2**t) if corrected else state["h"]
+    return x - lr * m / (np.sqrt(h) + eps)
+
+
+def uncorrected_adam(x, g, state, t):
+    return adam(x, g, state, t, corrected=False)
+
+
+def adamw(x, g, state, t, decay=0.01):
+    return adam(x * (1 - LR * decay), g, state, t, eps=1e-8)
+
+
+def muon(x, g, state, t, rho=0.95, decay=0.01):
+    if x.ndim == 1:
+        x = x * (1 - 0.15 * LR * decay)
+        return adam(x, g, state, t, lr=0.15 * LR, b2=0.95, eps=1e-8)
+    v = state["v"] = rho * state.get("v", 0) + (1 - rho) * g
+    X = rho * v + (1 - rho) * g
+    rows, columns = X.shape
+    X = X.T if rows > columns else X
+    X = X / (np.linalg.norm(X) + 1e-7)
+    for _ in range(5):
+        gram = X @ X.T
+        X = 3.4445 * X + (-4.7750 * gram + 2.0315 * gram @ gram) @ X
+    X = X.T if rows > columns else X
+    return x * (1 - LR * decay) - LR * max(1, rows / columns) ** 0.5 * X
+
+
+FORMULAS = {
+    "sgd": (["optimizer=sgd"], sgd),
+    "momentum": (["optimizer=momentum"], momentum),
+    "nesterov": (["optimizer=nesterov"], nesterov),
+    "adagrad": (["optimizer=adagrad"], adagrad),
+    "rmsprop": (["optimizer=rmsprop"], rmsprop),
+    "adam": (["optimizer=adam"], adam),
+    "adam, uncorrected": (["optimizer=adam", "optimizer.bias_correction=false"], uncorrected_adam),
+    "adamw": (["optimizer=adamw"], adamw),
+    "muon": (["optimizer=muon"], muon),
+}
+
+
+class Quadratic(nn.Module):
+    """`sum a (x - c)^2 / 2` over a matrix and a vector, in double precision so that only the formula counts."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        numbers = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(4, 3, generator=numbers, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.randn(5, generator=numbers, dtype=torch.float64))
+        self.scales = [torch.rand(p.shape, generator=numbers, dtype=torch.float64) + 0.1 for p in self.parameters()]
+        self.centres = [torch.randn(p.shape, generator=numbers, dtype=torch.float64) for p in self.parameters()]
+
+    def loss(self) -> torch.Tensor:
+        terms = zip(self.parameters(), self.scales, self.centres, strict=True)
+        return sum((a * (x - c) ** 2).sum() / 2 for x, a, c in terms)
+
+
+def optimizer_for(words, network):
+    return runner.build.optimizer(runner.compose([*words, f"optimizer.lr={LR}"]), network)
+
+
+def update(network, optimizer):
+    optimizer.zero_grad()
+    network.loss().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_hundred_updates_equal_the_formula(name):
+    words, formula = FORMULAS[name]
+    network = Quadratic()
+    optimizer = optimizer_for(words, network)
+    expected = [parameter.detach().numpy().copy() for parameter in network.parameters()]
+    states = [{} for _ in expected]
+    for t in range(1, 101):
+        update(network, optimizer)
+        for i, x in enumerate(expected):
+            gradient = network.scales[i].numpy() * (x - network.centres[i].numpy())
+            expected[i] = formula(x, gradient, states[i], t)
+        for parameter, x in zip(network.parameters(), expected, strict=True):
+            np.testing.assert_allclose(parameter.detach().numpy(), x, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_state_survives_save_and_load_midway(name):
+    words, _ = FORMULAS[name]
+    network = Quadratic()
+    optimizer = optimizer_for(words, network)
+    for _ in range(10):
+        update(network, optimizer)
+    other = Quadratic(seed=1)
+    other.scales, other.centres = network.scales, network.centres
+    other.load_state_dict(network.state_dict())
+    loaded = optimizer_for(words, other)
+    loaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for _ in range(10):
+        update(network, optimizer)
+        update(other, loaded)
+    for one, two in zip(network.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_small_problem_is_minimised(name):
+    words, _ = FORMULAS[name]
+    network = Quadratic()
+    optimizer = optimizer_for(words, network)
+    before = network.loss().item()
+    for _ in range(300):
+        update(network, optimizer)
+    # AdaGrad slows down as it should; the decay of AdamW and Muon keeps them off the exact minimum.
+    assert network.loss().item() < (0.3 if name in ("adagrad", "muon") else 0.05) * before
+
+
+def test_the_first_step_without_bias_correction_is_about_three_times_too_large():
+    steps = {}
+    for corrected in ("true", "false"):
+        network = Quadratic()
+        before = network.bias.detach().clone()
+        update(network, optimizer_for(["optimizer=adam", f"optimizer.bias_correction={corrected}"], network))
+        steps[corrected] = (network.bias - before).abs().mean().item()
+    assert steps["true"] == pytest.approx(LR, rel=1e-5)
+    assert steps["false"] / steps["true"] == pytest.approx(0.1 / 0.001**0.5, rel=1e-3)
+
+
+def test_muon_equals_torchs_on_matrices():
+    ours, theirs = Quadratic(), Quadratic()
+    for network in (ours, theirs):
+        network.bias.requires_grad_(False)
+        network.float()
+    ours_optimizer = optimizer_for(["optimizer=muon"], ours)
+    theirs_optimizer = torch.optim.Muon([theirs.weight], lr=LR, momentum=0.95, weight_decay=0.01, nesterov=True)
+    for _ in range(20):
+        update(ours, ours_optimizer)
+        update(theirs, theirs_optimizer)
+    # torch's iterates in bfloat16 on every device.
+    torch.testing.assert_close(ours.weight, theirs.weight, rtol=0.05, atol=0.05)
+
+
+def test_weight_decay_adds_to_the_gradient():
+    decayed, plain = Quadratic(), Quadratic()
+    first = runner.build.optimizer(runner.compose(["optimizer=sgd", "optimizer.weight_decay=0.5"]), decayed)
+    second = runner.build.optimizer(runner.compose(["optimizer=sgd"]), plain)
+    start = plain.weight.detach().clone()
+    update(decayed, first)
+    update(plain, second)
+    torch.testing.assert_close(plain.weight - decayed.weight, 0.1 * 0.5 * start)
+
+
+def test_lbfgs_beats_sgd_on_a_deterministic_problem():
+    reached = {}
+    for words in (["optimizer=lbfgs", "optimizer.lr=1"], ["optimizer=sgd", "optimizer.lr=0.5"]):
+        network = Quadratic()
+        optimizer = runner.build.optimizer(runner.compose(words), network)
+
+        def closure(network=network, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = network.loss()
+            loss.backward()
+            return loss
+
+        if "lbfgs" in words[0]:
+            optimizer.step(closure)  # 20 inner iterations
+        else:
+            for _ in range(25):
+                update(network, optimizer)
+        reached[words[0]] = network.loss().item()
+    assert reached["optimizer=lbfgs"] < 1e-3 * reached["optimizer=sgd"]
+
+
+class TestGroups:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
+
+    def groups(self, text):
+        cfg = runner.compose(["optimizer=momentum", f"optimizer.groups={text}", "optimizer.lr=0.1"])
+        return runner.build.optimizer(cfg, self.network).param_groups
+
+    def test_each_parameter_belongs_to_the_first_group_that_matches(self):
+        rest, biases, head = self.groups("[{match:biases,weight_decay:0.5},{match:'3.*',lr_scale:10}]")
+        assert [p.shape for p in biases["params"]] == [(2,), (2,), (3,)]
+        assert (biases["weight_decay"], biases["lr"]) == (0.5, 0.1)
+        assert [p.shape for p in head["params"]] == [(3, 8)]
+        assert (head["weight_decay"], head["lr"]) == (0.0, 1.0)
+        assert len(rest["params"]) == 2
+
+    def test_norms_and_their_biases_are_kinds(self):
+        _, norms = self.groups("[{match:norms}]")
+        assert [p.shape for p in norms["params"]] == [(2,), (2,)]
+        _, norm_biases = self.groups("[{match:norm_biases,lr_scale:64}]")
+        assert norm_biases["lr"] == pytest.approx(6.4)
+        assert norm_biases["params"][0] is self.network[1].bias
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[{match:nothing}]", r"groups\[0\].match: 'nothing' matches no parameter"),
+            ("[{match:biases,weight_decy:0}]", r"groups\[0\].weight_decy: no such key; did you mean 'weight_decay'"),
+            ("[{weight_decay:0}]", r"groups\[0\].match: must be set"),
+            ("[{match:biases,lr_scale:-1}]", r"groups\[0\].lr_scale: must be a number, at least 0"),
+            ("[{match:biases},{match:'*.bias'}]", r"groups\[1\].match: '\*.bias' matches no parameter"),
+        ],
+    )
+    def test_a_wrong_group_is_named(self, text, message):
+        with pytest.raises(UserError, match=message):
+            self.groups(text)
+
+    def test_the_schedule_keeps_the_ratio_of_the_rates(self):
+        cfg = runner.compose(["optimizer=momentum", "optimizer.groups=[{match:biases,lr_scale:2}]", "schedule=cosine"])
+        optimizer = runner.build.optimizer(cfg, self.network)
+        schedule = runner.build.schedule(cfg, optimizer, steps_per_epoch=10)
+        for _ in range(50):
+            optimizer.step()
+            schedule.step()
+        rest, biases = schedule.get_last_lr()
+        assert biases == pytest.approx(2 * rest)
+        assert rest < cfg.optimizer.lr
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        ([], "data.batch_size"),
+        (["data.batch_size=2000", "augment=crop"], "augment"),
+        (["data.batch_size=2000", "reg=[l2,dropout]"], "reg"),
+        (["data.batch_size=2000", "engine.precision=bf16"], "engine.precision"),
+        (["data.batch_size=2000", "engine.clip_norm=1"], "engine.clip_norm"),
+    ],
+)
+def test_lbfgs_with_any_noise_is_refused_with_the_reason(words, key):
+    cfg = runner.compose(["optimizer=lbfgs", "model=mlp", *words])
+    with pytest.raises(UserError, match=rf"^{key}: .*lbfgs"):
+        runner.build.training(cfg)
+
+
+def test_lbfgs_trains_on_the_full_batch(tmp_path):
+    words = ["optimizer=lbfgs", "model=linear", "data.batch_size=2000", "engine.epochs=2", f"output_dir={tmp_path}"]
+    run = runner.train([*words, "log.progress=none", "log.tensorboard=false"])
+    assert run.metrics[-1]["train/loss"] < 0.5 * run.metrics[0]["train/loss"]

@@ -1,0 +1,138 @@
+"""Every schedule: equal to its formula at every step, through warm-up, restart and resume."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import runner
+
+EPOCHS, STEPS_PER_EPOCH, LR = 12, 10, 0.2
+TOTAL = EPOCHS * STEPS_PER_EPOCH
+
+
+def triangle(t, period, low):
+    phase = (t % period) / period
+    return low + (1 - low) * (2 * phase if phase < 0.5 else 2 - 2 * phase)
+
+
+def restarts(t):
+    start, length = 0, 30
+    while t >= start + length:
+        start, length = start + length, length * 2
+    return (1 + math.cos(math.pi * (t - start) / length)) / 2
+
+
+def one_cycle(t, total):
+    peak, end = 0.3 * total - 1, total - 1
+    if t <= peak:
+        low, high, share = 1 / 25, 1.0, t / peak
+    else:
+        low, high, share = 1.0, 1 / 25 / 1e4, (t - peak) / (end - peak)
+    return high + (low - high) * (1 + math.cos(math.pi * share)) / 2
+
+
+# The factor at update t of `total` after the warm-up, with S steps an epoch.
+TABLE = {
+    "constant": ([], lambda t, total: 1.0),
+    "step": (["schedule.step_epochs=4", "schedule.gamma=0.5"], lambda t, total: 0.5 ** (t // 40)),
+    "multistep": (
+        ["schedule.milestones_epochs=[3,'70 steps',90%]"],
+        lambda t, total: 0.1 ** sum([t >= 30, t >= 70, t >= 108]),
+    ),
+    "exponential": (["schedule.k=0.2"], lambda t, total: math.exp(-0.2 * t / 10)),
+    "inverse_time": (["schedule.k=2"], lambda t, total: 1 / (1 + 2 * t / 10)),
+    "every": ([], lambda t, total: 0.96 ** (t // 80)),
+    "cosine": (["schedule.min_factor=0.1"], lambda t, total: 0.1 + 0.9 * (1 + math.cos(math.pi * t / total)) / 2),
+    "warm_restarts": (["schedule.period_epochs=3"], lambda t, total: restarts(t)),
+    "cyclic": (["schedule.period_epochs='40 steps'"], lambda t, total: triangle(t, 40, 0.1)),
+    "one_cycle": ([], one_cycle),
+    "plateau": ([], lambda t, total: 1.0),
+}
+
+
+def made(name, *words):
+    cfg = runner.compose([f"schedule={name}", *words, f"engine.epochs={EPOCHS}", f"optimizer.lr={LR}", "optimizer=sgd"])
+    optimizer = runner.build.optimizer(cfg, nn.Linear(1, 1))
+    return runner.build.schedule(cfg, optimizer, STEPS_PER_EPOCH), optimizer
+
+
+def rates(schedule, optimizer, num_steps):
+    """The rate of each update, read from the optimizer as an update would."""
+    used = []
+    for _ in range(num_steps):
+        used.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return used
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_step_has_the_rate_of_the_formula(name):
+    words, factor = TABLE[name]
+    expected = [LR * factor(t, TOTAL) for t in range(TOTAL)]
+    assert rates(*made(name, *words), TOTAL) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name != "one_cycle"])
+@pytest.mark.parametrize("warmup", ["1.5", "'15 steps'", "12.5%"])
+def test_warm_up_rises_linearly_and_the_curve_begins_after_it(name, warmup):
+    words, factor = TABLE[name]
+    if name == "multistep":
+        words = ["schedule.milestones_epochs=[3,7]"]
+        factor = lambda t, total: 0.1 ** sum([t >= 30, t >= 70])  # noqa: E731
+    got = rates(*made(name, *words, f"schedule.warmup_epochs={warmup}"), TOTAL)
+    assert got[:15] == pytest.approx([LR * (t + 1) / 15 for t in range(15)])
+    assert got[15:] == pytest.approx([LR * factor(t, TOTAL - 15) for t in range(TOTAL - 15)])
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_resume_in_the_middle_gives_the_same_values(name):
+    words, _ = TABLE[name]
+    schedule, optimizer = made(name, *words)
+    rates(schedule, optimizer, 47)
+    for metric in (0.5, 0.4, 0.4):
+        schedule.observe(metric)
+    resumed, other = made(name, *words)
+    resumed.load_state_dict(schedule.state_dict())
+    assert resumed.used_lrs == schedule.used_lrs
+    assert rates(resumed, other, 60) == rates(schedule, optimizer, 60)
+
+
+def test_one_cycle_equals_torchs():
+    schedule, optimizer = made("one_cycle")
+    reference = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=LR)
+    torch_schedule = torch.optim.lr_scheduler.OneCycleLR(reference, max_lr=LR, total_steps=TOTAL, cycle_momentum=False)
+    expected = []
+    for t in range(TOTAL):
+        expected.append(reference.param_groups[0]["lr"])
+        reference.step()
+        if t < TOTAL - 1:
+            torch_schedule.step()
+    assert rates(schedule, optimizer, TOTAL) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_plateau_reacts_to_the_metric_as_torchs_does(mode):
+    words = ["schedule.patience_epochs=2", f"objective.mode={mode}"]
+    schedule, optimizer = made("plateau", *words)
+    reference = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=LR)
+    torch_schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        reference, mode=mode, factor=0.1, patience=2, cooldown=0
+    )
+    metrics = [0.1, 0.3, 0.3, 0.29, 0.3, 0.31, 0.31, 0.2, 0.1, 0.25, 0.2, 0.2, 0.2, 0.2]
+    seen = []
+    for metric in metrics:
+        schedule.observe(metric)
+        torch_schedule.step(metric)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(reference.param_groups[0]["lr"])
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert len(set(seen)) > 2, "the metrics of this test must make the rate drop more than once"
+
+
+def test_the_bottom_of_a_restart_is_known():
+    schedule, _ = made("warm_restarts", "schedule.period_epochs=3")
+    assert [t for t in range(TOTAL) if schedule.curve.is_bottom(t)] == [29, 89]
