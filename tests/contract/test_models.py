@@ -1,0 +1,236 @@
+"""Every word of the group `model`: golden parameter counts, first loss, overfitting, shapes, real training steps."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+import runner
+from runner import build, config
+from runner.model.init import Default, He
+
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """A form of a network that is small enough to train in a test."""
+
+    word: str
+    small: dict[str, Any] = field(default_factory=dict)
+    lr: float = 2e-3
+
+    def __str__(self) -> str:
+        return "-".join([self.word, *(f"{key}={value}" for key, value in self.small.items())])
+
+    def build(self, in_channels: int = 3, image_size: int = 8, **keys: Any) -> torch.nn.Module:
+        return network(self.word, in_channels, image_size, CLASSES, **(self.small | keys))
+
+
+CASES = [
+    Case("linear", lr=0.05),
+    Case("mlp", {"hidden": [64, 64]}),
+    Case("mlp", {"hidden": [64, 64], "norm": "batch"}),
+    Case("convnet", {"channels": [8, 16], "hidden": 32}),
+    Case("alexnet", {"width": 0.125, "dropout": 0.0}),
+    Case("alexnet", {"width": 0.125, "dropout": 0.0, "era": 2012}),
+    Case("zfnet", {"width": 0.125, "dropout": 0.0}),
+    Case("vgg", {"width": 0.125, "dropout": 0.0, "depth": 11}),
+    Case("vgg", {"width": 0.125, "dropout": 0.0, "depth": 16, "norm": "batch"}),
+    Case("googlenet", {"width": 0.125, "dropout": 0.0, "dropout_aux": 0.0}),
+    Case("resnet", {"depth": 20, "width": 8}),
+    Case("resnet", {"depth": 18}),
+    Case("inception_v3", {"width": 0.125, "dropout": 0.0}),
+    Case("inception_v4", {"width": 0.125, "dropout": 0.0}, lr=5e-3),
+    Case("zoo", {"name": "mobilenet_v3_small"}),
+]
+WORDS = sorted({case.word for case in CASES})
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+@functools.cache
+def node(word: str) -> DictConfig:
+    return config.compose([f"model={word}"]).model
+
+
+def network(word: str, in_channels: int, image_size: int, num_classes: int, **keys: Any) -> torch.nn.Module:
+    given = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
+    return build.make(OmegaConf.merge(node(word), keys), "model", **given)
+
+
+def scores(output: Any) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0]
+
+
+def test_every_word_has_a_case():
+    assert sorted(path.stem for path in (config.folder() / "model").glob("*.yaml")) == WORDS
+
+
+# word, keys, image size, classes, parameters as published (or counted by hand from the layers' sizes)
+GOLDEN: list[tuple[str, dict[str, Any], int, int, int]] = [
+    ("linear", {}, 32, 10, 3072 * 10 + 10),
+    ("mlp", {"hidden": [100]}, 32, 10, 3072 * 100 + 100 + 1000 + 10),
+    ("mlp", {"hidden": []}, 32, 10, 3072 * 10 + 10),
+    ("convnet", {"channels": [32], "hidden": 0}, 32, 10, 27 * 32 + 64 + 32 * 16 * 16 * 10 + 10),
+    ("alexnet", {}, 224, 1000, 61_100_840),
+    ("alexnet", {"era": 2012}, 224, 1000, 62_378_344),
+    ("zfnet", {}, 224, 1000, 107_627_624),
+    ("vgg", {"depth": 11}, 224, 1000, 132_863_336),
+    ("vgg", {"depth": 13}, 224, 1000, 133_047_848),
+    ("vgg", {"depth": 16}, 224, 1000, 138_357_544),
+    ("vgg", {"depth": 19}, 224, 1000, 143_667_240),
+    ("vgg", {"depth": 16, "norm": "batch"}, 224, 1000, 138_365_992),
+    ("googlenet", {}, 224, 1000, 13_004_888),
+    ("googlenet", {"aux_weight": 0}, 224, 1000, 6_624_904),
+    ("resnet", {"depth": 18}, 224, 1000, 11_689_512),
+    ("resnet", {"depth": 34}, 224, 1000, 21_797_672),
+    ("resnet", {"depth": 50}, 224, 1000, 25_557_032),
+    ("resnet", {"depth": 101}, 224, 1000, 44_549_160),
+    ("resnet", {"depth": 152}, 224, 1000, 60_192_808),
+    ("resnet", {"depth": 20}, 32, 10, 269_722),
+    ("resnet", {"depth": 32}, 32, 10, 464_154),
+    ("resnet", {"depth": 44}, 32, 10, 658_586),
+    ("resnet", {"depth": 56}, 32, 10, 853_018),
+    ("resnet", {"depth": 110}, 32, 10, 1_727_962),
+    ("inception_v3", {}, 299, 1000, 27_161_264),
+    ("inception_v3", {"aux_weight": 0}, 299, 1000, 23_834_568),
+    ("inception_v4", {}, 299, 1000, 42_679_816),
+    ("zoo", {"name": "efficientnet_b0"}, 224, 1000, 5_288_548),
+    ("zoo", {"name": "vit_b_16"}, 224, 1000, 86_567_656),
+]
+
+
+def golden_id(value: Any) -> str | None:
+    return ",".join(f"{key}={item}" for key, item in value.items()) or "default" if isinstance(value, dict) else None
+
+
+@pytest.mark.parametrize(("word", "keys", "image_size", "num_classes", "count"), GOLDEN, ids=golden_id)
+def test_parameter_count_is_the_published_one(word, keys, image_size, num_classes, count):
+    with torch.device("meta"):
+        built = network(word, 3, image_size, num_classes, **keys)
+    assert sum(parameter.numel() for parameter in built.parameters()) == count
+
+
+@each_case
+def test_first_loss_is_near_the_log_of_the_number_of_classes(case):
+    torch.manual_seed(0)
+    built = case.build(image_size=32)
+    Default()(built)
+    images, labels = torch.randn(64, 3, 32, 32), torch.randint(0, CLASSES, (64,))
+    loss = F.cross_entropy(scores(built(images)), labels).item()
+    assert abs(loss - math.log(CLASSES)) < 0.4
+
+
+@each_case
+def test_overfits_20_examples(case):
+    torch.manual_seed(0)
+    built = case.build(in_channels=1, image_size=8)
+    He()(built)
+    images, labels = torch.randn(20, 1, 8, 8), torch.arange(20) % CLASSES
+    optimizer = torch.optim.Adam(built.parameters(), lr=case.lr)
+    losses = []
+    for _ in range(100):
+        loss = F.cross_entropy(scores(built(images)), labels)
+        losses.append(loss.item())
+        if losses[-1] < 0.05:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.05
+
+
+@pytest.mark.parametrize("image_size", [8, 28, 32, 64, 65, 224, 299])
+@pytest.mark.parametrize("word", WORDS)
+def test_scores_are_batch_by_classes_at_every_usual_size(word, image_size):
+    with torch.device("meta"):
+        built = network(word, 1, image_size, CLASSES) if word != "zoo" else None
+        images = torch.zeros(2, 1, image_size, image_size)
+    if built is None:
+        # torchvision's ways to build need numbers; this checks the shapes itself.
+        network(word, 1, image_size, CLASSES, name="mobilenet_v3_small")
+        return
+    output = built(images)
+    outputs = [output] if isinstance(output, Tensor) else list(output)
+    assert [tuple(output.shape) for output in outputs] == [(2, CLASSES)] * len(outputs)
+    assert tuple(built.eval()(images).shape) == (2, CLASSES)
+
+
+@each_case
+def test_state_dict_round_trip_repeats_the_scores(case):
+    torch.manual_seed(0)
+    first, second = case.build(), case.build()
+    images = torch.randn(2, 3, 8, 8)
+    before = second.eval()(images)
+    second.load_state_dict(first.state_dict())
+    expected = first.eval()(images)
+    assert torch.equal(second(images), expected)
+    assert not torch.equal(before, expected)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_every_word_trains_through_the_command_s_own_pieces(word):
+    cfg = runner.compose(
+        [f"model={word}", "data=digits", "data.batch_size=4", "engine.device=cpu", "optimizer.lr=1e-4"]
+    )
+    config.check(cfg)
+    training = build.training(cfg)
+    built, state = training.state.network, training.state
+    before = {name: parameter.detach().clone() for name, parameter in built.named_parameters()}
+    batches = training.train.epoch(0)
+    for _ in range(2):
+        losses, _ = training.step(state, next(batches))
+        state.step += 1
+        assert torch.isfinite(losses).all()
+    still = [name for name, parameter in built.named_parameters() if torch.equal(parameter, before[name])]
+    assert not still
+    assert all(parameter.grad is not None for parameter in built.parameters())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=resnet", "model.activation=maxout"], "model.activation: maxout doubles"),
+        (["model=resnet", "model.width=32"], "model.width: depth 18 has its published widths alone"),
+        (["model=resnet", "model.depth=20", "model.stem=imagenet"], "model.stem: depth 20 has the cifar stem alone"),
+        (["model=resnet", "model.depth=19"], "model.depth: must be one of 18, 34"),
+        (["model=vgg", "model.depth=18"], "model.depth: must be one of 11, 13, 16, 19, not 18"),
+        (["model=alexnet", "model.era=2013"], "model.era: must be one of 2012, 2014"),
+        (["model=alexnet", "model.stem=imagenet"], "data.image_size: AlexNet takes images of 63 pixels or more, not 8"),
+        (["model=zfnet", "model.stem=imagenet"], "data.image_size: ZFNet takes images of 47 pixels or more, not 8"),
+        (["model=googlenet", "model.stem=imagenet"], "data.image_size: GoogLeNet takes images of 15 pixels or more"),
+        (["model=googlenet", "model.width=0.3"], "model.width: must be a multiple of 1/8"),
+        (["model=inception_v3", "model.width=0.1"], "model.width: must be a multiple of 1/16"),
+        (["model=inception_v3", "model.min_size=32"], "model.min_size: must be at least 75"),
+        (["model=inception_v4", "model.min_size=32"], "model.min_size: must be at least 75"),
+        (["model=mlp", "model.activation=swish"], "model.activation: must be one of 'relu', 'sigmoid'"),
+        (["model=zoo", "model.name=resnet19"], "model.name: torchvision has no classifier 'resnet19'; did you mean"),
+        (["model=zoo", "model.name=fcos_resnet50_fpn"], "model.name: torchvision has no classifier"),
+        (["model=zoo", "model.weights=DEFAULT"], "model.weights: trained on images of 3 channels, and these have 1"),
+        (["model=zoo", "model.name=densenet121"], "data.image_size: densenet121 cannot take images of 8 pixels"),
+        (["model=zoo", "model.name=vit_b_16"], "data.image_size: vit_b_16 cannot take images of 8 pixels"),
+        (
+            ["data=synthetic", "model=zoo", "model.weights=BEST", "model.name=resnet18"],
+            "model.weights: resnet18 has no weights 'BEST'",
+        ),
+    ],
+)
+def test_a_misfit_is_one_line_that_names_the_key(overrides, message):
+    cfg = runner.compose(overrides)
+
+    def checked_and_built():
+        config.check(cfg)
+        build.model(cfg)
+
+    with pytest.raises(runner.UserError) as caught:
+        checked_and_built()
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)

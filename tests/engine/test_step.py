@@ -1,0 +1,146 @@
+"""One update: accumulation, clipping, precision, averages, and the same result compiled."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import runner
+from runner.engine.average import EMA
+
+# Without batch norm, whose statistics depend on how a batch is cut.
+PLAIN = ["model.norm=none", "model.channels=[8]", "model.hidden=16", "optimizer=momentum"]
+
+
+def training(*words):
+    return runner.build.training(runner.compose([*PLAIN, *words]))
+
+
+def losses(made, num_steps):
+    return [
+        made.step(made.state, batch)[0].item() for batch, _ in zip(made.train.epoch(), range(num_steps), strict=False)
+    ]
+
+
+def assert_same_weights(one, other, **tolerance):
+    for left, right in zip(one.state.network.parameters(), other.state.network.parameters(), strict=True):
+        torch.testing.assert_close(left, right, **tolerance)
+
+
+@pytest.mark.parametrize("words", [[], ["engine.clip_norm=0.1"], ["reg=[l2,label_smoothing]", "reg.l2.strength=0.1"]])
+def test_accumulated_batches_make_the_same_update_as_one_large_batch(words):
+    large = training("data.batch_size=64", *words)
+    cut = training("data.batch_size=16", "engine.accumulate_steps=4", *words)
+    assert large.train.num_batches == cut.train.num_batches
+    assert losses(large, 30) == pytest.approx(losses(cut, 30), rel=1e-4)
+    assert_same_weights(large, cut, rtol=1e-4, atol=1e-6)
+
+
+def test_the_short_last_batch_is_cut_fairly():
+    large = training("data.batch_size=512")
+    cut = training("data.batch_size=171", "engine.accumulate_steps=3")
+    *_, last = large.train.epoch()
+    assert len(last[1]) == 1199 - 2 * 512
+    large.step(large.state, last)
+    cut.step(cut.state, last)
+    assert_same_weights(large, cut, rtol=1e-4, atol=1e-6)
+
+
+def test_clipping_bounds_the_norm_of_the_whole_gradient():
+    made = training("engine.clip_norm=0.01")
+    losses(made, 1)
+    grads = torch.cat([p.grad.flatten() for p in made.state.network.parameters()])
+    assert grads.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_bf16_computes_in_bf16_and_keeps_weights_in_fp32():
+    made, full = training("engine.precision=bf16"), training("engine.precision=fp32")
+    seen = []
+    made.state.network[-1].register_forward_hook(lambda layer, args, output: seen.append(output.dtype))
+    low, high = losses(made, 5), losses(full, 5)
+    assert seen[0] == torch.bfloat16
+    assert low == pytest.approx(high, rel=0.05)
+    assert low != high
+    assert {p.dtype for p in made.state.network.parameters()} == {torch.float32}
+
+
+def test_fp16_scales_its_gradients_and_saves_the_scale():
+    made = training("engine.precision=fp16")
+    scaler = made.state.precision.scaler
+    before = scaler.get_scale()
+    assert losses(made, 3)[-1] < 3
+    assert made.state.state_dict()["scaler"]["scale"] == scaler.get_scale()
+    other = training("engine.precision=fp16")
+    made.state.state_dict()["scaler"]["scale"] = before / 4
+    state = copy.deepcopy(made.state.state_dict())
+    state["scaler"]["scale"] = before / 4
+    other.state.load_state_dict(state)
+    assert other.state.precision.scaler.get_scale() == before / 4
+
+
+def test_a_step_compiles_once_and_gives_the_same_losses(monkeypatch):
+    torch._dynamo.reset()
+    compiled = training("engine.compile=true", "schedule=cosine", "data.drop_last=true")
+    eager = training("schedule=cosine", "data.drop_last=true")
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        got = losses(compiled, 4)
+    assert got == pytest.approx(losses(eager, 4), rel=1e-4)
+
+
+def test_the_average_follows_its_formula_every_step():
+    made = training("average=ema", "average.decay=0.9")
+    network, average = made.state.network, made.state.average
+    expected = [p.detach().clone() for p in network.parameters()]
+    for batch, _ in zip(made.train.epoch(), range(5), strict=False):
+        made.step(made.state, batch)
+        expected = [0.9 * x + 0.1 * p.detach() for x, p in zip(expected, network.parameters(), strict=True)]
+    for got, want in zip(average.network.parameters(), expected, strict=True):
+        torch.testing.assert_close(got, want)
+    assert made.state.scored_network is average.network
+
+
+def test_the_average_covers_batch_norm_statistics_and_copies_counters():
+    network = torch.nn.Sequential(torch.nn.BatchNorm1d(2))
+    average = EMA(network, decay=0.5)
+    network(torch.tensor([[1.0, 2.0], [3.0, 8.0]]))
+    average.update()
+    torch.testing.assert_close(average.network[0].running_mean, network[0].running_mean / 2)
+    assert average.network[0].num_batches_tracked == 1
+    assert not average.network.training
+
+
+def test_the_learning_rate_reaches_the_optimizer_every_step():
+    made = training("schedule=cosine", "schedule.warmup_epochs='4 steps'", "optimizer.lr=0.4")
+    rates = []
+    for batch, _ in zip(made.train.epoch(), range(4), strict=False):
+        made.step(made.state, batch)
+        rates += made.state.schedule.used_lrs
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(
+    "words", [[], ["engine.compile=true"], ["average=ema", "reg=[l2,dropout,label_smoothing]", "augment=[crop,flip]"]]
+)
+def test_a_step_on_the_gpu_never_waits_for_the_device(words):
+    made = runner.build.training(runner.compose(["data=synthetic", "engine.device=cuda", "engine.clip_norm=1", *words]))
+    batches = list(made.train.epoch())[:6]
+    for batch in batches[:3]:
+        made.step(made.state, batch)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in batches[3:]:
+            losses, correct = made.step(made.state, batch)
+            made.state.tally.add(losses, correct, len(batch[1]))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_the_gpu_learns_in_every_precision(train, precision):
+    run = train("engine.device=cuda", f"engine.precision={precision}", "engine.epochs=8")
+    assert run.objective > 0.95

@@ -1,0 +1,137 @@
+"""Activations equal their formulas, and every network that offers them takes each."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from runner.errors import UserError
+from runner.model import MLP, ConvNet, InceptionV4, alexnet, googlenet, inception_v3, resnet, vgg, zfnet
+from runner.model.activation import ActivationName, Maxout, activation, copies, swap_relu
+from runner.model.blocks import conv, linear
+from runner.model.init import He
+
+NAMES = get_args(ActivationName)
+
+FORMULAS = {
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "tanh": lambda x: (math.exp(x) - math.exp(-x)) / (math.exp(x) + math.exp(-x)),
+    "relu": lambda x: max(0.0, x),
+    "leaky_relu": lambda x: x if x > 0 else 0.01 * x,
+    "prelu": lambda x: x if x > 0 else 0.25 * x,
+    "elu": lambda x: x if x > 0 else math.exp(x) - 1,
+    "gelu": lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2))),
+    "silu": lambda x: x / (1 + math.exp(-x)),
+}
+
+
+def test_the_formulas_and_maxout_are_all_names():
+    assert {*FORMULAS, "maxout"} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_activation_equals_its_formula(name):
+    points = [-3.0, -0.5, -0.01, 0.0, 0.01, 0.7, 4.0]
+    given = activation(name)(torch.tensor([points], dtype=torch.float64).float())
+    expected = torch.tensor([[FORMULAS[name](point) for point in points]])
+    torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_prelu_learns_its_slope():
+    layer = activation("prelu")
+    (slope,) = layer.parameters()
+    layer(torch.tensor([[-2.0, 3.0]])).sum().backward()
+    assert slope.grad.item() == -2.0
+
+
+def test_maxout_of_a_linear_layer_is_the_larger_of_two():
+    layer, maxout = linear(5, 3, "maxout")
+    x = torch.randn(4, 5)
+    W1, W2 = layer.weight[:3], layer.weight[3:]
+    b1, b2 = layer.bias[:3], layer.bias[3:]
+    torch.testing.assert_close(maxout(layer(x)), torch.maximum(x @ W1.T + b1, x @ W2.T + b2))
+
+
+def test_maxout_of_a_convolution_is_the_larger_of_two_maps():
+    layer, maxout = conv(2, 3, 3, "maxout")
+    x = torch.randn(1, 2, 5, 5)
+    pieces = [
+        nn.functional.conv2d(x, layer.weight[part], layer.bias[part], padding=1) for part in ([0, 1, 2], [3, 4, 5])
+    ]
+    torch.testing.assert_close(maxout(layer(x)), torch.maximum(*pieces))
+
+
+def test_maxout_doubles_the_parameters_of_the_layers_before_it():
+    def count(name):
+        return sum(p.numel() for p in nn.Sequential(*linear(20, 30, name), *conv(3, 8, 3, name)).parameters())
+
+    assert copies("maxout") == 2
+    assert count("maxout") == 2 * count("relu")
+
+
+SMALL = {
+    "mlp": lambda **keys: MLP(1, 8, 10, hidden=[16, 16], **keys),
+    "mlp_batch": lambda **keys: MLP(1, 8, 10, hidden=[16, 16], norm="batch", **keys),
+    "convnet": lambda **keys: ConvNet(1, 8, 10, channels=[4, 8], hidden=16, **keys),
+    "alexnet": lambda **keys: alexnet(1, 8, 10, width=1 / 32, **keys),
+    "alexnet_2012": lambda **keys: alexnet(1, 8, 10, width=1 / 32, era=2012, **keys),
+    "zfnet": lambda **keys: zfnet(1, 8, 10, width=1 / 32, **keys),
+    "vgg": lambda **keys: vgg(1, 8, 10, width=1 / 32, depth=11, **keys),
+    "cifar_resnet": lambda **keys: resnet(1, 8, 10, depth=20, width=4, **keys),
+    "resnet": lambda **keys: resnet(1, 8, 10, depth=18, **keys),
+    "googlenet": lambda **keys: googlenet(1, 8, 10, width=1 / 8, **keys),
+    "inception_v3": lambda **keys: inception_v3(1, 10, width=1 / 16, **keys),
+    "inception_v4": lambda **keys: InceptionV4(1, 10, width=1 / 32, **keys),
+}
+KINDS = {name: type(activation(name)) for name in NAMES}
+
+
+REFUSED = [("resnet", "maxout")]  # see test_maxout_is_refused_where_layers_are_torchvision_s
+CHOICES = [(family, name) for family in SMALL for name in NAMES if (family, name) not in REFUSED]
+
+
+def usual_size(family: str) -> int:
+    return 75 if family.startswith("inception") else 8
+
+
+@pytest.mark.parametrize(("family", "name"), CHOICES)
+def test_a_network_uses_the_activation_that_was_chosen_and_no_other(family, name):
+    with torch.device("meta"):
+        network = SMALL[family](activation=name)
+        network(torch.zeros(2, 1, usual_size(family), usual_size(family)))
+    used = {type(layer) for layer in network.modules()} & {*KINDS.values()}
+    assert used == {KINDS[name]}
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_the_chosen_activation_changes_the_scores(family):
+    scores = []
+    for name in ("relu", "tanh"):
+        torch.manual_seed(0)
+        network = SMALL[family](activation=name).eval()
+        He()(network)
+        scores.append(network(torch.randn(2, 1, usual_size(family), usual_size(family))))
+    assert not torch.allclose(*scores)
+
+
+def test_maxout_is_refused_where_layers_are_torchvision_s():
+    with pytest.raises(UserError, match=r"^model\.activation: maxout"):
+        swap_relu(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), "maxout")
+
+
+def test_swap_replaces_every_relu_at_every_depth():
+    network = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Linear(2, 2), nn.ReLU(inplace=True)))
+    swap_relu(network, "elu")
+    assert [type(layer) for layer in network.modules() if not isinstance(layer, nn.Sequential)] == [
+        nn.ELU,
+        nn.Linear,
+        nn.ELU,
+    ]
+
+
+def test_maxout_layer_halves_its_channels():
+    assert Maxout()(torch.tensor([[1.0, -2.0, 0.5, 3.0]])).tolist() == [[1.0, 3.0]]

@@ -1,0 +1,113 @@
+"""AlexNet, ZFNet and VGG: the layers of their papers, and torchvision's network where it has one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision.models
+from torch import nn
+
+from runner.errors import UserError
+from runner.model import alexnet, vgg, zfnet
+from runner.model.blocks import ResponseNorm
+
+
+def layers(network: nn.Module) -> str:
+    """The layers in order, without what does not change the numbers."""
+    return (str(network.features) + str(network.classifier)).replace("inplace=True", "")
+
+
+def shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def on_meta(make, *args, **keys):
+    with torch.device("meta"):
+        return make(*args, **keys)
+
+
+def test_alexnet_of_2014_is_torchvision_s():
+    ours = on_meta(alexnet, 3, 224, 1000)
+    theirs = on_meta(torchvision.models.alexnet)
+    assert layers(ours) == layers(theirs)
+    assert shapes(ours) == shapes(theirs)
+
+
+@pytest.mark.parametrize("depth", [11, 13, 16, 19])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_vgg_is_torchvision_s(depth, norm):
+    ours = on_meta(vgg, 3, 224, 1000, depth=depth, norm=norm)
+    theirs = on_meta(getattr(torchvision.models, f"vgg{depth}" + ("_bn" if norm == "batch" else "")))
+    assert layers(ours) == layers(theirs)
+    assert shapes(ours) == shapes(theirs)
+
+
+def test_alexnet_of_2012_normalises_twice_and_2014_never():
+    def norms(era):
+        return [layer for layer in on_meta(alexnet, 3, 224, 10, era=era).modules() if isinstance(layer, ResponseNorm)]
+
+    assert len(norms(2012)) == 2
+    assert all(isinstance(layer, nn.LocalResponseNorm) for layer in norms(2012))
+    assert not norms(2014)
+
+
+def convolutions(network: nn.Module) -> list[tuple[int, int, int]]:
+    found = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    return [(conv.out_channels, conv.kernel_size[0], conv.stride[0]) for conv in found]
+
+
+def test_alexnet_of_2012_has_the_paper_s_convolutions():
+    expected = [(96, 11, 4), (256, 5, 1), (384, 3, 1), (384, 3, 1), (256, 3, 1)]
+    assert convolutions(on_meta(alexnet, 3, 224, 1000, era=2012)) == expected
+
+
+def test_zfnet_has_the_lecture_s_convolutions():
+    expected = [(96, 7, 2), (256, 5, 2), (512, 3, 1), (1024, 3, 1), (512, 3, 1)]
+    assert convolutions(on_meta(zfnet, 3, 224, 1000)) == expected
+
+
+def sizes_of_maps(network: nn.Module, image_size: int, kinds: tuple[type, ...]) -> list[int]:
+    seen: list[int] = []
+    for layer in network.modules():
+        if isinstance(layer, kinds):
+            layer.register_forward_hook(lambda _layer, _args, y: seen.append(y.shape[-1]))
+    network(torch.zeros(2, 3, image_size, image_size, device="meta"))
+    return seen
+
+
+def test_maps_have_the_papers_sizes():
+    kinds = (nn.Conv2d, nn.MaxPool2d)
+    assert sizes_of_maps(on_meta(alexnet, 3, 224, 10, era=2012), 224, kinds) == [55, 27, 27, 13, 13, 13, 13, 6]
+    assert sizes_of_maps(on_meta(zfnet, 3, 224, 10), 224, kinds) == [110, 55, 26, 13, 13, 13, 13, 6]
+    assert sizes_of_maps(on_meta(vgg, 3, 224, 10), 224, (nn.MaxPool2d,)) == [112, 56, 28, 14, 7]
+    assert sizes_of_maps(on_meta(vgg, 3, 32, 10), 32, (nn.MaxPool2d,)) == [16, 8, 4, 2]
+
+
+@pytest.mark.parametrize(("make", "smallest"), [(alexnet, 63), (zfnet, 47)])
+def test_the_smallest_image_of_the_imagenet_stem_is_truly_the_smallest(make, smallest):
+    for size in (smallest, smallest + 1):
+        network = on_meta(make, 3, size, 10, stem="imagenet")
+        assert network(torch.zeros(2, 3, size, size, device="meta")).shape == (2, 10)
+    with pytest.raises(UserError, match=f"^data.image_size: .* {smallest} pixels or more"):
+        make(3, smallest - 1, 10, stem="imagenet")
+    network = on_meta(make, 3, smallest, 10, stem="imagenet")
+    with pytest.raises(RuntimeError):
+        network(torch.zeros(2, 3, smallest - 1, smallest - 1, device="meta"))
+
+
+@pytest.mark.parametrize("make", [alexnet, zfnet, vgg])
+def test_dropout_has_the_chosen_rate_on_two_layers(make):
+    for rate in (0.0, 0.3):
+        network = on_meta(make, 3, 32, 10, dropout=rate)
+        assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [rate, rate]
+
+
+@pytest.mark.parametrize("make", [alexnet, zfnet, vgg])
+def test_width_scales_every_hidden_channel(make):
+    whole, half = (on_meta(make, 3, 32, 10, width=width) for width in (1.0, 0.5))
+
+    def outputs(network):
+        return [layer.weight.shape[0] for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+
+    assert [2 * n for n in outputs(half)[:-1]] == outputs(whole)[:-1]
+    assert outputs(half)[-1] == 10
