@@ -296,10 +296,12 @@ def _is_trusted(dotted: Any) -> bool:
     if dotted in OWN_OTHERS:
         return True
     if package in {f"runner.{own}" for own in OWN_PACKAGES}:
-        module = configs.resolve(dotted, dotted)
-        return name[0] != "_" and getattr(module, "__module__", "").startswith(package.removesuffix(".init"))
+        if name.startswith("_"):
+            return False
+        found = configs.resolve(dotted, "_target_")
+        return getattr(found, "__module__", "").startswith(package.removesuffix(".init"))
     if dotted.startswith(("torch.nn.", "torch.optim.", "torchvision.")):
-        found = configs.resolve(dotted, dotted)
+        found = configs.resolve(dotted, "_target_")
         home = getattr(found, "__module__", "").partition(".")[0]
         return inspect.isclass(found) and issubclass(found, nn.Module | Optimizer) and home in ("torch", "torchvision")
     return False

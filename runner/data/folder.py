@@ -31,12 +31,7 @@ class Folder(Data):
 
     @cached_property
     def class_names(self) -> list[str]:
-        train = self._split_folder("train")
-        if train is None:
-            raise UserError(
-                f"data.root: {self.root} has no folder 'train'; expected {self.root}/train/CLASS/*.jpg and "
-                f"{self.root}/test/CLASS/*.jpg"
-            )
+        train = self._required_folder("train")
         names = _class_folders(train)
         if not names:
             raise UserError(f"data.root: {train} has no class folders; expected {train}/CLASS/*.jpg")
@@ -52,11 +47,10 @@ class Folder(Data):
     def read(self, split: Split) -> Files | None:
         if split in self._scanned:
             return self._scanned[split]
-        folder = self._split_folder(split)
+        folder = self._split_folder("val") if split == "val" else self._required_folder(split)
         if folder is None:
-            if split == "val":
-                return None
-            raise UserError(f"data.root: {self.root} has no folder '{split}'; expected {self.root}/{split}/CLASS/*.jpg")
+            assert split == "val"
+            return None
         paths, labels = self._scan(folder)
         _, size, _ = self.image_shape
         self._scanned[split] = Files(paths, torch.tensor(labels), size, self.in_channels)
@@ -87,10 +81,14 @@ class Folder(Data):
             raise UserError(f"data.root: no folder {self.root}; set data.root to a folder with train/ and test/ in it")
         return root / split if (root / split).is_dir() else None
 
+    def _required_folder(self, split: str) -> Path:
+        folder = self._split_folder(split)
+        if folder is None:
+            raise UserError(f"data.root: {self.root} has no folder '{split}'; expected {self.root}/{split}/CLASS/*.jpg")
+        return folder
+
     def _common_size(self) -> int:
-        folder = self._split_folder("train")
-        assert folder is not None
-        paths, _ = self._scan(folder)
+        paths, _ = self._scan(self._required_folder("train"))
         width, height = size_of(paths[0])
         # Every file is looked at only when there are few; the others are held to the size when they are read.
         odd = next((path for path in paths[:: max(1, len(paths) // 1000)] if size_of(path) != (width, height)), None)

@@ -1,0 +1,242 @@
+"""Data sets: three splits, preprocessing from the training split alone, batches that repeat."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import runner
+from runner.data import Digits, Folder, Images, Synthetic
+from runner.data.dataset import stratified
+from runner.data.preprocess import fit
+from runner.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of 12x12 colour images: ten and six to train on, two each to test."""
+    numbers = np.random.default_rng(0)
+    for split, counts in {"train": {"cat": 10, "dog": 6}, "test": {"cat": 2, "dog": 2}}.items():
+        for name, count in counts.items():
+            (tmp_path / split / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = numbers.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / name / f"{index}.png")
+    return tmp_path
+
+
+def images_of(source):
+    return {bytes(source.read([i]).numpy().tobytes()) for i in range(len(source))}
+
+
+@pytest.mark.parametrize("data", [Digits(), Synthetic(num_images=300, image_size=8)], ids=["digits", "synthetic"])
+class TestSplits:
+    def test_share_no_image_and_hold_every_class(self, data):
+        sets = {split: images_of(data.source(split)) for split in ("train", "val", "test")}
+        assert not sets["train"] & sets["val"]
+        assert not sets["train"] & sets["test"]
+        assert not sets["val"] & sets["test"]
+        for split in sets:
+            assert data.source(split).labels.unique().tolist() == list(range(10))
+
+    def test_are_the_same_every_time(self, data):
+        again = type(data)(**({} if isinstance(data, Digits) else {"num_images": 300, "image_size": 8}))
+        for split in ("train", "val", "test"):
+            assert torch.equal(data.source(split).pixels, again.source(split).pixels)
+
+
+def test_digits_are_all_there_once():
+    data = Digits()
+    assert sum(len(data.source(split)) for split in ("train", "val", "test")) == 1797
+    assert data.image_shape == (1, 8, 8)
+    assert data.source("train").pixels.max() == 255
+
+
+def test_the_split_seed_moves_images_between_train_and_val_but_never_the_test_split():
+    one, two = Digits(), Digits(split_seed=1)
+    assert images_of(one.source("val")) != images_of(two.source("val"))
+    assert images_of(one.source("test")) == images_of(two.source("test"))
+
+
+def test_synthetic_patterns_can_be_learnt_and_noise_makes_it_harder(train):
+    words = ["data=synthetic", "data.num_images=500", "data.image_size=12", "model=linear", "engine.epochs=5"]
+    assert train(*words).objective > 0.95
+    assert train(*words, "data.noise=30").objective < 0.6
+
+
+def test_validation_takes_the_same_share_of_every_class():
+    labels = torch.tensor([0] * 100 + [1] * 20 + [2] * 3 + [3])
+    chosen = labels[stratified(labels, 0.1, seed=0)]
+    assert torch.bincount(chosen, minlength=4).tolist() == [10, 2, 1, 0]
+
+
+class TestFolder:
+    def test_reads_classes_images_and_labels(self, folder):
+        data = Folder(root=str(folder), val_fraction=0.2)
+        assert data.class_names == ["cat", "dog"]
+        assert data.image_shape == (3, 12, 12)
+        assert [len(data.source(split)) for split in ("train", "val", "test")] == [13, 3, 4]
+        first = np.array(Image.open(data.source("test").paths[0]))
+        assert torch.equal(data.source("test").read([0])[0], torch.from_numpy(first).permute(2, 0, 1))
+
+    def test_takes_a_val_folder_where_there_is_one(self, folder):
+        (folder / "test").rename(folder / "val")
+        data = Folder(root=str(folder))
+        assert [len(data.source(split)) for split in ("train", "val")] == [16, 4]
+        with pytest.raises(UserError, match=r"data.root: .* has no folder 'test'"):
+            data.source("test")
+
+    def test_scales_the_short_side_and_cuts_the_centre(self, folder):
+        pixels = np.zeros((20, 60, 3), np.uint8)
+        pixels[:, 19:41] = 255
+        Image.fromarray(pixels).save(folder / "train/cat/0.png")
+        data = Folder(root=str(folder), image_size=10, val_fraction=0.2)
+        whole = data.read("train").read([0])
+        assert whole.shape == (1, 3, 10, 10)
+        assert whole.min() > 250
+
+    def test_turns_pictures_upright_and_grey_ones_to_the_channels_asked_for(self, folder):
+        pixels = np.zeros((12, 12), np.uint8)
+        pixels[0] = 255
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned by a quarter, clockwise
+        Image.fromarray(pixels).save(folder / "train/cat/0.png", exif=exif)
+        source = Folder(root=str(folder), in_channels=1).read("train")
+        assert source.read([0])[0, 0, :, -1].tolist() == [255] * 12
+
+    @pytest.mark.parametrize("route", ["resident", "workers"])
+    def test_a_corrupt_image_is_named(self, folder, route, tmp_path):
+        bad = folder / "train/dog/3.png"
+        bad.write_bytes(bad.read_bytes()[:100])
+        words = ["data=folder", f"data.root={folder}", "data.image_size=12", f"data.route={route}", "model=linear"]
+        with pytest.raises(UserError, match=rf"{bad}: not a readable image .*; repair or remove the file"):
+            runner.train([*words, "data.preprocess=none", "log.progress=none", f"output_dir={tmp_path}/out"])
+
+    @pytest.mark.parametrize(
+        ("break_it", "message"),
+        [
+            (lambda root: (root / "train").rename(root / "training"), "has no folder 'train'; expected"),
+            (lambda root: [p.unlink() for p in (root / "train/dog").iterdir()], "train/dog holds no images"),
+            (lambda root: (root / "test/bird").mkdir(), "test/bird is a class that"),
+            (
+                lambda root: Image.new("RGB", (9, 12)).save(root / "train/cat/odd.png"),
+                "data.image_size: images are not",
+            ),
+            (lambda root: (root / "train/dog").rename(root / "dog"), "single class folder"),
+        ],
+    )
+    def test_what_is_wrong_with_a_folder_is_said(self, folder, break_it, message):
+        break_it(folder)
+        data = Folder(root=str(folder))
+        with pytest.raises(UserError, match=message):
+            _ = data.image_shape, data.source("train"), data.source("test")
+
+    def test_other_files_are_left_alone(self, folder):
+        (folder / "train/cat/notes.txt").write_text("hello")
+        (folder / "train/.cache").mkdir()
+        assert len(Folder(root=str(folder)).read("train")) == 16
+
+
+class TestPreprocess:
+    source = Images(
+        torch.randint(0, 256, (40, 3, 6, 6), generator=torch.Generator().manual_seed(0)).to(torch.uint8),
+        torch.zeros(40).long(),
+    )
+    images = source.pixels.float() / 255
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("none", lambda x: x),
+            ("mean_image", lambda x: x - x.mean(0)),
+            ("channel_mean", lambda x: x - x.mean((0, 2, 3), keepdim=True)),
+            (
+                "standardize",
+                lambda x: (x - x.mean((0, 2, 3), keepdim=True)) / x.std((0, 2, 3), keepdim=True, correction=0),
+            ),
+        ],
+    )
+    def test_equals_its_formula(self, name, expected):
+        torch.testing.assert_close(fit(self.source, name)(self.images), expected(self.images), rtol=1e-4, atol=1e-5)
+
+    def test_statistics_come_from_the_training_split_alone(self):
+        cfg = runner.compose([])
+        whole = runner.build.training(cfg)
+        train = runner.build.data(cfg).source("train")
+        torch.testing.assert_close(whole.state.preprocess.shift, fit(train, "standardize").shift)
+        assert whole.evaluate.batches.preprocess is whole.state.preprocess
+
+    def test_statistics_are_saved_with_the_weights(self, train):
+        run = train("model=linear", "engine.epochs=1")
+        assert run.model()[0].shift.item() == pytest.approx(fit(Digits().source("train"), "standardize").shift.item())
+
+
+class TestBatches:
+    def batches(self, *words):
+        return runner.build.training(runner.compose(["model=linear", *words])).train
+
+    def test_every_image_comes_once_an_epoch_in_a_new_order(self):
+        batches = self.batches()
+        first, second = (batches.order(epoch) for epoch in (0, 1))
+        assert sorted(first.tolist()) == list(range(1199))
+        assert sorted(second.tolist()) == list(range(1199))
+        assert not torch.equal(first, second)
+
+    @pytest.mark.parametrize("augment", ["none", "[crop,flip]"])
+    def test_any_batch_can_be_had_without_those_before_it(self, augment):
+        batches = self.batches(f"augment={augment}")
+        whole = list(batches.epoch(3))
+        for start in (1, 7, 18):
+            rest = list(batches.epoch(3, start=start))
+            assert len(rest) == 19 - start
+            for (images, labels), (again, labels_again) in zip(whole[start:], rest, strict=True):
+                assert torch.equal(images, again)
+                assert torch.equal(labels, labels_again)
+
+    def test_a_last_batch_of_one_image_is_left_out_of_training_only(self):
+        training = runner.build.training(runner.compose(["data.batch_size=599", "data.eval_batch_size=298"]))
+        assert [len(labels) for _, labels in training.train.epoch()] == [599, 599]
+        assert [len(labels) for _, labels in training.evaluate.batches.epoch()] == [298, 1]
+
+    def test_drop_last_leaves_the_short_batch_out(self):
+        assert {len(labels) for _, labels in self.batches("data.drop_last=true").epoch()} == {64}
+
+    def test_pictures_are_what_the_network_sees_before_preprocessing(self):
+        batches = self.batches("augment=flip")
+        images, _ = next(batches.epoch(0))
+        torch.testing.assert_close(batches.preprocess(batches.pictures(5)), images[:5])
+
+
+def test_a_published_set_that_cannot_be_had_says_what_to_put_where(tmp_path, monkeypatch):
+    import torchvision.datasets
+
+    def offline(*args, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", offline)
+    cfg = runner.compose(["data=cifar10", f"data.root={tmp_path}"])
+    with pytest.raises(UserError, match=r"data.root: CIFAR10 is not in .*\(no network\); put cifar-10-python.tar.gz"):
+        runner.build.data(cfg).source("train")
+
+
+def test_published_sets_are_read_in_torchvisions_formats(tmp_path):
+    import pickle
+
+    base = tmp_path / "cifar-10-batches-py"
+    base.mkdir()
+    for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]:
+        pixels = np.random.default_rng(0).integers(0, 256, (20, 3072), dtype=np.uint8)
+        (base / name).write_bytes(pickle.dumps({"data": pixels, "labels": list(range(10)) * 2}))
+    (base / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    from runner.data import CIFAR10
+
+    with pytest.MonkeyPatch.context() as patch:
+        import torchvision.datasets
+
+        patch.setattr(torchvision.datasets.CIFAR10, "_check_integrity", lambda self: True)
+        patch.setattr("torchvision.datasets.cifar.check_integrity", lambda *args: True)
+        data = CIFAR10(root=str(tmp_path))
+        assert data.source("train").pixels.shape == (90, 3, 32, 32)
+        assert data.source("test").labels.tolist() == list(range(10)) * 2
