@@ -3,8 +3,26 @@
 `in_channels`, `image_size` and `num_classes` are filled in from the data for every constructor that takes them.
 """
 
+from runner.model.alexnet import alexnet, zfnet
 from runner.model.convnet import ConvNet
+from runner.model.googlenet import googlenet
+from runner.model.inception_v3 import inception_v3
+from runner.model.inception_v4 import InceptionV4
 from runner.model.mlp import MLP, Linear
 from runner.model.resnet import resnet
+from runner.model.vgg import vgg
+from runner.model.zoo import zoo
 
-__all__ = ["MLP", "ConvNet", "Linear", "resnet"]
+__all__ = [
+    "MLP",
+    "ConvNet",
+    "InceptionV4",
+    "Linear",
+    "alexnet",
+    "googlenet",
+    "inception_v3",
+    "resnet",
+    "vgg",
+    "zfnet",
+    "zoo",
+]

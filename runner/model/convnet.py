@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import nn
 
-from runner.model.activation import ActivationName, activation
-from runner.quantity import PositiveCount
+from runner.model import blocks
+from runner.model.activation import ActivationName
+from runner.model.blocks import Norm
+from runner.quantity import Count, PositiveCount
 
 
 class ConvNet(nn.Sequential):
@@ -23,34 +24,21 @@ class ConvNet(nn.Sequential):
         image_size: int,
         num_classes: int,
         channels: Sequence[PositiveCount] = (32, 64),
-        hidden: int = 128,
+        hidden: Count = 128,
         activation: ActivationName = "relu",
-        norm: Literal["batch", "none"] = "batch",
+        norm: Norm = "batch",
     ) -> None:
-        layers, size, width = _stages(in_channels, image_size, channels, activation, norm)
+        layers: list[nn.Module] = []
+        size, width = image_size, in_channels
+        for out_channels in channels:
+            layers += blocks.conv(width, out_channels, 3, activation, norm)
+            if size >= 4:
+                layers.append(nn.MaxPool2d(2))
+                size //= 2
+            width = out_channels
         layers.append(nn.Flatten())
         features = width * size**2
         if hidden:
-            layers += [nn.Linear(features, hidden), _activation(activation)]
+            layers += blocks.linear(features, hidden, activation)
             features = hidden
         super().__init__(*layers, nn.Linear(features, num_classes))
-
-
-_activation = activation  # the constructor's argument of that name hides it
-
-
-def _stages(
-    in_channels: int, size: int, channels: Sequence[int], name: ActivationName, norm: str
-) -> tuple[list[nn.Module], int, int]:
-    layers: list[nn.Module] = []
-    width = in_channels
-    for out_channels in channels:
-        layers.append(nn.Conv2d(width, out_channels, 3, padding=1, bias=norm == "none"))
-        if norm == "batch":
-            layers.append(nn.BatchNorm2d(out_channels))
-        layers.append(activation(name))
-        if size >= 4:
-            layers.append(nn.MaxPool2d(2))
-            size //= 2
-        width = out_channels
-    return layers, size, width

@@ -7,7 +7,9 @@ from itertools import pairwise
 
 from torch import nn
 
-from runner.model.activation import ActivationName, activation
+from runner.model import blocks
+from runner.model.activation import ActivationName
+from runner.model.blocks import Norm
 from runner.quantity import PositiveCount
 
 
@@ -19,7 +21,7 @@ class Linear(nn.Sequential):
 
 
 class MLP(nn.Sequential):
-    """Fully connected layers of the widths `hidden`, each followed by the activation, then the class scores."""
+    """Fully connected layers of the widths `hidden`, each with its normalisation and activation, then class scores."""
 
     def __init__(
         self,
@@ -28,14 +30,10 @@ class MLP(nn.Sequential):
         num_classes: int,
         hidden: Sequence[PositiveCount] = (128, 128),
         activation: ActivationName = "relu",
+        norm: Norm = "none",
     ) -> None:
-        super().__init__(
-            *_layers([in_channels * image_size**2, *hidden], activation), nn.Linear(hidden[-1], num_classes)
-        )
-
-
-def _layers(widths: Sequence[int], name: ActivationName) -> list[nn.Module]:
-    layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in pairwise(widths):
-        layers += [nn.Linear(fan_in, fan_out), activation(name)]
-    return layers
+        widths = [in_channels * image_size**2, *hidden]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for fan_in, fan_out in pairwise(widths):
+            layers += blocks.linear(fan_in, fan_out, activation, norm)
+        super().__init__(*layers, nn.Linear(widths[-1], num_classes))

@@ -7,9 +7,15 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.errors import UserError
+from runner.model import blocks
+from runner.model.activation import ActivationName, copies, swap_relu
+from runner.model.blocks import Stem, is_small
 from runner.quantity import PositiveCount
 
 Depth = Literal[18, 34, 50, 101, 152, 20, 32, 44, 56, 110]
+
+CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 
 
 def resnet(
@@ -17,44 +23,56 @@ def resnet(
     image_size: int,
     num_classes: int,
     depth: Depth = 18,
-    stem: Literal["auto", "imagenet", "cifar"] = "auto",
-    width: PositiveCount = 16,
+    activation: ActivationName = "relu",
+    stem: Stem = "auto",
+    width: PositiveCount | None = None,
 ) -> nn.Module:
     """A residual network by depth: 18, 34, 50, 101, 152 of table 1; 20, 32, 44, 56, 110 of section 4.2 (CIFAR).
 
     `stem` of the first kind: `imagenet`, 7x7 stride 2 and max pooling; `cifar`, 3x3 stride 1; `auto`, by the image size
-    (cifar up to 64 pixels). `width` is the first stage's number of channels in the second kind.
+    (cifar up to 64 pixels). `width` is the first stage's number of channels in the second kind, 16 for null. Images of
+    any size. In the first kind the activations of a block share the slope of a PReLU.
+
+    Raises:
+        UserError: a key does not belong to this depth.
     """
-    if depth in (20, 32, 44, 56, 110):
-        return CifarResNet(in_channels, num_classes, depth, width)
+    if depth in CIFAR_DEPTHS:
+        if stem == "imagenet":
+            raise UserError(f"model.stem: depth {depth} has the cifar stem alone; leave it at auto, or use depth 18")
+        return CifarResNet(in_channels, num_classes, depth, width or 16, activation)
+    if width is not None:
+        raise UserError(
+            f"model.width: depth {depth} has its published widths alone; leave it null, or use model.depth=20"
+        )
     import torchvision.models
 
     network: nn.Module = getattr(torchvision.models, f"resnet{depth}")(num_classes=num_classes)
-    if stem == "cifar" or (stem == "auto" and image_size <= 64):
+    if is_small(stem, image_size):
         network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
         network.maxpool = nn.Identity()
     elif in_channels != 3:
         network.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+    swap_relu(network, activation)
     return network
 
 
 class CifarResNet(nn.Module):
     """6n+2 layers in three stages of n blocks of width 16, 32, 64; parameter-free shortcuts (option A)."""
 
-    def __init__(self, in_channels: int, num_classes: int, depth: int, width: int = 16) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, depth: int, width: int = 16, activation: ActivationName = "relu"
+    ) -> None:
         super().__init__()
         blocks_per_stage = (depth - 2) // 6
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
-        blocks = []
+        self.stem = nn.Sequential(*blocks.conv(in_channels, width, 3, activation, "batch"))
+        residual = []
         channels = width
         for stage in range(3):
             for index in range(blocks_per_stage):
                 stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(BasicBlock(channels, width * 2**stage, stride))
+                residual.append(BasicBlock(channels, width * 2**stage, stride, activation))
                 channels = width * 2**stage
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.Sequential(*residual)
         self.fc = nn.Linear(channels, num_classes)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -64,17 +82,19 @@ class CifarResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """`relu(x + F(x))` with two 3x3 convolutions; where the shape changes, x is strided and padded with zeros."""
+    """`relu(x + F(x))` with two 3x3 convolutions; where the shape changes, x is strided and padded with zeros.
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    With maxout it is `max(x + F1(x), x + F2(x))`: both pieces see the same shortcut.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, activation: ActivationName = "relu") -> None:
         super().__init__()
+        self.copies = copies(activation)
+        second, norm, last = blocks.conv(out_channels, out_channels, 3, activation, "batch")
         self.branch = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
+            *blocks.conv(in_channels, out_channels, 3, activation, "batch", stride=stride), second, norm
         )
+        self.activation = last
         self.stride = stride
         self.added_channels = out_channels - in_channels
 
@@ -84,4 +104,7 @@ class BasicBlock(nn.Module):
             half = self.added_channels // 2
             strided = x[:, :, :: self.stride, :: self.stride]
             shortcut = F.pad(strided, (0, 0, 0, 0, half, self.added_channels - half))
-        return F.relu(shortcut + self.branch(x))
+        if self.copies > 1:
+            shortcut = shortcut.repeat(1, self.copies, 1, 1)
+        y: Tensor = self.activation(shortcut + self.branch(x))
+        return y

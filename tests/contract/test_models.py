@@ -149,15 +149,11 @@ def test_overfits_20_examples(case):
 
 
 @pytest.mark.parametrize("image_size", [8, 28, 32, 64, 65, 224, 299])
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", [word for word in WORDS if word != "zoo"])  # each of the zoo has sizes of its own
 def test_scores_are_batch_by_classes_at_every_usual_size(word, image_size):
     with torch.device("meta"):
-        built = network(word, 1, image_size, CLASSES) if word != "zoo" else None
+        built = network(word, 1, image_size, CLASSES)
         images = torch.zeros(2, 1, image_size, image_size)
-    if built is None:
-        # torchvision's ways to build need numbers; this checks the shapes itself.
-        network(word, 1, image_size, CLASSES, name="mobilenet_v3_small")
-        return
     output = built(images)
     outputs = [output] if isinstance(output, Tensor) else list(output)
     assert [tuple(output.shape) for output in outputs] == [(2, CLASSES)] * len(outputs)

@@ -102,6 +102,16 @@ def test_dropout_has_the_chosen_rate_on_two_layers(make):
         assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [rate, rate]
 
 
+def test_dropout_follows_the_hidden_layers_in_2012_and_precedes_them_in_2014():
+    def order(network):
+        return [type(layer).__name__ for layer in network.classifier]
+
+    follows = ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert order(on_meta(alexnet, 3, 32, 10, era=2012)) == follows
+    assert order(on_meta(zfnet, 3, 32, 10)) == follows
+    assert order(on_meta(alexnet, 3, 32, 10)) == ["Dropout", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Linear"]
+
+
 @pytest.mark.parametrize("make", [alexnet, zfnet, vgg])
 def test_width_scales_every_hidden_channel(make):
     whole, half = (on_meta(make, 3, 32, 10, width=width) for width in (1.0, 0.5))

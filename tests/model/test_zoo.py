@@ -49,6 +49,11 @@ def test_grey_images_get_a_first_convolution_of_one_channel(name):
     assert network.training is False
 
 
+@pytest.mark.parametrize(("name", "image_size"), [("efficientnet_b0", 8), ("swin_t", 32), ("vit_b_32", 64)])
+def test_images_of_a_size_that_suits_are_taken(name, image_size):
+    assert zoo(3, image_size, 7, name=name).eval()(torch.randn(1, 3, image_size, image_size)).shape == (1, 7)
+
+
 def test_a_new_network_is_in_training_mode():
     assert zoo(3, 32, 7, name="shufflenet_v2_x0_5").training
 
