@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -218,6 +219,8 @@ def explained(error: Exception, overrides: Sequence[str], command: str = "train"
     """A composition error of Hydra's as one line that names the key and the remedy; any other error as it is."""
     from hydra.errors import HydraException, OverrideParseException
 
+    if isinstance(error, yaml.YAMLError):
+        return UserError(f"config: a YAML file cannot be read: {' '.join(str(error).split())}")
     null_group = next((word for word in overrides if re.fullmatch(r"(reg|augment|average)=null", word)), None)
     if isinstance(error, UserError) or not (null_group or isinstance(error, HydraException | OmegaConfBaseException)):
         return error

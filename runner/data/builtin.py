@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from runner.data.dataset import Data, Split, stratified
 from runner.data.source import Images
-from runner.quantity import Count, NonNegative, PositiveCount
+from runner.quantity import Count, NonNegative, PositiveCount, Share
 from runner.seeds import generator
 
 
@@ -21,7 +21,7 @@ class Digits(Data):
     Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits.
     """
 
-    val_fraction: float = 0.2
+    val_fraction: Share = 0.2
 
     @property
     def class_names(self) -> list[str]:

@@ -37,7 +37,7 @@ class Settings:
 class Objective:
     """The metric that decides which epoch is best, and which way is better."""
 
-    name: str = "val/accuracy"
+    name: Literal["val/accuracy", "val/loss", "train/accuracy", "train/loss"] = "val/accuracy"
     mode: Literal["max", "min"] = "max"
 
     def better(self, value: float, than: float | None) -> bool:

@@ -1,0 +1,133 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+
+def test_help_is_there_at_once(runner):
+    for words in ([], ["--help"], ["-h"]):
+        done = runner(*words)
+        assert "usage: runner COMMAND" in done.stdout
+        for command in ("train", "resume", "test", "options"):
+            assert command in done.stdout
+        assert done.stdout.count("runner train") >= 3
+    seconds = min(_timed(runner, "--help") for _ in range(5))
+    bare = min(_timed_python(runner) for _ in range(5))
+    assert seconds < 4 * bare + 0.1, "something heavy is imported"
+
+
+def _timed(runner, *words):
+    start = time.perf_counter()
+    runner(*words)
+    return time.perf_counter() - start
+
+
+def _timed_python(runner):
+    import subprocess
+    import sys
+
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("command", ["train", "resume", "test", "options"])
+def test_each_command_explains_itself(runner, command):
+    done = runner(command, "--help")
+    assert f"runner {command}" in done.stdout
+    assert done.stderr == ""
+
+
+def test_train_then_test_then_resume(runner):
+    done = runner("train", "engine.epochs=2")
+    (folder,) = runner.runs()
+    shown = str(folder.relative_to(runner.folder))
+    for wanted in ("finished", "best val/accuracy", shown, "tensorboard --logdir outputs", f"runner test {shown}"):
+        assert wanted in done.stdout
+    done = runner("test", shown)
+    result = json.loads((folder / "test.json").read_text())
+    assert f"accuracy {result['accuracy']:.4f}" in done.stdout
+    assert result["num_images"] == 299
+    assert 0.5 < result["accuracy"] <= result["top5_accuracy"] <= 1
+    assert sum(map(sum, result["confusion"])) == 299
+    correct = sum(result["confusion"][k][k] for k in range(10))
+    assert result["accuracy"] == pytest.approx(correct / 299)
+    assert result["classes"]["3"]["recall"] == pytest.approx(result["confusion"][3][3] / sum(result["confusion"][3]))
+    assert (folder / "figures/confusion.png").read_bytes().startswith(b"\x89PNG")
+    done = runner("resume", shown)
+    assert "finished after epoch 2; to train on, raise engine.epochs above 2" in done.stdout
+    runner("resume", shown, "engine.epochs=3")
+    epochs = [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == [1, 2, 3]
+    assert "epochs: 3" in (folder / "config.yaml").read_text()
+    flipped = runner("test", shown, "views=flip", "--checkpoint", "last")
+    assert "last (epoch 3)" in flipped.stdout
+
+
+def test_multirun_makes_an_ordinary_folder_for_each_job(runner):
+    runner("train", "-m", "optimizer=sgd,adam", "seed=1,2", "engine.epochs=1", "model=linear")
+    records = [json.loads((folder / "run.json").read_text()) for folder in runner.runs()]
+    assert [record["overrides"][:2] for record in records] == [
+        ["optimizer=sgd", "seed=1"],
+        ["optimizer=sgd", "seed=2"],
+        ["optimizer=adam", "seed=1"],
+        ["optimizer=adam", "seed=2"],
+    ]
+    assert all(record["status"] == "finished" for record in records)
+
+
+def test_multirun_goes_on_after_a_job_that_fails(runner):
+    done = runner("train", "-m", "reg=dropout,none", "model=linear", "engine.epochs=1", status=2)
+    (folder,) = runner.runs()
+    assert json.loads((folder / "run.json").read_text())["choices"]["reg"] == "none"
+    assert "runner: job 0: reg.dropout" in done.stderr
+
+
+def test_a_diverged_run_says_what_to_try_and_exits_with_3(runner):
+    done = runner("train", "optimizer=sgd", "optimizer.lr=1e30", "model=mlp", status=3)
+    assert "what to try: a lower learning rate (optimizer.lr)" in done.stdout
+    assert json.loads((runner.runs()[0] / "run.json").read_text())["status"] == "diverged"
+
+
+def test_hydras_flags_work_on_either_side_of_the_overrides(runner):
+    for words in (["--cfg", "job", "optimizer=sgd", "seed=7"], ["optimizer=sgd", "--cfg", "job", "seed=7"]):
+        done = runner("train", *words)
+        assert "_target_: runner.optimizer.sgd" in done.stdout
+        assert "seed: 7" in done.stdout
+    assert "reg/l2" in runner("train", "reg=l2", "--info").stdout
+    assert runner.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("runner t", ["test", "train"]),
+        ("runner train optimizer=ada", ["optimizer=adagrad", "optimizer=adam", "optimizer=adamw"]),
+        ("runner train optimizer=adam optimizer.be", ["optimizer.betas."]),
+        ("runner train engine.dev", ["engine.device="]),
+        ("runner resume out", []),
+    ],
+)
+def test_completion_in_bash(runner, line, expected):
+    environment = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+    done = runner("-sc", "query=bash", env=environment)
+    assert sorted(done.stdout.split()) == expected
+
+
+def test_completion_installs(runner):
+    assert "complete -o nospace" in runner("-sc", "install=bash").stdout
+
+
+def test_options_lists_groups_and_the_keys_of_one(runner):
+    everything = runner("options").stdout
+    for wanted in ("optimizer", "momentum", "Nesterov momentum", "cifar10_resnet"):
+        assert wanted in everything
+    keys = runner("options", "reg").stdout
+    assert "reg.dropout.p=0.5" in keys
+    assert "reg.l2.strength=5e-4" in keys
+    wrong = runner("options", "optimiser", status=2)
+    assert wrong.stderr == "runner: optimiser: no such group; did you mean 'optimizer'?\n"

@@ -1,0 +1,50 @@
+"""Users' own classes and configs, by the example in docs/extending.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+DOCUMENT = Path(__file__).parents[2] / "docs/extending.md"
+
+
+def files_of(document):
+    """The files that the document shows: a line `name.ext:` in backquotes, then the block of its content."""
+    found = re.findall(r"^`([\w/.]+)`:\n\n```\w*\n(.*?)^```", document, flags=re.S | re.M)
+    return dict(found)
+
+
+def commands_of(document):
+    return re.findall(r"^    (runner .*)$", document, flags=re.M)
+
+
+def test_the_example_of_the_document_runs(runner):
+    document = DOCUMENT.read_text()
+    files = files_of(document)
+    assert len(files) >= 3
+    for name, content in files.items():
+        path = runner.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    commands = commands_of(document)
+    assert len(commands) >= 3
+    for command in commands:
+        folder = str(runner.runs()[-1]) if "FOLDER" in command else ""
+        words = command.replace("FOLDER", folder).split()[1:]
+        runner(*words, *(["experiment=quick"] if words[0] == "train" and "experiment" not in command else []))
+    targets = [(folder / "config.yaml").read_text() for folder in runner.runs()]
+    assert any("_target_: mynets.TwoPaths" in text for text in targets)
+    assert (runner.runs()[-1] / "test.json").exists()
+
+
+def test_a_folder_of_configs_may_be_named_in_the_environment(runner):
+    (runner.folder / "mine/model").mkdir(parents=True)
+    (runner.folder / "mine/model/wide.yaml").write_text("# Wide.\n_target_: runner.model.MLP\nhidden: [300]\n")
+    environment = {"RUNNER_CONFIGS": str(runner.folder / "mine")}
+    runner("train", "model=wide", "experiment=quick", env=environment)
+    (folder,) = runner.runs()
+    assert json.loads((folder / "run.json").read_text())["choices"]["model"] == "wide"
+    assert "wide" in runner("options", "model", env=environment).stdout
+    done = runner("train", env={"RUNNER_CONFIGS": "/nowhere"}, status=2)
+    assert "RUNNER_CONFIGS: no folder /nowhere" in done.stderr

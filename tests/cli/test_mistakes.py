@@ -1,0 +1,124 @@
+"""Mistakes: one line that names the key or file and the remedy, exit status 2, and no run left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner import cli
+
+MISTAKES = {
+    "optimizer=adm": "optimizer=adm: no such option; did you mean 'adam'?",
+    "experiment=qick": "experiment=qick: no such option; did you mean 'quick'?",
+    "optimiser=adam": "optimiser: no such key; did you mean 'optimizer'?",
+    "optimizer.lrr=0.1": "optimizer.lrr: no such key; did you mean 'optimizer.lr'?",
+    "engine.epoch=3": "engine.epoch: no such key; did you mean 'engine.epochs'?",
+    "+optimizer.momentun=0.9 optimizer=momentum": "optimizer.momentun: no such key; did you mean 'optimizer.momentum'?",
+    "+colour=red": "colour: no such key",
+    "optimizer.lr=fast": "optimizer.lr: must be a number, not 'fast'",
+    "engine.epochs=2.5": "engine.epochs: must be a whole number, not 2.5",
+    "engine.compile=3": "engine.compile: must be",
+    "model.channels=3": "model.channels: must be a list such as [..], not 3",
+    "optimizer.lr=-1": "optimizer.lr: must be above 0, not -1",
+    "optimizer.betas=[0.9,1.5]": "optimizer.betas: must be at least 0 and below 1, not 1.5",
+    "reg=dropout reg.dropout.p=1.5": "reg.dropout.p: must be at least 0 and below 1, not 1.5",
+    "reg=[l2,nothing]": "reg=nothing: no such option",
+    "reg=null": "reg: null is no option; use reg=none",
+    "seed=-1": "seed: must be at least 0, not -1",
+    "schedule.warmup_epochs=soon": "schedule.warmup_epochs: must be a number of epochs, or like '500 steps'",
+    "engine.precision=fp17": "engine.precision: must be one of 'auto', 'fp32', 'bf16', 'fp16', not 'fp17'",
+    "engine.device=cudaa": "engine.device: no device 'cudaa'; did you mean 'cuda'?",
+    "engine.device=cuda:99": "engine.device: no device 'cuda:99' on this machine",
+    "data=folder": "data.root: must be set, as in data.root=VALUE",
+    "data=folder data.root=/nowhere": "data.root: no folder /nowhere; set data.root to a folder with train/",
+    "data=cifar10 data.root=here": "data.root: CIFAR10 is not in here and could not be downloaded",
+    "model=linear reg=dropout": "reg.dropout.where: nothing to act on",
+    "model._target_=nets.Net": "model._target_: no module 'nets'",
+    "model._target_=torch.nn.Lineer": "model._target_: torch.nn has no 'Lineer'; did you mean 'Linear'?",
+    "data.val_fraction=1": "data.val_fraction: must be above 0 and below 1, not 1",
+    "objective.name=val/acc": "objective.name: must be one of",
+    "engine.epochs": "engine.epochs: not an override",
+    "model.hidden=[": "model.hidden=[: not an override",
+}
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Runs the command in this process, for speed; `test_a_real_process` runs it as a user does."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words):
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return left.value.code, captured.out, captured.err
+
+    return command
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_is_one_line_with_the_remedy_and_leaves_no_run(run, tmp_path, words):
+    if "cifar10" in words:
+        pytest.importorskip("torchvision")
+    status, _, err = run("train", *words.split())
+    assert status == 2
+    assert err.startswith("runner: " + MISTAKES[words])
+    assert err.count("\n") == 1
+    assert not list(tmp_path.glob("outputs/*/*/run.json"))
+
+
+def test_in_a_yaml_file_it_is_the_same(run, tmp_path):
+    (tmp_path / "mine/optimizer").mkdir(parents=True)
+    (tmp_path / "mine/optimizer/fast.yaml").write_text("_target_: runner.optimizer.adam\nlrr: 0.1\nlr: 0.1\n")
+    status, _, err = run("train", "--config-dir", "mine", "optimizer=fast")
+    assert (status, err) == (2, "runner: optimizer.lrr: no such key; did you mean 'optimizer.lr'?\n")
+    (tmp_path / "mine/experiment").mkdir()
+    (tmp_path / "mine/experiment/x.yaml").write_text("# @package _global_\nengine:\n  epoch: 3\n")
+    status, _, err = run("train", "--config-dir", "mine", "experiment=x")
+    assert (status, err) == (2, "runner: engine.epoch: no such key; did you mean 'engine.epochs'?\n")
+    (tmp_path / "mine/optimizer/broken.yaml").write_text("lr: [0.1\n")
+    status, _, err = run("train", "--config-dir", "mine", "optimizer=broken")
+    assert status == 2
+    assert "broken.yaml" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "trian: no such command; did you mean 'train'?"),
+        (["resume", "nowhere"], "nowhere: no such folder"),
+        (["resume", "."], ".: not a run's folder (it has no run.json)"),
+        (["test", "."], ".: not a run's folder (it has no run.json)"),
+        (["train", "--config-dir", "nowhere"], "config: Additional config directory"),
+    ],
+)
+def test_wrong_words_and_folders(run, words, said):
+    status, _, err = run(*words)
+    assert status == 2
+    assert err.startswith("runner: " + said)
+    assert err.count("\n") == 1
+
+
+def test_a_real_process_prints_nothing_else(runner):
+    done = runner("train", "optimizer.lr=-1", status=2)
+    assert done.stdout == ""
+    assert done.stderr == "runner: optimizer.lr: must be above 0, not -1\n"
+
+
+def test_what_a_stored_run_refuses(run, tmp_path, train):
+    folder = train("model=linear", "engine.epochs=1").folder
+    for words, said in {
+        ("resume", "seed=3"): "seed: cannot change in resume of a stored run; start a new run with runner train",
+        ("resume", "engine.epoch=3"): "engine.epoch: no such key in this run's config; did you mean 'engine.epochs'?",
+        ("resume", "engine.epochs=x"): "engine.epochs: must be a whole number, not 'x'",
+        ("test", "seed=3"): "seed: cannot change in test of a stored run",
+        ("test", "views=flop"): "views=flop: no such option; did you mean 'flip'?",
+        ("test", "--checkpoint=second"): f"{folder}/checkpoints/second.pt: no checkpoint",
+    }.items():
+        status, _, err = run(words[0], folder, words[1])
+        assert (status, err.count("\n")) == (2, 1)
+        assert err.startswith("runner: " + said)
+    assert (folder / "run.json").read_text().count('"finished"') == 2
+    (folder / "config.yaml").write_text("engine: [")
+    status, _, err = run("resume", folder)
+    assert err.startswith(f"runner: {folder}/config.yaml: cannot be read")
