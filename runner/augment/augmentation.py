@@ -2,11 +2,14 @@
 
 B images, C channels, H by W pixels. Draws come from a CPU generator for a whole epoch at once, so the same seed gives
 the same pixels on every device and by every way of loading. Images are floats in [0, 1].
+
+torchvision's random transforms draw one set of numbers for a whole batch; here every image has its own, so its
+functions, which take one number, serve only where all images share it. Tests hold each class to them, image by image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,15 +19,33 @@ Draws = dict[str, Tensor]  # each [B, ...]: one row an image
 
 
 class Augmentation:
-    """One random change of images."""
+    """One random change of images. `check` and `prepare` may be left as they are."""
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Refuse images [C, H, W] that this cannot act on.
+
+        Raises:
+            UserError: with the key and the remedy.
+        """
+
+    def prepare(self, images: Iterable[Tensor]) -> None:
+        """Look at the training split once, before the first epoch: chunks of floats [n, C, H, W] in [0, 1].
+
+        Where it is not overridden the split is not read.
+        """
 
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
         """The random numbers of `num_images` images, on the CPU."""
         raise NotImplementedError
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
-        """The images changed as the draws say: same shape, same range."""
+        """The images changed as the draws say: same shape, same range. Nothing here waits for the device."""
         raise NotImplementedError
+
+
+def overrides(augmentation: Augmentation, hook: str) -> bool:
+    """Whether this augmentation acts at the hook of that name."""
+    return getattr(type(augmentation), hook) is not getattr(Augmentation, hook)
 
 
 @dataclass
@@ -32,6 +53,18 @@ class Pipeline:
     """Augmentations in order."""
 
     members: Sequence[Augmentation] = ()
+
+    def prepare(self, image_shape: tuple[int, int, int], split: Callable[[], Iterable[Tensor]]) -> None:
+        """Check every member against the images, and show the training split to those that want to see it.
+
+        Raises:
+            UserError: a member cannot act on such images.
+        """
+        for member in self.members:
+            member.check(image_shape)
+        for member in self.members:
+            if overrides(member, "prepare"):
+                member.prepare(split())
 
     def draw(self, num_images: int, generator: torch.Generator) -> list[Draws]:
         return [member.draw(num_images, generator) for member in self.members]

@@ -1,4 +1,4 @@
-"""Augmentations that move pixels."""
+"""Augmentations that move whole pixels: no value changes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runner.augment.augmentation import Augmentation, Draws
+from runner.errors import UserError
 from runner.quantity import Count, Fraction
 
 
@@ -32,6 +33,14 @@ class Crop(Augmentation):
 
     padding: Count = 4
     mode: Literal["constant", "reflect"] = "constant"
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        side = min(image_shape[1:])
+        if self.mode == "reflect" and self.padding >= side:
+            raise UserError(
+                f"augment.crop.padding: must be below the image's {side} pixels to reflect, not {self.padding}; "
+                "lower it or use augment.crop.mode=constant"
+            )
 
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
         return {"offset": torch.randint(0, 2 * self.padding + 1, (num_images, 2), generator=generator)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -54,13 +56,23 @@ def fit(source: Source, name: PreprocessName) -> Preprocess:
 
 def _sums(source: Source) -> tuple[Tensor, Tensor, int]:
     """Sum and sum of squares [C, H, W] of pixels in [0, 1], and the number of images."""
+    total = torch.zeros(source.image_shape, dtype=torch.float64)
+    squares = torch.zeros_like(total)
+    count = 0
+    for pixels in look_at(source):
+        total += pixels.sum(0)
+        squares += pixels.square().sum(0)
+        count += len(pixels)
+    return total, squares, count
+
+
+def look_at(source: Source) -> Iterator[Tensor]:
+    """Chunks [n, C, H, W] of a split for statistics, in double precision from 0 to 1.
+
+    All of it where it is in memory; else at most `SAMPLE` images, always the same ones.
+    """
     chosen = torch.arange(len(source))
     if not isinstance(source, Images) and len(source) > SAMPLE:
         chosen = torch.randperm(len(source), generator=generator(0, "preprocess"))[:SAMPLE]
-    total = torch.zeros(source.image_shape, dtype=torch.float64)
-    squares = torch.zeros_like(total)
     for chunk in chosen.split(512):
-        pixels = source.read(chunk.tolist()).to(torch.float64) / 255
-        total += pixels.sum(0)
-        squares += pixels.square().sum(0)
-    return total, squares, len(chosen)
+        yield source.read(chunk.tolist()).to(torch.float64) / 255

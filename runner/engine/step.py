@@ -133,8 +133,8 @@ class Step:
         if not (self.mixes or self.softenings):
             return images, labels
         targets = F.one_hot(labels, self.num_classes).to(images.dtype)
-        for mix in self.mixes:
-            numbers = torch.Generator().manual_seed(derive(self.seed, "mix", step))
+        for number, mix in enumerate(self.mixes):
+            numbers = torch.Generator().manual_seed(derive(self.seed, "mix", step, number))
             images, targets = mix(images, targets, numbers)
         for soften in self.softenings:
             targets = soften(targets)

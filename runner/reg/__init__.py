@@ -1,8 +1,27 @@
 """Regularisers: each word of the group is a class here; all promise what `Regulariser` says."""
 
-from runner.reg.dropout import Dropout
-from runner.reg.penalties import L1, L2
+from runner.reg.dropout import DropConnect, Dropout
+from runner.reg.max_norm import MaxNorm
+from runner.reg.mixing import CutMix, Cutout, Mixup
+from runner.reg.penalties import L1, L2, ElasticNet
+from runner.reg.pooling import FractionalMaxPool
 from runner.reg.regulariser import Regulariser, overrides
+from runner.reg.stochastic_depth import StochasticDepth
 from runner.reg.targets import LabelSmoothing
 
-__all__ = ["L1", "L2", "Dropout", "LabelSmoothing", "Regulariser", "overrides"]
+__all__ = [
+    "L1",
+    "L2",
+    "CutMix",
+    "Cutout",
+    "DropConnect",
+    "Dropout",
+    "ElasticNet",
+    "FractionalMaxPool",
+    "LabelSmoothing",
+    "MaxNorm",
+    "Mixup",
+    "Regulariser",
+    "StochasticDepth",
+    "overrides",
+]
