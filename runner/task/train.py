@@ -24,6 +24,9 @@ from runner.watch.files import MetricsFile
 from runner.watch.settings import LogSettings
 from runner.watch.tensorboard import TensorBoard
 
+# Shown in TensorBoard's HParams tab for every run, changed or not, so that runs can be compared.
+USUAL_HPARAMS = ("data", "model", "optimizer", "optimizer.lr", "data.batch_size", "reg", "augment", "seed")
+
 
 def train_overrides(overrides: Sequence[str] = ()) -> Run:
     """Train as `runner train OVERRIDES` would: this is `runner.train`.
@@ -130,15 +133,14 @@ def _say_where(console: Console, epoch: int, batch: int, warnings: Sequence[str]
 
 
 def hparams(cfg: DictConfig, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What TensorBoard's HParams tab compares: the option of every group, the usual numbers, and every changed key."""
-    leaves = config.flat(cfg)
-    shown: dict[str, Any] = {
-        group: option for group, option in record["choices"].items() if group not in ("log", "engine")
-    }
-    keys = ["seed", "optimizer.lr", "optimizer.weight_decay", "data.batch_size", "engine.epochs"]
-    keys += [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
-    for key in keys:
-        if key in leaves:
+    """What TensorBoard's HParams tab compares: the usual choices and numbers, and every one that was changed."""
+    leaves, choices = config.flat(cfg), record["choices"]
+    changed = [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
+    shown: dict[str, Any] = {}
+    for key in [*USUAL_HPARAMS, *changed]:
+        if key in choices:
+            shown[key] = choices[key]
+        elif key in leaves:
             value = leaves[key]
             shown[key] = value if isinstance(value, bool | int | float | str) else str(value)
     return shown

@@ -1,0 +1,96 @@
+"""What TensorBoard reads from a run's folder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from runner.watch.tensorboard import grid, keep_events
+
+
+def events_of(folder):
+    events = EventAccumulator(str(folder), {"scalars": 0, "images": 0, "histograms": 0, "tensors": 0})
+    events.Reload()
+    return events
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    import runner
+
+    words = ["model=mlp", "optimizer=adam", "optimizer.lr=0.002", "augment=flip", "engine.epochs=3"]
+    return runner.train(
+        [*words, f"output_dir={tmp_path_factory.mktemp('runs')}", "log.progress=none", "log.every_steps=10"]
+    )
+
+
+def test_scalars_have_the_names_and_values_of_the_metrics_file(run):
+    events = events_of(run.folder)
+    for record in run.metrics:
+        for name, value in record.items():
+            if name == "step":
+                continue
+            by_step = {event.step: event.value for event in events.Scalars(name)}
+            assert by_step[record["step"]] == pytest.approx(value, rel=1e-6)
+    assert [event.step for event in events.Scalars("train/batch_loss")] == [10, 20, 30, 40, 50]
+
+
+def test_images_and_histograms_are_there(run):
+    events = events_of(run.folder)
+    (image,) = events.Images("train/images")
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+    tags = events.Tags()["histograms"]
+    for name in ("weights/1.weight", "gradients/1.weight", "weights/5.bias"):
+        assert name in tags
+        assert [event.step for event in events.Histograms(name)] == [19, 38, 57]
+
+
+def test_a_histogram_counts_every_weight(run):
+    saved = torch.load(run.folder / "checkpoints/last.pt", weights_only=True)["state"]["network"]["1.weight"]
+    histogram = events_of(run.folder).Histograms("weights/1.weight")[-1].histogram_value
+    assert histogram.num == saved.numel() == sum(histogram.bucket)
+    assert histogram.max == pytest.approx(saved.max().item())
+    assert histogram.sum == pytest.approx(saved.sum().item(), rel=1e-4)
+
+
+def test_hyper_parameters_are_in_the_runs_own_event_file(run):
+    assert len(list(run.folder.glob("events.out.tfevents.*"))) == 1
+    metadata = events_of(run.folder).summary_metadata["_hparams_/session_start_info"]
+    content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+    shown = {key: value.number_value or value.string_value for key, value in content.session_start_info.hparams.items()}
+    assert shown["optimizer"] == "adam"
+    assert shown["optimizer.lr"] == pytest.approx(0.002)
+    assert shown["augment"] == "flip"
+    assert shown["engine.epochs"] == 3
+    experiment = events_of(run.folder).summary_metadata["_hparams_/experiment"]
+    content = plugin_data_pb2.HParamsPluginData.FromString(experiment.plugin_data.content)
+    assert "val/accuracy" in {info.name.tag for info in content.experiment.metric_infos}
+
+
+def test_events_after_a_step_can_be_forgotten(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in run.folder.glob("events.out.tfevents.*"):
+        shutil.copy(path, copy)
+        with (copy / path.name).open("ab") as file:
+            file.write(b"\x20\x00\x00\x00cut short")
+    keep_events(copy, last_step=38)
+    events = events_of(copy)
+    assert [event.step for event in events.Scalars("val/accuracy")] == [19, 38]
+    assert len(events.Images("train/images")) == 1
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert len(list(copy.iterdir())) == 1
+
+
+def test_a_grid_holds_every_image_enlarged():
+    picture = grid(torch.rand(10, 3, 8, 8), columns=4, side=16)
+    assert picture.shape == (3, 3 * 20, 4 * 20)
+
+
+def test_nothing_is_written_when_nothing_is_asked_for(train):
+    run = train("model=linear", "engine.epochs=1", "log.tensorboard=false")
+    assert not list(run.folder.glob("events*"))
