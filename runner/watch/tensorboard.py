@@ -85,11 +85,9 @@ class TensorBoard:
 
     def _scalars(self, record: Mapping[str, float], step: int) -> None:
         for name, value in record.items():
-            if name not in ("epoch", "step"):
+            if name not in ("epoch", "step"):  # the axis is the step
                 self.writer.add_scalar(name, value, step)
-        if "epoch" in record:
-            self.writer.add_scalar("epoch", record["epoch"], step)
-            self.writer.flush()
+        self.writer.flush()
 
     def _histogram(self, name: str, values: Tensor, step: int) -> None:
         """As add_histogram, but with equal bins: its own take a millisecond for each of many small layers."""

@@ -30,7 +30,7 @@ def test_scalars_have_the_names_and_values_of_the_metrics_file(run):
     events = events_of(run.folder)
     for record in run.metrics:
         for name, value in record.items():
-            if name == "step":
+            if name in ("epoch", "step"):
                 continue
             by_step = {event.step: event.value for event in events.Scalars(name)}
             assert by_step[record["step"]] == pytest.approx(value, rel=1e-6)
