@@ -21,6 +21,7 @@ class Digits(Data):
     Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits.
     """
 
+    batch_size: PositiveCount = 32
     val_fraction: Share = 0.2
 
     @property

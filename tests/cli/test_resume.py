@@ -35,6 +35,7 @@ class Saboteur(Augmentation):
 
 # Everything that has a state: noise, momentum, an average, a schedule, augmentation.
 SETTING = [
+    "data.batch_size=64",
     "model.channels=[8]",
     "model.hidden=32",
     "optimizer=momentum",
@@ -166,12 +167,12 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_says_so(runn
 def test_a_config_that_conflicts_with_the_checkpoint_is_refused_by_key(runner):
     runner("train", "model=linear", "engine.epochs=1")
     (folder,) = runner.runs()
-    done = runner("resume", folder, "engine.epochs=2", "data.batch_size=32", status=2)
+    done = runner("resume", folder, "engine.epochs=2", "data.batch_size=16", status=2)
     assert "data.batch_size: cannot change" in done.stderr
     text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(text.replace("batch_size: 64", "batch_size: 32", 1))
+    (folder / "config.yaml").write_text(text.replace("batch_size: 32", "batch_size: 16", 1))
     done = runner("resume", folder, "engine.epochs=2", status=2)
-    assert "data.batch_size: the checkpoint was made with 64, the config says 32" in done.stderr
+    assert "data.batch_size: the checkpoint was made with 32, the config says 16" in done.stderr
     assert json.loads((folder / "run.json").read_text())["status"] == "finished"
 
 

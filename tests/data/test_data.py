@@ -61,7 +61,7 @@ def test_the_split_seed_moves_images_between_train_and_val_but_never_the_test_sp
 
 
 def test_synthetic_patterns_can_be_learnt_and_noise_makes_it_harder(train):
-    words = ["data=synthetic", "data.num_images=500", "data.image_size=12", "model=linear", "engine.epochs=5"]
+    words = ["data=synthetic", "data.num_images=500", "data.image_size=12", "model=linear", "engine.epochs=5", "optimizer.lr=5e-3"]
     assert train(*words).objective > 0.95
     assert train(*words, "data.noise=30").objective < 0.6
 
@@ -175,7 +175,7 @@ class TestPreprocess:
 
 class TestBatches:
     def batches(self, *words):
-        return runner.build.training(runner.compose(["model=linear", *words])).train
+        return runner.build.training(runner.compose(["model=linear", "data.batch_size=64", *words])).train
 
     def test_every_image_comes_once_an_epoch_in_a_new_order(self):
         batches = self.batches()

@@ -9,7 +9,7 @@ import torch
 
 import runner
 
-QUICK = ["model=mlp", "model.hidden=[32]"]
+QUICK = ["data.batch_size=64", "model=mlp", "model.hidden=[32]"]
 
 
 def without_speed(run):

@@ -20,7 +20,14 @@ def events_of(folder):
 def run(tmp_path_factory):
     import runner
 
-    words = ["model=mlp", "optimizer=adam", "optimizer.lr=0.002", "augment=flip", "engine.epochs=3"]
+    words = [
+        "data.batch_size=64",
+        "model=mlp",
+        "optimizer=adam",
+        "optimizer.lr=0.002",
+        "augment=flip",
+        "engine.epochs=3",
+    ]
     return runner.train(
         [*words, f"output_dir={tmp_path_factory.mktemp('runs')}", "log.progress=none", "log.every_steps=10"]
     )
