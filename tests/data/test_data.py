@@ -54,6 +54,18 @@ def test_digits_are_all_there_once():
     assert data.source("train").pixels.max() == 255
 
 
+def test_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    data = Digits()
+    digits = load_digits()
+    ours = torch.cat([data.source(split).pixels for split in ("train", "val", "test")])
+    theirs = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
+    assert {bytes(image.numpy()) for image in ours} == {bytes(image.numpy()) for image in theirs}
+    assert torch.equal(data._whole.labels, torch.from_numpy(digits.target).long())
+    assert torch.equal(data._whole.pixels, theirs)
+
+
 def test_the_split_seed_moves_images_between_train_and_val_but_never_the_test_split():
     one, two = Digits(), Digits(split_seed=1)
     assert images_of(one.source("val")) != images_of(two.source("val"))
@@ -61,7 +73,14 @@ def test_the_split_seed_moves_images_between_train_and_val_but_never_the_test_sp
 
 
 def test_synthetic_patterns_can_be_learnt_and_noise_makes_it_harder(train):
-    words = ["data=synthetic", "data.num_images=500", "data.image_size=12", "model=linear", "engine.epochs=5", "optimizer.lr=5e-3"]
+    words = [
+        "data=synthetic",
+        "data.num_images=500",
+        "data.image_size=12",
+        "model=linear",
+        "engine.epochs=5",
+        "optimizer.lr=5e-3",
+    ]
     assert train(*words).objective > 0.95
     assert train(*words, "data.noise=30").objective < 0.6
 
