@@ -11,7 +11,7 @@ import runner
 from runner.engine.average import EMA
 
 # Without batch norm, whose statistics depend on how a batch is cut.
-PLAIN = ["model.norm=none", "model.channels=[8]", "model.hidden=16", "optimizer=momentum"]
+PLAIN = ["model.norm=none", "model.channels=[8,8]", "model.hidden=16", "optimizer=momentum"]
 
 
 def training(*words):
@@ -87,6 +87,12 @@ def test_a_step_compiles_once_and_gives_the_same_losses(monkeypatch):
     with torch._dynamo.config.patch(error_on_recompile=True):
         got = losses(compiled, 4)
     assert got == pytest.approx(losses(eager, 4), rel=1e-4)
+
+
+def test_channels_last_changes_the_layout_and_nothing_else():
+    last, first = training("engine.channels_last=true"), training("engine.channels_last=false")
+    assert last.state.network[3].weight.is_contiguous(memory_format=torch.channels_last)
+    assert losses(last, 5) == pytest.approx(losses(first, 5), rel=1e-4)
 
 
 def test_the_average_follows_its_formula_every_step():
