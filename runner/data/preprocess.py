@@ -39,7 +39,8 @@ def fit(source: Source, name: PreprocessName) -> Preprocess:
     """The preprocessing of that name for this training split.
 
     none: as it is. mean_image: minus the mean image (AlexNet). channel_mean: minus each channel's mean (VGG).
-    standardize: that, divided by each channel's standard deviation (ResNet).
+    standardize: minus each channel's mean, divided by its standard
+    deviation (ResNet).
     """
     result = blank(source.image_shape, name)
     if name == "none":

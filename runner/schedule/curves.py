@@ -121,7 +121,7 @@ class Plateau(Curve):
 
     mode: Literal["max", "min"] = "max"
     factor: Fraction = 0.1
-    patience_epochs: Count = 10
+    patience_epochs: Count = 5
     threshold: NonNegative = 1e-4
     min_factor: Fraction = 0.0
     _standing: dict[str, Any] = field(default_factory=lambda: {"factor": 1.0, "best": None, "waited": 0}, init=False)
