@@ -90,13 +90,15 @@ class Step:
         state.optimizer.zero_grad()
         losses, totals, num_correct = [], [], []
         for part, part_targets, part_labels in self._parts(images, targets, labels):
-            share = len(part) / len(images)
             with state.precision.autocast():
                 loss, penalty, scores = self.losses(part, part_targets)
             total = loss if penalty is None else loss + penalty
-            state.precision.scaler.scale(total if share == 1 else total * share).backward()
-            losses.append(loss.detach() * share)
-            totals.append(total.detach() * share)
+            if len(part) < len(images):
+                share = len(part) / len(images)
+                loss, total = loss * share, total * share
+            state.precision.scaler.scale(total).backward()
+            losses.append(loss.detach())
+            totals.append(total.detach())
             num_correct.append((scores.detach().argmax(-1) == part_labels).sum())
         return (_total(losses), _total(num_correct)), _total(totals)
 

@@ -166,6 +166,22 @@ def test_stochastic_depth_works_on_torchvisions_residual_networks(make):
     assert all(isinstance(end, nn.BatchNorm2d) for end in ends)
 
 
+@pytest.mark.parametrize(
+    "regulariser", [Dropout(where="both"), DropConnect(where="both"), FractionalMaxPool(), MaxNorm(), L2()]
+)
+def test_each_works_on_torchvisions_networks(regulariser):
+    network = torchvision.models.resnet18(num_classes=3)
+    regulariser.attach(network)
+    loss = network(torch.randn(2, 3, 32, 32)).sum()
+    if isinstance(regulariser, L2):
+        loss = loss + regulariser.penalty(dict(network.named_parameters()))
+    loss.backward()
+    if isinstance(regulariser, MaxNorm):
+        regulariser.constrain(network)
+        assert max(p.flatten(1).norm(dim=1).max() for p in network.parameters() if p.ndim > 1) <= 3.001
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
 def test_stochastic_depth_sets_the_rates_of_networks_that_have_it():
     network = torchvision.models.efficientnet_b0(num_classes=3)
     StochasticDepth(last_survival=0.5).attach(network)

@@ -126,6 +126,19 @@ class TestFolder:
         assert source.read([0])[0, 0, :, -1].tolist() == [255] * 12
 
     @pytest.mark.parametrize("route", ["resident", "workers"])
+    def test_a_network_trains_on_it_by_either_route(self, folder, train, route):
+        words = [
+            "data=folder",
+            f"data.root={folder}",
+            f"data.route={route}",
+            "data.val_fraction=0.2",
+            "data.batch_size=4",
+        ]
+        run = train(*words, "model=convnet", "model.channels=[4]", "augment=[crop,flip]", "engine.epochs=2")
+        assert run.status == "finished"
+        assert run.metrics[-1]["step"] == 2 * 3  # 13 images: three batches, the last one would hold a single image
+
+    @pytest.mark.parametrize("route", ["resident", "workers"])
     def test_a_corrupt_image_is_named(self, folder, route, tmp_path):
         bad = folder / "train/dog/3.png"
         bad.write_bytes(bad.read_bytes()[:100])
