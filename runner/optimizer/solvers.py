@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import LBFGS, SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from runner.errors import UserError
-from runner.optimizer.groups import Groups, grouped
+from runner.optimizer.groups import Groups, all_params, grouped
 from runner.optimizer.uncorrected import UncorrectedAdam
 from runner.quantity import NonNegative, Positive, PositiveCount, Probability
 
@@ -36,7 +37,7 @@ def momentum(
 ) -> Optimizer:
     """`v = rho*v + g; x -= lr*v`, with v0 = 0 and rho `momentum`."""
     params = grouped(network, lr, groups, ["momentum", "weight_decay"])
-    return SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **_kernels(params))
+    return _at_rest(SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **_kernels(params)))
 
 
 def nesterov(
@@ -53,7 +54,7 @@ def nesterov(
     """
     params = grouped(network, lr, groups, ["momentum", "weight_decay"])
     kernels = _kernels(params)
-    return SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, **kernels)
+    return _at_rest(SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, **kernels))
 
 
 def adagrad(
@@ -129,6 +130,17 @@ def lbfgs(
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     search = "strong_wolfe" if line_search else None
     return LBFGS(trained, lr=lr, max_iter=max_iter, history_size=history_size, line_search_fn=search)
+
+
+def _at_rest(optimizer: SGD) -> SGD:
+    """The same with v0 = 0 written down.
+
+    torch's fused kernel makes the velocity at the first update, and leaves it uninitialised when the gradient scaling
+    of fp16 skips that one: NaN soon after.
+    """
+    for parameter in all_params(optimizer.param_groups):
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def _pair(betas: Sequence[float]) -> tuple[float, float]:
