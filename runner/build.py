@@ -83,7 +83,7 @@ def _check_deterministic(
     """
     why = "optimizer=lbfgs needs the full batch and a loss without noise"
     if train.num_batches > 1:
-        raise UserError(f"data.batch_size: {why}; set it to {train.num_images} or more")
+        raise UserError(f"data.batch_size: {why}; set it to {train.total_images} or more")
     if precision.name != "fp32":
         raise UserError(f"engine.precision: {why}, and {precision.name} rounds it; set it to fp32")
     if settings.clip_norm is not None:

@@ -33,7 +33,7 @@ COMMANDS = {
 }
 
 HELP = """\
-runner - train, compare and tune image classifiers from one command line
+runner - train image classifiers from one command line
 
 usage: runner COMMAND [KEY=VALUE ...]
 
@@ -162,7 +162,7 @@ class Job:
             raise
         if cfg.log.progress != "none":
             run.summarise(brief=not alone)
-        if run.status == "diverged" and alone:
+        if run.status == "diverged":
             self.status = EXIT_DIVERGED
         objective: float | None = run.objective
         return objective

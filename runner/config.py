@@ -110,6 +110,7 @@ def check(config: DictConfig) -> None:
     known = _root_keys()
     for missing in sorted(known - plain.keys()):
         raise UserError(f"{missing}: missing from the config; it may be of another version of runner, or cut short")
+    _check_name(plain.get("name"))
     for word, value in plain.items():
         key = str(word)
         if key in ROOT_TYPES:
@@ -121,6 +122,11 @@ def check(config: DictConfig) -> None:
                 _check_node(f"{key}.{option}", node)
         elif value:
             _check_node(key, value)
+
+
+def _check_name(name: Any) -> None:
+    if isinstance(name, str) and (not name or name.startswith(".") or "/" in name or "\0" in name):
+        raise UserError(f"name: must be the name of one folder, without / and not beginning with a dot, not {name!r}")
 
 
 def _root_keys() -> set[str]:
@@ -267,6 +273,14 @@ def _unknown_key(key: str, overrides: Sequence[str], command: str) -> UserError:
         config, _ = compose_with_choices(rest if len(rest) < len(overrides) else [], command)
     except Exception:
         return UserError(f"{key}: no such key")
+    group, _, rest_of_key = key.partition(".")
+    option = rest_of_key.partition(".")[0]
+    if group in LIST_GROUPS and any(
+        (root / group / f"{option}.yaml").is_file() for root in [folder(), *user_folders()]
+    ):
+        return UserError(
+            f"{key}: {option} is not chosen; choose it first: {group}={option}, or a list such as {group}=[..]"
+        )
     known = set(flat(config)) | {path.name for path in folder().iterdir() if path.is_dir()}
     hint = did_you_mean(key, known)
     return UserError(

@@ -125,7 +125,7 @@ def _scalar_problem(value: Any, kind: type) -> str | None:
     fits = isinstance(value, (int, float) if kind is float else kind)
     if isinstance(value, bool) and kind is not bool:
         fits = False
-    if fits and isinstance(value, float) and math.isnan(value):
+    if fits and isinstance(value, float) and not math.isfinite(value):
         fits = False
     return None if fits else f"must be {names[kind]}, not {_show(value)}"
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from runner.errors import UserError
 from runner.store import RunFolder
 
 ADVICE = "a lower learning rate (optimizer.lr), a warm-up (schedule.warmup_epochs=1) or clipping (engine.clip_norm=1)"
@@ -74,7 +75,7 @@ class Run:
         console = Console()
         record, objective = self.record, self.record["objective"]
         colour = {"finished": "green", "diverged": "red"}.get(self.status, "yellow")
-        best = ""
+        best = "none"
         if objective["value"] is not None:
             best = f"[bold]{objective['value']:.4f}[/] (epoch {objective['epoch']} of {record['metrics'].get('epoch')})"
         if brief:
@@ -85,7 +86,7 @@ class Run:
             return
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_row("status", f"[{colour}]{self.status}[/]" + (f" ({record['error']})" if record["error"] else ""))
-        if best:
+        if best != "none":
             table.add_row(f"best {objective['name']}", best)
         for name, value in record["metrics"].items():
             if "/" in name and value is not None:
@@ -101,12 +102,22 @@ class Run:
             console.print(f"  {command}", highlight=False, soft_wrap=True)
 
     def _next_commands(self) -> list[str]:
-        config, folder = self.config, shlex.quote(str(self.folder))
+        config, folder = self.config, shlex.quote(str(self.folder)) + self._trust_flag()
         return [
             f"tensorboard --logdir {shlex.quote(str(config.output_dir))}",
             f"runner test {folder}",
             f"runner resume {folder} engine.epochs={2 * config.engine.epochs}",
         ]
+
+    def _trust_flag(self) -> str:
+        """What a command must add where the config names classes that are not runner's own."""
+        from runner import build
+
+        try:
+            build.check_trusted(self.config)
+        except UserError:
+            return " --trust"
+        return ""
 
 
 def load(folder: str | Path, trust: bool = False) -> Run:

@@ -26,7 +26,8 @@ def main(words: Sequence[str]) -> int:
     )
     arguments = parser.parse_intermixed_args(list(words))
     run = resume(arguments.folder, arguments.overrides, arguments.trust)
-    run.summarise()
+    if run.config.log.progress != "none":
+        run.summarise()
     return EXIT_DIVERGED if run.status == "diverged" else 0
 
 

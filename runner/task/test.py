@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -58,6 +58,7 @@ def score(
     saved = read(folder.checkpoints / f"{checkpoint}.pt")["state"]
     scores, labels, loss, class_names = _predict(cfg, saved)
     result = {"checkpoint": checkpoint, "epoch": saved["position"]["epoch"], "num_images": len(labels)}
+    result["views"] = OmegaConf.to_container(cfg.views)
     result |= measure(scores, labels, class_names)
     result["loss"] = loss
     folder.replace("test.json", json.dumps(result, indent=1) + "\n")

@@ -66,6 +66,7 @@ def test_train_then_test_then_resume(runner):
     assert "epochs: 3" in (folder / "config.yaml").read_text()
     flipped = runner("test", shown, "views=flip", "--checkpoint", "last")
     assert "last (epoch 3)" in flipped.stdout
+    assert json.loads((folder / "test.json").read_text())["views"] == {"_target_": "runner.views.Flip"}
 
 
 def test_multirun_makes_an_ordinary_folder_for_each_job(runner):
@@ -91,6 +92,12 @@ def test_a_diverged_run_says_what_to_try_and_exits_with_3(runner):
     done = runner("train", "optimizer=sgd", "optimizer.lr=1e30", "model=mlp", status=3)
     assert "what to try: a lower learning rate (optimizer.lr)" in done.stdout
     assert json.loads((runner.runs()[0] / "run.json").read_text())["status"] == "diverged"
+    done = runner("train", "-m", "optimizer=sgd", "optimizer.lr=1e30,0.1", "model=mlp", "engine.epochs=1", status=3)
+    assert "best val/accuracy none" in done.stdout
+    assert [json.loads((folder / "run.json").read_text())["status"] for folder in runner.runs()[1:]] == [
+        "diverged",
+        "finished",
+    ]
 
 
 def test_hydras_flags_work_on_either_side_of_the_overrides(runner):
