@@ -160,12 +160,12 @@ def _judge(trial: Trial, record: Record, epoch: int, settings: Settings, objecti
     if value is None:
         return
     if objective.better(value, trial.best_value):
-        trial.best_value, trial.best_epoch, trial.epochs_since_best = value, epoch, 0
+        trial.best_value, trial.best_epoch = value, epoch
     else:
-        trial.epochs_since_best = epoch - (trial.best_epoch or 0)
-        if settings.patience is not None and trial.epochs_since_best >= settings.patience and trial.status == "running":
+        waited = epoch - (trial.best_epoch or 0)
+        if settings.patience is not None and waited >= settings.patience and trial.status == "running":
             trial.status = "finished"
-            trial.reason = f"no better {objective.name} for {trial.epochs_since_best} epochs"
+            trial.reason = f"no better {objective.name} for {waited} epochs"
 
 
 def _diverge(trial: Trial, reason: str) -> None:

@@ -48,7 +48,6 @@ class Trial:
     initial_loss: float | None = None
     best_value: float | None = None
     best_epoch: int | None = None
-    epochs_since_best: int = 0
 
 
 class Tally:

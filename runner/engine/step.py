@@ -85,8 +85,10 @@ class Step:
             state.average.update()
         return outcome
 
-    def _gradients(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> tuple[Outcome, Tensor]:
-        """Fresh gradients of the batch; the outcome, and the whole loss with its penalties."""
+    def _gradients(
+        self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor
+    ) -> tuple[Outcome, list[Tensor]]:
+        """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties."""
         state.optimizer.zero_grad()
         losses, totals, num_correct = [], [], []
         for part, part_targets, part_labels in self._parts(images, targets, labels):
@@ -100,16 +102,16 @@ class Step:
             losses.append(loss.detach())
             totals.append(total.detach())
             num_correct.append((scores.detach().argmax(-1) == part_labels).sum())
-        return (_total(losses), _total(num_correct)), _total(totals)
+        return (_total(losses), _total(num_correct)), totals
 
     def _solve(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> Outcome:
         """An update by a solver that evaluates the loss as often as it likes; the outcome is that of the start."""
         outcomes = []
 
         def closure() -> float:
-            outcome, total = self._gradients(state, images, targets, labels)
+            outcome, totals = self._gradients(state, images, targets, labels)
             outcomes.append(outcome)
-            return total.item()
+            return sum(total.item() for total in totals)
 
         state.optimizer.step(closure)
         return outcomes[0]

@@ -38,12 +38,11 @@ class RunFolder:
         cls,
         root: Path,
         name: str,
-        config: DictConfig,
         overrides: Sequence[str],
         choices: Mapping[str, str],
         environment: Mapping[str, Any],
     ) -> RunFolder:
-        """A new folder with everything that is known before training, status `running`."""
+        """A new, locked folder with its environment; `begin` notes what is trained in it."""
         started = datetime.now()
         id_ = f"{started:%Y-%m-%d_%H-%M-%S-%f}-{os.getpid()}"
         path = root / name / id_
@@ -65,7 +64,6 @@ class RunFolder:
         folder = cls(path, record)
         (path / ENVIRONMENT).write_text(json.dumps(environment, indent=1) + "\n")
         folder.lock()
-        folder.begin(config, overrides)
         return folder
 
     @classmethod

@@ -94,7 +94,7 @@ def train(
 
 def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:
     name = cfg.name or "-".join(choices.get(group, "run") for group in ("data", "model"))
-    return RunFolder.create(Path(cfg.output_dir), name, cfg, overrides, choices, store.environment(device))
+    return RunFolder.create(Path(cfg.output_dir), name, overrides, choices, store.environment(device))
 
 
 def _watch(
