@@ -42,13 +42,16 @@ class Training:
     objective: Objective
 
 
-def training(cfg: DictConfig) -> Training:
-    """The whole of a training run, on its device, before its first step. Seeds every global generator."""
+def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
+    """The whole of a training run, on its device, before its first step. Seeds every global generator.
+
+    `dataset`: that of the config, where it has been read before.
+    """
     settings: Settings = make(cfg.engine, "engine")
     device = devices.pick(settings.device)
     precision = devices.Precision(settings.precision, device)
     devices.prepare(settings, cfg.seed, device)
-    dataset = data(cfg)
+    dataset = dataset or data(cfg)
     source = dataset.source("train")
     network = model(cfg, dataset).to(device)
     network.train()

@@ -311,6 +311,7 @@ FREE_KEYS = (
     "output_dir",
     "engine.epochs",
     "engine.max_steps",
+    "engine.pause_epoch",
     "engine.patience",
     "engine.eval_every_epochs",
     "engine.divergence_factor",

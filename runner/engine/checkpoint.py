@@ -58,7 +58,8 @@ class Checkpoints:
     def epoch_ended(self, state: TrainState) -> None:
         """Save what this epoch's end asks for: last, best, a snapshot."""
         names = []
-        over = not state.active or state.epoch >= self.settings.epochs or state.step == self.settings.max_steps
+        ends = (self.settings.epochs, self.settings.pause_epoch)
+        over = not state.active or state.epoch in ends or state.step == self.settings.max_steps
         if over or state.epoch % self.settings.checkpoint_every_epochs == 0:
             names.append(LAST)
         if any(trial.best_epoch == state.epoch for trial in state.trials):

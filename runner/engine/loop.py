@@ -17,6 +17,8 @@ from runner.errors import Interrupted
 
 Record = dict[str, float]
 
+FEWEST_BATCHES = 10  # of an epoch under way, before its mean loss is held against the initial one
+
 
 class Batches(Protocol):
     """Training batches, epoch by epoch, from any batch on. See `runner.data`."""
@@ -44,7 +46,8 @@ def fit(
     stop: Stop,
     report_every_steps: int = 50,
 ) -> None:
-    """Train until the epochs or steps are used up, patience ends, or no trial is left.
+    """Train until the epochs or steps are used up, patience ends, or no trial is left; or to the epoch of a pause, which
+    leaves the trials running.
 
     Raises:
         Interrupted: `stop` was requested; a checkpoint has been saved.
@@ -52,6 +55,8 @@ def fit(
     for observer in observers:
         observer.started(state)
     while state.active and not _finished(state, settings):
+        if settings.pause_epoch is not None and state.epoch >= settings.pause_epoch:
+            return
         meter = _Meter(state)
         for batch in train.epoch(state.epoch, start=state.batch):
             losses, num_correct = step(state, batch)
@@ -61,14 +66,14 @@ def fit(
             if state.step == 1:
                 meter.first_losses = losses
             if state.step % report_every_steps == 0 or stop.requested:
-                _report(state, meter, observers)
+                _report(state, meter, settings, observers)
             if stop.requested:
                 checkpoints.save(state)
                 raise Interrupted(stop.requested)
             if not state.active or state.step == settings.max_steps:
                 break
             if checkpoints.due_at_step(state.step):
-                _report(state, meter, ())
+                _report(state, meter, settings, ())
                 checkpoints.save(state)
         records = _end_epoch(state, meter, settings, objective, evaluate)
         for observer in observers:
@@ -107,14 +112,30 @@ class _Meter:
         return (state.tally.num_images - self.images_before) / (time.perf_counter() - self.started)
 
 
-def _report(state: TrainState, meter: _Meter, observers: Sequence[Observer]) -> None:
+def _report(state: TrainState, meter: _Meter, settings: Settings, observers: Sequence[Observer]) -> None:
     """Read the losses since the last report, end the trials that have blown up, and tell the observers."""
     losses = meter.read(state)
-    for trial, loss in zip(state.trials, losses, strict=True):
-        if trial.status == "running" and not math.isfinite(loss):
-            _diverge(trial, f"the training loss became {loss} by step {state.step}")
+    if state.batch >= FEWEST_BATCHES:
+        _end_diverged(state, meter, settings)
     for observer in observers:
         observer.reported(state, losses)
+
+
+def _end_diverged(state: TrainState, meter: _Meter, settings: Settings) -> None:
+    """End the trials whose mean loss over the epoch, so far, is no number or too far above their first loss."""
+    for trial, loss_sum in zip(state.trials, meter.loss_sums, strict=True):
+        mean = loss_sum / max(1, state.tally.num_images)
+        limit = settings.divergence_factor * (trial.initial_loss or math.inf)
+        if trial.status != "running" or (math.isfinite(mean) and mean <= limit):
+            continue
+        trial.status = "diverged"
+        if math.isfinite(mean):
+            trial.reason = (
+                f"the mean training loss of epoch {state.epoch + 1} was {mean:.3g} by step {state.step}, above "
+                f"{settings.divergence_factor:g} times the initial {trial.initial_loss:.3g}"
+            )
+        else:
+            trial.reason = f"the training loss became {mean} by step {state.step}"
 
 
 def _end_epoch(
@@ -125,7 +146,8 @@ def _end_epoch(
     evaluate: Callable[[TrainState], list[Record]],
 ) -> list[Record]:
     """Close the epoch: its metrics for each trial, its verdict on each, and a clean tally."""
-    _report(state, meter, ())
+    _report(state, meter, settings, ())
+    _end_diverged(state, meter, settings)
     images_per_second = meter.images_per_second(state)
     tally = state.tally
     losses = [loss / tally.num_images for loss in tally.loss_sum.tolist()]
@@ -148,14 +170,7 @@ def _end_epoch(
 
 
 def _judge(trial: Trial, record: Record, epoch: int, settings: Settings, objective: Objective) -> None:
-    """Note a new best; end a trial that has diverged or lost patience."""
-    limit = settings.divergence_factor * (trial.initial_loss or math.inf)
-    if trial.status == "running" and not record["train/loss"] <= limit:
-        _diverge(
-            trial,
-            f"the mean training loss of epoch {epoch} was {record['train/loss']:.3g}, above "
-            f"{settings.divergence_factor:g} times the initial {trial.initial_loss:.3g}",
-        )
+    """Note a new best; end a trial that has lost patience."""
     value = record.get(objective.name)
     if value is None:
         return
@@ -166,7 +181,3 @@ def _judge(trial: Trial, record: Record, epoch: int, settings: Settings, objecti
         if settings.patience is not None and waited >= settings.patience and trial.status == "running":
             trial.status = "finished"
             trial.reason = f"no better {objective.name} for {waited} epochs"
-
-
-def _diverge(trial: Trial, reason: str) -> None:
-    trial.status, trial.reason = "diverged", reason

@@ -18,6 +18,7 @@ class Settings:
     max_steps: PositiveCount | None = None
     limit_batches: PositiveCount | None = None
     eval_every_epochs: PositiveCount = 1
+    pause_epoch: PositiveCount | None = None
     patience: PositiveCount | None = None
     divergence_factor: Positive = 3.0
     device: str = "auto"

@@ -40,7 +40,10 @@ def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False) -> Ru
     from runner.task.train import train
 
     folder = RunFolder.open(path)
-    cfg = config.with_overrides(folder.config, overrides, for_="resume")
+    stored = folder.config
+    if "engine" in stored and stored.engine.get("pause_epoch") is not None:
+        stored.engine.pause_epoch = None  # a pause is over when the run goes on
+    cfg = config.with_overrides(stored, overrides, for_="resume")
     if not trust:
         build.check_trusted(cfg)
     config.check(cfg)

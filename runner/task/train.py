@@ -88,7 +88,8 @@ def train(
                 console.print(f"interrupted at step {state.step}; go on with: {again}", highlight=False, soft_wrap=True)
             raise
         trial = state.trials[0]
-        files.note(state, status=trial.status, finished=store.now(), error=trial.reason or None)
+        status = "interrupted" if trial.status == "running" else trial.status  # a pause
+        files.note(state, status=status, finished=store.now(), error=trial.reason or None)
     return Run(folder.path)
 
 

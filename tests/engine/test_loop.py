@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import runner
+import runner.task.resume
 
 QUICK = ["data.batch_size=64", "model=mlp", "model.hidden=[32]"]
 
@@ -127,6 +128,21 @@ def test_an_epoch_above_three_times_the_first_loss_is_divergence(train):
     assert "above 3 times the initial" in run.record["error"]
     lenient = train(*words, "engine.divergence_factor=1e9", "engine.epochs=2")
     assert lenient.status == "finished"
+
+
+def test_a_blown_up_loss_ends_the_run_within_the_epoch(train):
+    run = train("model=linear", "optimizer=sgd", "optimizer.lr=100", "log.every_steps=12")
+    assert run.status == "diverged"
+    assert run.metrics[-1]["step"] == 12, "the epoch has 38 steps"
+
+
+def test_a_paused_run_ends_with_the_weights_of_one_that_went_through(train):
+    words = [*QUICK, "engine.epochs=4", "engine.deterministic=true"]
+    whole, paused = train(*words), train(*words, "engine.pause_epoch=2")
+    assert (paused.status, len(paused.metrics)) == ("interrupted", 2)
+    gone_on = runner.task.resume.resume(paused.folder)
+    assert (gone_on.status, without_speed(gone_on)) == ("finished", without_speed(whole))
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(gone_on).values(), strict=True))
 
 
 def test_the_default_run_is_good(train):
