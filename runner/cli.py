@@ -27,8 +27,10 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command("train one network, or several with -m", "runner.task.train:train", "train"),
-    "resume": Command("go on with a run that was stopped, or train it longer", "runner.task.resume:main", None),
+    "sweep": Command("search hyper-parameters from coarse to fine", "runner.task.sweep:run_trials", "sweep"),
+    "resume": Command("go on with a run or a sweep that was stopped, or lengthen it", "runner.task.resume:main", None),
     "test": Command("score a run's best weights on the test split", "runner.task.test:main", None),
+    "compare": Command("compare runs: which is better, and how sure is that", "runner.task.compare:main", None),
     "options": Command("list the config groups, their options and keys", "runner.task.options:main", None),
 }
 
@@ -44,6 +46,8 @@ examples:
   runner train                                   a small ConvNet on handwritten digits
   runner train optimizer=adam reg=[l2,dropout]   other choices, several regularisers
   runner train -m optimizer=sgd,adam seed=1,2    four runs, one after another
+  runner sweep sweep=lr_l2                       search learning rate and L2 strength, coarse to fine
+  runner compare outputs                         which is better, and how sure is that
 
 runner COMMAND --help says more; runner options lists every choice; tensorboard --logdir outputs shows the runs.
 Completion in bash: eval "$(runner -sc install=bash)"
@@ -106,10 +110,21 @@ def run(words: list[str]) -> int | None:
 
         print(command_help(words[0], command.summary))
         return 0
+    if words[0] == "resume" and (again := _sweep_to_resume(words[1:])):
+        return run_hydra(COMMANDS["sweep"], ["sweep", *again])
     if command.config is None:
         status: int | None = task_of(command)(words[1:])
         return status
     return run_hydra(command, words)
+
+
+def _sweep_to_resume(words: list[str]) -> list[str]:
+    """The words of `runner sweep` that go on with the sweep whose folder is named, if one is."""
+    if not any((Path(word) / "sweep.json").is_file() for word in words):
+        return []
+    from runner.sweep.resumed import words_for
+
+    return words_for(words)
 
 
 def run_hydra(command: Command, words: list[str]) -> int | None:
@@ -117,16 +132,19 @@ def run_hydra(command: Command, words: list[str]) -> int | None:
     import hydra
 
     from runner import config
+    from runner.sweep.plugin import register
 
     assert command.config is not None
+    register()
     overrides = flags_first(words[1:])
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us instead of Hydra's printer
     sys.argv = [f"runner {words[0]}", *overrides, *config.search_path_override()]
     entry = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=command.config)
     job = Job(command)
+    task = job if command.config == "train" else task_of(command)
     logging.raiseExceptions = False  # --info into a closed pipe
     try:
-        entry(job)()
+        entry(task)()
     except Exception as error:
         raise config.explained(error, [w for w in overrides if not w.startswith("-")], command.config) from error
     return job.status

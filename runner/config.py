@@ -9,14 +9,14 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.errors import UserError, did_you_mean
-from runner.quantity import Count, problem
+from runner.quantity import Count, Range, problem
 
 LIST_GROUPS = ("reg", "augment")  # groups of which several options may be chosen at once
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
@@ -107,7 +107,7 @@ def check(config: DictConfig) -> None:
             raise UserError(f"{key}: must be set, as in {key}=VALUE") from None
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
     assert isinstance(plain, dict)
-    known = _root_keys()
+    known = _root_keys() - {"sweep"}
     for missing in sorted(known - plain.keys()):
         raise UserError(f"{missing}: missing from the config; it may be of another version of runner, or cut short")
     _check_name(plain.get("name"))
@@ -122,6 +122,26 @@ def check(config: DictConfig) -> None:
                 _check_node(f"{key}.{option}", node)
         elif value:
             _check_node(key, value)
+
+
+def check_sweep(config: DictConfig) -> None:
+    """Hold the keys of the group `sweep` to what they are meant for; a trial's own config is checked apart.
+
+    Raises:
+        UserError: a key is unknown, of the wrong type or out of range.
+    """
+    _check_name(config.name)
+    _check_node("sweep", OmegaConf.to_container(config.sweep, resolve=True))
+
+
+def bounds(config: DictConfig, key: str) -> Range | None:
+    """The bounds of a key's values, by the annotation of the argument that it becomes; None where there are none."""
+    node, _, name = key.rpartition(".")
+    target = OmegaConf.select(config, f"{node}._target_") if node else None
+    if target is None:
+        return None
+    annotation = _hints(resolve(target, f"{node}._target_")).get(name)
+    return next((extra for extra in get_args(annotation) if isinstance(extra, Range)), None)
 
 
 def _check_name(name: Any) -> None:

@@ -1,6 +1,19 @@
-"""A run's folder: its identity, its status and its plain files. Imports no torch."""
+"""Folders of runs and sweeps: their identity, their status and their plain files. Imports no torch."""
 
 from runner.store.environment import environment, now
-from runner.store.folder import RunFolder
+from runner.store.folder import RUN, RunFolder, make_folder, plain, read_config, read_overrides, write_config
+from runner.store.sweep_folder import SweepFolder, changes
 
-__all__ = ["RunFolder", "environment", "now"]
+__all__ = [
+    "RUN",
+    "RunFolder",
+    "SweepFolder",
+    "changes",
+    "environment",
+    "make_folder",
+    "now",
+    "plain",
+    "read_config",
+    "read_overrides",
+    "write_config",
+]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from datetime import datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 PACKAGES = ("runner", "torch", "torchvision", "numpy", "hydra-core", "omegaconf", "tensorboard", "scikit-learn")
 
 
+@cache
 def environment(device: str) -> dict[str, Any]:
-    """Versions, machine and commit, for `environment.json`."""
+    """Versions, machine and commit, for `environment.json`; looked up once a process."""
     return {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},

@@ -15,6 +15,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from runner.errors import UserError
+from runner.store.environment import now
 
 RUN, CONFIG, OVERRIDES, ENVIRONMENT, METRICS = (
     "run.json",
@@ -25,33 +26,143 @@ RUN, CONFIG, OVERRIDES, ENVIRONMENT, METRICS = (
 )
 
 
-class RunFolder:
-    """One run on disk. `record` is the content of run.json."""
+class Folder:
+    """A folder with a record in JSON, held by one process at a time."""
+
+    FILE = ""  # of the record
 
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
         self.record = record
         self._lock: IO[str] | None = None
 
+    def lock(self) -> None:
+        """Hold the folder for this process until it ends.
+
+        Raises:
+            UserError: another process works in it.
+        """
+        # A POSIX lock belongs to this process alone: the loader's worker processes, which outlive a killed parent for
+        # some seconds, do not hold it. The file is one that is never replaced.
+        file = (self.path / ENVIRONMENT).open("a")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise UserError(
+                f"{self.path}: another process is training in this folder; wait for it or stop it"
+            ) from None
+        self._lock = file
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of the record, whole or not at all."""
+        self.record |= fields
+        self.replace(self.FILE, json.dumps(plain(self.record), indent=1) + "\n")
+
+    def replace(self, name: str, text: str) -> None:
+        """Write a file of the folder, whole or not at all."""
+        replace_file(self.path / name, text)
+
+    @property
+    def config(self) -> DictConfig:
+        """The whole resolved config.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return read_config(self.path)
+
+    @property
+    def figures(self) -> Path:
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def write_config(path: Path, config: DictConfig, overrides: Sequence[str]) -> None:
+    """Freeze a config and what was said for it into a folder."""
+    replace_file(path / CONFIG, OmegaConf.to_yaml(config, resolve=True))
+    replace_file(path / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+
+
+def read_config(path: Path) -> DictConfig:
+    """The config of a folder.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        config = OmegaConf.load(path / CONFIG)
+    except Exception as error:  # YAML and OmegaConf raise many kinds
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path / CONFIG}: cannot be read ({reason}); restore it from a copy") from None
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{path / CONFIG}: not a config; restore it from a copy")
+    return config
+
+
+def read_overrides(path: Path) -> list[str]:
+    """What was said for the config of a folder."""
+    return [str(word) for word in OmegaConf.load(path / OVERRIDES)]
+
+
+def make_folder(root: Path, name: str) -> Path:
+    """A new folder `root/name/<time>-<pid>`. An existing one is an error: nothing writes into another's."""
+    path = root / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}-{os.getpid()}"
+    path.mkdir(parents=True)
+    return path
+
+
+def read_record(path: Path, file: str) -> dict[str, Any]:
+    """The record of a folder.
+
+    Raises:
+        FileNotFoundError: it has none.
+        UserError: it is damaged.
+    """
+    try:
+        record = json.loads((path / file).read_text())
+        if not isinstance(record, dict) or not {"id", "name", "status"} <= set(record):
+            raise ValueError("no record of a run or a sweep")
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path / file}: damaged ({error}); restore it from a copy") from None
+    return record
+
+
+class RunFolder(Folder):
+    """One run on disk. `record` is the content of run.json."""
+
+    FILE = RUN
+
     @classmethod
     def create(
         cls,
-        root: Path,
+        path: Path,
         name: str,
         overrides: Sequence[str],
         choices: Mapping[str, str],
         environment: Mapping[str, Any],
     ) -> RunFolder:
-        """A new, locked folder with its environment; `begin` notes what is trained in it."""
-        started = datetime.now()
-        id_ = f"{started:%Y-%m-%d_%H-%M-%S-%f}-{os.getpid()}"
-        path = root / name / id_
-        path.mkdir(parents=True)  # an existing folder is an error: no run writes into another
+        """A run in a folder that has none, locked, with its environment; `begin` notes what is trained in it."""
         record = {
-            "id": id_,
+            "id": path.name,
             "name": name,
             "status": "running",
-            "started": started.isoformat(timespec="seconds"),
+            "started": now(),
             "finished": None,
             "seconds": 0.0,
             "command": shlex.join(["runner", "train", *overrides]),
@@ -76,70 +187,14 @@ class RunFolder:
         if not path.is_dir():
             raise UserError(f"{path}: no such folder; expected a run's folder such as outputs/digits-convnet/2026-...")
         try:
-            record = json.loads((path / RUN).read_text())
-            if not isinstance(record, dict) or not {"id", "name", "status"} <= set(record):
-                raise ValueError
+            return cls(path, read_record(path, RUN))
         except FileNotFoundError:
             raise UserError(f"{path}: not a run's folder (it has no {RUN})") from None
-        except (ValueError, OSError) as error:
-            raise UserError(f"{path / RUN}: damaged ({error or 'not a run record'}); restore it from a copy") from None
-        return cls(path, record)
-
-    def lock(self) -> None:
-        """Hold the folder for this process until it ends.
-
-        Raises:
-            UserError: another process trains in it.
-        """
-        # A POSIX lock belongs to this process alone: the loader's worker processes, which outlive a killed parent for
-        # some seconds, do not hold it. The file is one that is never replaced.
-        file = (self.path / ENVIRONMENT).open("a")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise UserError(
-                f"{self.path}: another process is training in this folder; wait for it or stop it"
-            ) from None
-        self._lock = file
-
-    def unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def update(self, **fields: Any) -> None:
-        """Change fields of run.json, whole or not at all."""
-        self.record |= fields
-        self.replace(RUN, json.dumps(_plain(self.record), indent=1) + "\n")
-
-    def replace(self, name: str, text: str) -> None:
-        """Write a file of the folder, whole or not at all."""
-        temporary = self.path / f".{name}.tmp"
-        temporary.write_text(text)
-        temporary.replace(self.path / name)
-
-    @property
-    def config(self) -> DictConfig:
-        """The whole resolved config.
-
-        Raises:
-            UserError: it cannot be read.
-        """
-        try:
-            config = OmegaConf.load(self.path / CONFIG)
-        except Exception as error:  # YAML and OmegaConf raise many kinds
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{self.path / CONFIG}: cannot be read ({reason}); restore it from a copy") from None
-        if not isinstance(config, DictConfig):
-            raise UserError(f"{self.path / CONFIG}: not a config; restore it from a copy")
-        return config
 
     def begin(self, config: DictConfig, overrides: Sequence[str]) -> None:
         """Note what is trained from now on, as running."""
         self.update(status="running", overrides=list(overrides), finished=None, error=None)
-        self.replace(CONFIG, OmegaConf.to_yaml(config, resolve=True))
-        self.replace(OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+        write_config(self.path, config, overrides)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -155,7 +210,7 @@ class RunFolder:
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         with (self.path / METRICS).open("a") as file:
-            file.write(json.dumps(_plain(record)) + "\n")
+            file.write(json.dumps(plain(record)) + "\n")
 
     def rewind_metrics(self, epoch: int) -> None:
         """Forget the epochs after `epoch`: they will be trained again."""
@@ -166,19 +221,13 @@ class RunFolder:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    @property
-    def figures(self) -> Path:
-        folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
-        return folder
 
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same nested data as JSON allows it: NaN and infinities become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from runner import build, config, store
+from runner.data import Data
 from runner.engine.checkpoint import Checkpoints
 from runner.engine.loop import fit
 from runner.engine.stop import Stop
@@ -43,17 +44,21 @@ def train(
     overrides: Sequence[str] = (),
     choices: Mapping[str, str] | None = None,
     folder: RunFolder | None = None,
+    dataset: Data | None = None,
+    quiet: bool = False,
 ) -> Run:
     """Train as the config says, in a new folder, or on from where `folder` stands.
+
+    `dataset`: that of the config, where it has been read before. `quiet`: say nothing of beginnings and ends.
 
     Raises:
         UserError: the config, the data or the checkpoint is wrong; no folder is left behind or changed.
         Interrupted: a signal stopped it; a checkpoint was saved.
     """
     config.check(cfg)
-    training = build.training(cfg)
+    training = build.training(cfg, dataset)
     state, settings, objective = training.state, training.settings, training.objective
-    console = Console()
+    console = Console(quiet=quiet)
     if folder is None:
         folder = _new_folder(cfg, overrides, choices or {}, str(state.device))
     with Stop() as stop, ExitStack() as stack:
@@ -95,7 +100,8 @@ def train(
 
 def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:
     name = cfg.name or "-".join(choices.get(group, "run") for group in ("data", "model"))
-    return RunFolder.create(Path(cfg.output_dir), name, overrides, choices, store.environment(device))
+    path = store.make_folder(Path(cfg.output_dir), name)
+    return RunFolder.create(path, name, overrides, choices, store.environment(device))
 
 
 def _watch(

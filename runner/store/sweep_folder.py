@@ -1,0 +1,93 @@
+"""The folder that a sweep leaves: its record, its journal, and its trials' runs under `trials/`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner.errors import UserError
+from runner.store.environment import environment, now
+from runner.store.folder import ENVIRONMENT, Folder, read_record
+
+SWEEP, JOURNAL, TRIALS = "sweep.json", "journal.jsonl", "trials"
+
+
+class SweepFolder(Folder):
+    """One sweep on disk. `record` is the content of sweep.json."""
+
+    FILE = SWEEP
+
+    @classmethod
+    def create(
+        cls, path: Path, name: str, overrides: Sequence[str], seed: int, environment: Mapping[str, Any]
+    ) -> SweepFolder:
+        """A sweep in a new folder, locked."""
+        record = {
+            "id": path.name,
+            "name": name,
+            "status": "running",
+            "started": now(),
+            "finished": None,
+            "seconds": 0.0,
+            "command": shlex.join(["runner", "sweep", *overrides]),
+            "overrides": list(overrides),
+            "seed": seed,
+            "objective": None,
+            "rounds": [],
+            "best": None,
+        }
+        folder = cls(path, record)
+        (path / ENVIRONMENT).write_text(json.dumps(environment, indent=1) + "\n")
+        folder.lock()
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> SweepFolder:
+        """The sweep in an existing folder.
+
+        Raises:
+            UserError: the folder is no sweep.
+        """
+        try:
+            return cls(path, read_record(path, SWEEP))
+        except FileNotFoundError:
+            raise UserError(f"{path}: not a sweep's folder (it has no {SWEEP})") from None
+
+    @property
+    def journal(self) -> Path:
+        return self.path / JOURNAL
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the sweep was begun on."""
+        try:
+            found = json.loads((self.path / ENVIRONMENT).read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def trial(self, number: int) -> Path:
+        """The folder of a trial's run."""
+        return self.path / TRIALS / f"{number:04d}"
+
+
+def changes(folder: SweepFolder) -> list[str]:
+    """What is no longer as it was when the sweep began, in words: the code, or the packages that it uses."""
+    before, now_ = folder.environment, environment(folder.environment.get("device", ""))
+    found = [
+        f"{package} was {version} when the sweep began and is {now_['packages'].get(package)} now"
+        for package, version in before.get("packages", {}).items()
+        if version != now_["packages"].get(package)
+    ]
+    if before.get("commit") != now_["commit"]:
+        found.append(f"the code was at commit {_short(before)} when the sweep began and is at {_short(now_)} now")
+    elif before.get("uncommitted_changes") != now_["uncommitted_changes"]:
+        found.append("the code has uncommitted changes now, or had them when the sweep began")
+    return [f"{change}; trials from before and after may not compare" for change in found]
+
+
+def _short(environment: Mapping[str, Any]) -> str:
+    return str(environment.get("commit") or "none")[:10]

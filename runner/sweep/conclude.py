@@ -1,0 +1,91 @@
+"""The end of a sweep: its status on the disk, its result in words, its pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from runner import store
+from runner.errors import Interrupted
+from runner.store import SweepFolder
+from runner.sweep import outcome as outcomes
+from runner.sweep.journal import Journal
+from runner.sweep.outcome import Outcome
+from runner.sweep.rounds import Plan
+from runner.sweep.space import Point
+
+
+@contextmanager
+def noted(folder: SweepFolder) -> Iterator[None]:
+    """Keep the status of the sweep right, however the block ends, and let the folder go."""
+    began, before = time.perf_counter(), float(folder.record["seconds"])
+    status = "failed"
+    try:
+        yield
+        status = "finished"
+    except (Interrupted, KeyboardInterrupt):
+        status = "interrupted"
+        raise
+    finally:
+        seconds = round(before + time.perf_counter() - began, 3)
+        folder.update(status=status, finished=store.now(), seconds=seconds)
+        folder.unlock()
+
+
+def conclude(folder: SweepFolder, plan: Plan, fixed: Sequence[str], quiet: bool = False) -> Outcome:
+    """Write down the best, draw the pictures, and say what was found."""
+    outcome = outcomes.judge(plan, folder.record["rounds"], Journal(folder.journal).standings())
+    folder.update(best=outcomes.record(outcome, folder))
+    command = outcomes.command(outcome, fixed)
+    if not quiet:
+        _say(Console(), folder, outcome, command)
+    return outcome
+
+
+def _say(console: Console, folder: SweepFolder, outcome: Outcome, command: str | None) -> None:
+    def say(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    say(f"[bold]sweep[/]   {counts}; {folder.record['seconds']:.1f} s")
+    best, name = outcome.best, folder.record["objective"]["name"]
+    if best is None:
+        say("[red]no trial has finished[/]; the reasons are in the journal: " + escape(str(folder.journal)))
+        return
+    if outcome.finals:
+        winner = outcome.finals[0]
+        say(f"[bold green]best[/]    {escape(_shown(winner.point))}")
+        say(f"        {name} {how_sure(outcome)}")
+    else:
+        say(f"[bold green]best[/]    {escape(_shown(_point(best.overrides)))}")
+        say(f"        {name} {best.score:.4f} in trial {best.trial}, of one seed: sweep.finals=2 would say how sure")
+    for setting in outcome.same:
+        say(f"        not to be told apart from it: {escape(_shown(setting.point))} ({setting.estimate.mean:.4f})")
+    for edge in outcome.edges:
+        say(f"[yellow]edge[/]    {escape(edge)}; a wider range may hold a better one")
+    say(f"folder  {escape(str(folder.path))}")
+    say("next")
+    say(f"  {escape(command or '')}")
+    say(f"  runner compare {escape(str(folder.path))}")
+
+
+def how_sure(outcome: Outcome) -> str:
+    """The winner's score with its interval, in words."""
+    estimate = outcome.finals[0].estimate
+    if estimate.n < 2:
+        return f"{estimate.mean:.4f} on one seed, which says nothing of how sure it is"
+    return f"{estimate.mean:.4f} (95% interval {estimate.low:.4f} to {estimate.high:.4f}) over {estimate.n} fresh seeds"
+
+
+def _shown(point: Point) -> str:
+    return " ".join(f"{key}={value}" for key, value in point.items())
+
+
+def _point(words: Sequence[Any]) -> Point:
+    pairs = (str(word).partition("=") for word in words)
+    return {key: value for key, _, value in pairs if key not in outcomes.NOT_REPEATED}

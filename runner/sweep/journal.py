@@ -1,0 +1,105 @@
+"""The journal of a sweep: a line of JSON an event, on the disk before anything relies on it.
+
+Every process of a sweep writes to the one file: the sweep that a trial is queued, whoever runs it that it started and
+how it ended. What a crash cuts short is a last line without an end, which the next writer removes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.store import now, plain
+
+ENDED = ("finished", "failed", "diverged", "stopped")
+
+
+@dataclass
+class Standing:
+    """How a trial stands, by the journal."""
+
+    trial: int
+    round: int
+    overrides: list[str]
+    folder: str
+    epochs: int | None
+    status: str = "queued"  # queued, started, paused, finished, failed, diverged or stopped
+    score: float | None = None
+    half_score: float | None = None  # at the pause in the middle, with halving
+    choices: dict[str, str] = field(default_factory=dict)
+    starts: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+class Journal:
+    """`journal.jsonl` of a sweep."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Write events, whole, in one piece, and wait until they are on the disk."""
+        text = "".join(json.dumps(plain({"time": now(), **event})) + "\n" for event in events)
+        if not text:
+            return
+        with self.path.open("a+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            _cut_torn_line(file)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """The events from a byte on, and the byte after them."""
+        if not self.path.exists():
+            return [], 0
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+
+    def standings(self) -> dict[int, Standing]:
+        """Every trial by number."""
+        return follow({}, self.read()[0])
+
+
+def follow(standings: dict[int, Standing], events: Sequence[Mapping[str, Any]]) -> dict[int, Standing]:
+    """The standings after more events; changes and returns what it is given."""
+    for event in events:
+        number = event["trial"]
+        if event["event"] == "queued":
+            about = {key: event[key] for key in ("round", "overrides", "folder", "epochs")}
+            standings.setdefault(number, Standing(number, **about, choices=event.get("choices", {})))
+        trial = standings[number]
+        trial.status = event["event"]
+        trial.starts += event["event"] == "started"
+        trial.seconds += event.get("seconds") or 0.0
+        if trial.status == "paused":
+            trial.half_score = event.get("score")
+        trial.score = event.get("score") if event.get("score") is not None else trial.score
+        trial.error = event.get("error", trial.error)
+    return standings
+
+
+def _cut_torn_line(file: Any) -> None:
+    """Remove an unfinished last line, which a crash left."""
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    file.seek(end - 1)
+    if file.read(1) == b"\n":
+        return
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)
+    file.seek(0, os.SEEK_END)

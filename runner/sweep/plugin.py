@@ -1,0 +1,267 @@
+"""The sweep as a Hydra Sweeper, so that any Hydra launcher runs its trials."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from runner import config, store
+from runner.errors import UserError
+from runner.store import SweepFolder
+from runner.sweep import conclude, display
+from runner.sweep.journal import Standing
+from runner.sweep.launcher import WorkersLauncher
+from runner.sweep.ranges import Word, add_functions, read, under_words
+from runner.sweep.resumed import check_unchanged
+from runner.sweep.rounds import Plan
+from runner.sweep.search import Search
+from runner.sweep.settings import Round, SweepSettings
+from runner.sweep.space import Choice, Point, Range, Space
+from runner.sweep.trials import TrialConfigs, is_group
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+def register() -> None:
+    """Make `hydra/sweeper=coarse_to_fine` and `hydra/launcher=workers` known to Hydra, and our ranges to its parser."""
+    plugins = Plugins.instance()
+    known = plugins.is_in_toplevel_plugins_module
+    if not known("runner."):  # Hydra instantiates plug-ins of its own package alone
+        plugins.is_in_toplevel_plugins_module = (  # type: ignore[method-assign]
+            lambda clazz: clazz.startswith("runner.sweep.") or known(clazz)
+        )
+    plugins.register(CoarseToFine)
+    plugins.register(WorkersLauncher)
+    store_ = ConfigStore.instance()
+    sweeper = {"_target_": "runner.sweep.plugin.CoarseToFine", "max_batch_size": None, "params": None}
+    store_.store(group="hydra/sweeper", name="coarse_to_fine", node=sweeper, provider="runner")
+    launcher = {"_target_": "runner.sweep.launcher.WorkersLauncher", "num_workers": 2}
+    store_.store(group="hydra/launcher", name="workers", node=launcher, provider="runner")
+    add_functions()
+
+
+class CoarseToFine(Sweeper):
+    """Random search in rounds from coarse to fine.
+
+    Args:
+        max_batch_size: at most so many jobs at once; null for all of a round.
+        params: ranges by key, as Hydra's basic sweeper has them; those of the command line win.
+    """
+
+    def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None) -> None:
+        self.max_batch_size = max_batch_size
+        self.params = dict(params or {})
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context = hydra_context
+        self.task = task_function
+        self.whole = config
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        """Run the whole sweep, or what is left of it; gives what the jobs returned, batch by batch.
+
+        Raises:
+            UserError: the space or a setting makes no sense.
+            SweepFailed: too many trials failed.
+        """
+        if "sweep" in self.whole and "_target_" in self.whole.sweep:
+            return self._sweep_runs(arguments)
+        return self._sweep_any(arguments)
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _sweep_runs(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        """A sweep of training runs."""
+        config.check_sweep(self.whole)
+        node = self.whole.sweep
+        settings = settings_of(node)
+        fixed, space, configs = self._space(arguments, settings)
+        objective = self.whole.objective
+        plan = Plan(settings, space, settings.plan(self.whole.engine.epochs), self.whole.engine.epochs, objective.mode)
+        if not plan.rounds:
+            raise UserError("sweep.rounds: must have at least one round, such as {trials: 24, epochs: 2}")
+        folder = self._folder(arguments, settings, space, configs)
+        folder.update(objective={"name": objective.name, "mode": objective.mode})
+        launcher = self._launcher(settings.workers)
+        search = Search(folder, plan, configs, fixed, launcher.launch, alone, self.max_batch_size)
+        with conclude.noted(folder), closing(launcher), display.watching(folder, plan, self.whole.log.progress):
+            search.run()
+        conclude.conclude(folder, plan, fixed, quiet=self.whole.log.progress == "none")
+        return search.returns
+
+    def _space(self, arguments: list[str], settings: SweepSettings) -> tuple[list[str], Space, TrialConfigs]:
+        """What all trials share, what is searched, and the configs of both."""
+        given = [word for word in arguments if not word.lstrip("+").startswith(("sweep=", "sweep."))]
+        read_ = partial(read, config_loader=self.context.config_loader)
+        # What is fixed decides which bounds the ranges have, so ranges are read twice: for their keys, then in full.
+        words = read_([*settings.space, *given])
+        fixed = [f"{word.key}={word.value}" for word in words if isinstance(word.value, str)]
+        sweep_words = [word for word in arguments if word not in given]
+        configs = TrialConfigs(partial(self._compose, sweep_words), fixed)
+        under = under_words(settings.under or {})
+        first = {word.key: word.value.options[0] for word in words if isinstance(word.value, Choice)}
+        searched = [word for word in words if not isinstance(word.value, str)]
+        if not searched and not under:
+            example = "optimizer.lr='tag(log,interval(1e-5,1e-1))'"
+            raise UserError(f"sweep.space: nothing to search; choose one, as in sweep=lr, or give a range: {example}")
+        bounds = partial(_bounds, configs, [f"{key}={option}" for key, option in first.items() if is_group(key)])
+        dimensions: dict[str, Range | Choice] = {}
+        for word in read_([*settings.space, *given], bounds=bounds):
+            if not isinstance(word.value, str):
+                dimensions[word.key] = word.value
+        for group, option, conditional in under:
+            for word in read_(conditional):
+                dimensions[f"{word.key}[{group}={option}]"] = _as_dimension(word)
+        space = Space(dimensions, partial(_applies, configs, dimensions))
+        _check_keys(space, configs)
+        return fixed, space, configs
+
+    def _compose(self, sweep_words: list[str], words: list[str]) -> tuple[DictConfig, dict[str, str]]:
+        """A trial's config before its numbers are put in, with its choices."""
+        overrides = [*self.whole.hydra.overrides.hydra, *sweep_words, *words]
+        try:
+            whole = self.context.config_loader.load_configuration("sweep", overrides, RunMode.RUN)
+        except Exception as error:
+            raise config.explained(error, words, "sweep") from error
+        chosen = config.choices(whole, whole.hydra.runtime.choices)
+        return OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"]), chosen
+
+    def _folder(
+        self, arguments: list[str], settings: SweepSettings, space: Space, configs: TrialConfigs
+    ) -> SweepFolder:
+        """The sweep's folder, new or gone on with, locked, with the sweep's whole config in it."""
+        whole = self.whole.copy()
+        with open_dict(whole):
+            del whole["hydra"]
+            whole.sweep.folder = None
+        said = [word for word in arguments if not word.startswith("sweep.folder=")]
+        if settings.folder:
+            folder = SweepFolder.open(Path(os.path.relpath(settings.folder)))
+            folder.lock()
+            check_unchanged(folder, space, whole, configs)
+            for warning in store.changes(folder):
+                display.warn(warning)
+        else:
+            _, choices = configs.of({})
+            name = whole.name or "-".join(choices[group] for group in ("data", "model"))
+            path = store.make_folder(Path(whole.output_dir), name)
+            folder = SweepFolder.create(path, name, said, settings.seed, store.environment("by trial"))
+        folder.update(status="running", overrides=said, space=space.describe(), finished=None)
+        store.write_config(folder.path, whole, said)
+        return folder
+
+    def _launcher(self, num_workers: int) -> Any:
+        """Hydra's launcher, or our own worker processes."""
+        if num_workers > 1:
+            if self.whole.hydra.launcher._target_ != BASIC_LAUNCHER:
+                raise UserError("sweep.workers: hydra/launcher brings workers of its own; leave one of them out")
+            launcher: Any = WorkersLauncher(num_workers)
+            launcher.setup(hydra_context=self.context, task_function=self.task, config=self.whole)
+            return launcher
+        return Plugins.instance().instantiate_launcher(
+            hydra_context=self.context, task_function=self.task, config=self.whole
+        )
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _sweep_any(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        """A sweep of any Hydra application, whose jobs return their score: all choices, or three rounds of points."""
+        given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        words = read(given, self.context.config_loader)
+        space = Space({word.key: word.value for word in words if not isinstance(word.value, str)})
+        rounds = [24, 12, 6] if space.size == math.inf else [int(space.size)]
+        settings = SweepSettings(finals=0)
+        plan = Plan(settings, space, [Round(num_trials, None) for num_trials in rounds], None, "max")
+        path = Path(self.whole.hydra.sweep.dir)
+        path.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.whole, path / "multirun.yaml")
+        folder = SweepFolder.create(path, path.name, arguments, settings.seed, {})
+        launcher = self._launcher(1)
+        fixed = [f"{word.key}={word.value}" for word in words]  # a point's word takes the place of a range's
+        search = Search(folder, plan, None, fixed, launcher.launch, alone, self.max_batch_size)
+        with conclude.noted(folder), closing(launcher):
+            search.run()
+        for returned in (job for batch in search.returns for job in batch):
+            _ = returned.return_value  # raises what the job raised
+        return search.returns
+
+
+def alone(trials: Sequence[Standing]) -> list[list[int]]:
+    """A job for each trial."""
+    return [[trial.trial] for trial in trials]
+
+
+@contextmanager
+def closing(launcher: Any) -> Iterator[None]:
+    """Let the launcher's own processes go at the end; Hydra's launchers have none that stay."""
+    try:
+        yield
+    finally:
+        if isinstance(launcher, WorkersLauncher):
+            launcher.close()
+
+
+def settings_of(node: DictConfig) -> SweepSettings:
+    """The settings of a composed `sweep` node.
+
+    Raises:
+        UserError: a value makes no sense.
+    """
+    keys = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(keys, dict)
+    try:
+        return SweepSettings(**{str(key): value for key, value in keys.items() if key != "_target_"})
+    except ValueError as error:
+        raise UserError(f"sweep.{error}") from None
+
+
+def _as_dimension(word: Word) -> Range | Choice:
+    return Choice((word.value,)) if isinstance(word.value, str) else word.value
+
+
+def _bounds(configs: TrialConfigs, options: Sequence[str], key: str) -> Any:
+    """The hard bounds of a key's values, by the annotation of the argument it becomes."""
+    if is_group(key) or key[0] in "+~":
+        return None
+    cfg, _ = configs.of(dict(option.split("=", 1) for option in options))
+    return config.bounds(cfg, key)
+
+
+def _applies(configs: TrialConfigs, dimensions: Mapping[str, Any], name: str, point: Point) -> bool:
+    """Whether a dimension has a place in a point: its choice is made, no closer range holds, and the key is there."""
+    options = [f"{key}={value}" for key, value in point.items() if is_group(key)]
+    _, choices = configs.of(dict(option.split("=", 1) for option in options))
+    key, _, condition = name.rstrip("]").partition("[")
+    if condition:
+        group, _, option = condition.partition("=")
+        return choices.get(group) == option
+    siblings = [other for other in dimensions if other.startswith(f"{key}[")]
+    if any(_applies(configs, dimensions, other, point) for other in siblings):
+        return False
+    return configs.has(key, options)
+
+
+def _check_keys(space: Space, configs: TrialConfigs) -> None:
+    """Every dimension applies somewhere, and every value that it can take fits."""
+    choices = {name: dim for name, dim in space.dimensions.items() if isinstance(dim, Choice) and is_group(name)}
+    combinations: list[Point] = [{}]
+    for name, dim in choices.items():
+        combinations = [{**point, name: option} for point in combinations for option in dim.options][:256]
+    unused = set(space.dimensions)
+    for point in combinations:
+        unused -= {name for name in unused if space.applies(name, point)}
+    for name in sorted(unused):
+        configs.of({**(combinations[0]), name.partition("[")[0]: "0"})  # raises with the nearest right key
+        raise UserError(f"sweep.under: {name} never applies; name a group that is searched, and one of its options")

@@ -1,0 +1,88 @@
+"""Going on with a sweep: what to say to Hydra, and that what was begun is still what is meant."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from runner import config, store
+from runner.errors import UserError
+from runner.store import SweepFolder
+from runner.sweep.journal import Journal
+from runner.sweep.search import replaced
+from runner.sweep.space import Space
+from runner.sweep.trials import TrialConfigs
+
+# What may change when a sweep goes on: how much and how it runs, not what it searches.
+FREE = ("rounds", "finals", "final_seeds", "workers", "stack", "on_error", "max_failures", "keep", "shrink", "explore")
+
+
+def words_for(words: Sequence[str]) -> list[str]:
+    """The words of `runner sweep` that go on with the sweep of `runner resume FOLDER [KEY=VALUE ..]`.
+
+    Raises:
+        UserError: the folder is no sweep.
+    """
+    parser = argparse.ArgumentParser(
+        prog="runner resume", description="Go on with a sweep, or lengthen a finished one."
+    )
+    parser.add_argument("folder", type=Path, help="the sweep's folder")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as sweep.finals=3")
+    arguments = parser.parse_intermixed_args(list(words))
+    folder = SweepFolder.open(arguments.folder)
+    said = replaced(folder.record["overrides"], arguments.overrides)
+    return [*said, f"sweep.folder='{arguments.folder.absolute()}'"]
+
+
+def check_unchanged(folder: SweepFolder, space: Space, now: DictConfig, configs: TrialConfigs) -> None:
+    """Hold the config of today to that of the sweep's beginning, and to the configs of the trials that it made.
+
+    Raises:
+        UserError: something differs that decides what is searched; its key is named.
+    """
+    before, after = folder.record["space"], json.loads(json.dumps(space.describe()))
+    for name in [*before, *after]:
+        if before.get(name) != after.get(name):
+            raise UserError(
+                f"{name}: the sweep searches {_shown(before.get(name))}, asked for now is {_shown(after.get(name))}; "
+                "put it back, or start a new sweep"
+            )
+    _compare(folder.config, now, "the sweep")
+    seen = set()
+    for trial in Journal(folder.journal).standings().values():
+        kind = tuple(sorted(trial.choices.items()))
+        if kind in seen or not (folder.trial(trial.trial) / "config.yaml").exists():
+            continue
+        seen.add(kind)
+        point = dict(word.split("=", 1) for word in trial.overrides)
+        made, _ = configs.of(point, "log.progress=none")
+        _compare(store.read_config(folder.trial(trial.trial)), made, f"trial {trial.trial}")
+
+
+def _shown(described: Any) -> str:
+    return "nothing" if described is None else ", ".join(f"{key} {value}" for key, value in described.items())
+
+
+def _compare(stored: DictConfig, now: DictConfig, what: str) -> None:
+    before, after = _leaves(stored), _leaves(now)
+    for key in sorted({*before, *after}):
+        if before.get(key) != after.get(key):
+            raise UserError(
+                f"{key}: {what} was begun with {before.get(key)!r}, the configs now say {after.get(key)!r}; "
+                "put it back, or start a new sweep"
+            )
+
+
+def _leaves(cfg: DictConfig) -> dict[str, Any]:
+    leaves = config.flat(OmegaConf.to_container(cfg, resolve=True))
+    free = [f"sweep.{key}" for key in FREE]
+    return {
+        key: value
+        for key, value in leaves.items()
+        if not config.is_free(key) and not any(key == word or key.startswith(word + ".") for word in free)
+    }

@@ -1,0 +1,246 @@
+"""`runner compare` as a user calls it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from scipy.stats import ttest_rel
+
+from runner import cli
+
+ADAM = {"optimizer": "adam"}
+
+
+@pytest.fixture
+def compare(capsys, monkeypatch, tmp_path):
+    """Runs the command in this process, for speed; `test_a_real_process` runs it as a user does."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words, status=0, width=200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        with pytest.raises(SystemExit) as left:
+            cli.main(["compare", *map(str, words)])
+        out, err = capsys.readouterr()
+        assert left.value.code == status, err
+        return out, err
+
+    return run
+
+
+@pytest.fixture
+def pair(write_run):
+    """Three seeds of sgd, and of adam, which is worse, one of which diverged."""
+    for seed, value in enumerate([0.90, 0.92, 0.91]):
+        write_run(f"outputs/digits/s{seed}", [0.5, value], seed=seed)
+        status = "diverged" if seed == 2 else "finished"
+        write_run(f"outputs/digits/a{seed}", [0.4, value - 0.1 + seed / 500], seed=seed, choices=ADAM, status=status)
+
+
+def test_a_real_process(runner, pair):
+    done = runner("compare")
+    header, *lines = done.stdout.splitlines()
+    assert header.split()[:2] == ["optimizer", "val/accuracy"]
+    assert re.match(r"\* +sgd +0\.9100 +0\.0248 +0\.0100 +3 +finished +2 +2\.0 s +1,500 +s1\s*$", lines[0])
+    assert re.match(r" +adam +0\.8110 .* 2 +2 finished, 1 diverged", lines[1])
+    assert "6 runs in 2 rows" in lines
+    assert any(
+        line.startswith("* best mean val/accuracy (max); = not distinguishable from it (paired t") for line in lines
+    )
+    assert lines[-1] == "best run: outputs/digits/s1"
+    assert done.stderr == ""
+
+
+def test_real_runs_are_compared(compare, train):
+    runs = {word: train("model=linear", f"optimizer={word}", "engine.epochs=1") for word in ("sgd", "adam")}
+    first, second = json.loads(compare("--format", "json", "outputs")[0])
+    assert first["mean"] >= second["mean"]
+    assert not any("_target_" in key for key in first["keys"])
+    for row in (first, second):
+        run = runs.pop(row["keys"]["optimizer"])
+        assert (row["mean"], row["folder"], row["epochs"]) == (
+            run.objective,
+            f"outputs/digits-linear/{run.folder.name}",
+            1,
+        )
+
+
+def test_comparing_imports_no_torch(pair, tmp_path):
+    code = "import sys; from runner import cli\ntry: cli.main(['compare', 'outputs'])\nexcept SystemExit: pass\n"
+    code += "print({'torch', 'hydra', 'matplotlib', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "6 runs in 2 rows" in done.stdout
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_json_has_every_field_in_full_precision(compare, pair):
+    rows = json.loads(compare("--format", "json")[0])
+    first, second = rows
+    assert (first["mark"], first["keys"], first["n"]) == ("best", {"optimizer": "sgd"}, 3)
+    assert first["mean"] == pytest.approx(0.91, abs=1e-15)
+    assert first["low"] < 0.91 < first["high"]
+    assert second["status"] == {"finished": 2, "diverged": 1}
+    assert second["p"] == pytest.approx(ttest_rel([0.90, 0.92], [0.80, 0.822]).pvalue)
+    assert [run["value"] for run in first["runs"]] == [0.90, 0.92, 0.91]
+    assert first["folder"] == "outputs/digits/s1"
+    assert {"deviation", "so_far", "epochs", "seconds", "images_per_second", "metric", "mode"} <= set(first)
+
+
+def test_csv_has_a_line_a_row_and_nothing_else(compare, pair):
+    out, _ = compare("--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [(row["mark"], row["optimizer"], row["n"]) for row in rows] == [("best", "sgd", "3"), ("worse", "adam", "2")]
+    assert float(rows[0]["mean"]) == pytest.approx(0.91, abs=1e-15)
+    assert rows[1]["status"] == "2 finished, 1 diverged"
+    assert rows[0]["so_far"] == ""
+
+
+def test_markdown_is_a_table_with_the_best_in_bold(compare, write_run):
+    write_run("outputs/a", [0.9], **{"data.root": "a|b"})
+    write_run("outputs/b", [0.8], **{"data.root": "c"})
+    out, _ = compare("--format", "markdown")
+    lines = out.splitlines()
+    assert lines[0].startswith("|  | data.root | val/accuracy | n |")
+    assert set(lines[1]) <= set("|-: ")
+    assert lines[2].startswith(r"| **\*** | **a\|b** | **0.9000** |")
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines[:4]} == {lines[0].count("|")}
+    assert lines[5].startswith(r"2 runs in 2 rows; \* best mean")
+
+
+def test_keys_that_change_no_result_make_no_rows_but_those_that_do_are_shown(compare, write_run):
+    write_run("outputs/a", [0.9], **{"engine.device": "cpu", "data.num_workers": 1, "engine.threads": 1})
+    write_run("outputs/b", [0.8, 0.9], seed=1, **{"engine.device": "cuda", "data.num_workers": 8, "engine.threads": 2})
+    rows = json.loads(compare("--format", "json")[0])
+    assert [row["keys"] for row in rows] == [{"engine.epochs": 1}, {"engine.epochs": 2}]
+    rows = json.loads(compare("--format", "json", "--by", "engine.device")[0])
+    assert [row["keys"] for row in rows] == [{"engine.device": "cpu"}, {"engine.device": "cuda"}]
+
+
+def test_running_runs_are_in_brackets(compare, write_run):
+    write_run("outputs/a", [0.5, 0.9])
+    write_run("outputs/b", [0.95, 0.6], status="running", choices=ADAM)
+    lines = compare()[0].splitlines()
+    assert re.match(r"\* +sgd +0\.9000 +1 +finished", lines[1])
+    assert re.match(r" +adam +\(0\.9500\) +0 +running", lines[2])
+    assert "values in brackets are of runs that have not finished; they do not count" in lines
+    out, _ = compare("--where", "status=running")
+    assert "no finished run has a value of val/accuracy yet" in out
+    assert "best run" not in out
+
+
+def test_one_seed_is_said_to_prove_nothing(compare, write_run):
+    write_run("outputs/a", [0.9])
+    write_run("outputs/b", [0.8], choices=ADAM)
+    out, _ = compare()
+    assert "? nothing can be said: one value only" in out
+    assert re.search(r"^\? +adam", out, re.MULTILINE)
+    assert "±" not in out
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_narrow_terminal_gets_fewer_columns_and_is_told(compare, write_run, width):
+    for index in range(3):
+        write_run(
+            f"outputs/{'long' * 10}/{index}",
+            [0.5 + index / 10],
+            **{f"model.some_long_key_{k}": index for k in range(9)},
+        )
+    out, _ = compare(width=width)
+    lines = out.splitlines()
+    assert all(len(line.rstrip()) <= width for line in lines if not line.startswith("best run"))
+    assert "…" not in out
+    assert "val/accuracy" in out
+    assert re.search(r"(\d+) columns left out for want of width: ", out)
+    wide, _ = compare(width=400)
+    assert "left out" not in wide
+    assert all(f"some_long_key_{k}" in wide for k in range(9))
+
+
+def test_damaged_runs_are_named_and_the_rest_is_shown(compare, pair, tmp_path):
+    (tmp_path / "outputs/digits/s0/run.json").write_text("{")
+    (tmp_path / "outputs/digits/a0/config.yaml").unlink()
+    out, err = compare()
+    assert "4 runs in 2 rows" in out
+    assert [line.partition(": cannot be read")[0] for line in err.splitlines()] == [
+        "runner: outputs/digits/a0/config.yaml",
+        "runner: outputs/digits/s0/run.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere: no such folder"),
+        (["empty"], "empty: no runs here"),
+        (["outputs/digits/bad"], "outputs/digits/bad: no run here can be read"),
+        (["--by", "optimizr"], "--by optimizr: no run has such a key; did you mean 'optimizer'?"),
+        (["--metric", "val/acc"], "--metric val/acc: no run has this metric; did you mean 'val/accuracy'?"),
+        (["--metric", "lr"], "--mode: lr is neither accuracy nor loss"),
+        (["--where", "optimizer=muon"], "--where optimizer=muon: none of the 6 runs meets this"),
+        (["--sort", "-vall"], "--sort vall: no such column"),
+        (["--figure", "a.jpg"], "--figure a.jpg: must end in .png"),
+        (["--html", "nowhere/a.html"], "--html nowhere/a.html: no such folder nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line(compare, pair, tmp_path, words, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "outputs/digits/bad").mkdir()
+    (tmp_path / "outputs/digits/bad/run.json").write_text("{")
+    out, err = compare(*words, status=2)
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert last.startswith(f"runner: {message}")
+    assert [line for line in err.splitlines() if "bad/run.json" not in line] == [last]
+
+
+def test_without_runs_the_default_folder_is_named(compare):
+    _, err = compare(status=2)
+    assert err.startswith("runner: outputs: no such folder")
+
+
+def test_the_metric_is_the_runs_own_objective(compare, write_run, tmp_path):
+    path = write_run("outputs/a", [0.9])
+    record = json.loads((path / "run.json").read_text())
+    record["objective"] = {"name": "val/loss", "mode": "min", "value": 0.123, "epoch": 1}
+    (path / "run.json").write_text(json.dumps(record))
+    (row,) = json.loads(compare("--format", "json")[0])
+    assert (row["metric"], row["mode"], row["mean"]) == ("val/loss", "min", 0.123)
+    write_run("outputs/b", [0.8], choices=ADAM)
+    rows = json.loads(compare("--format", "json")[0])
+    assert {row["metric"] for row in rows} == {"val/accuracy"}
+    (worst,) = json.loads(compare("--format", "json", "--mode", "min", "--limit", "1")[0])
+    assert worst["mean"] == 0.8
+
+
+def test_limit_and_sort(compare, write_run):
+    for index in range(4):
+        write_run(f"outputs/{index}", [0.5 + index / 10], **{"optimizer.lr": 10.0**-index})
+    rows = json.loads(compare("--format", "json", "--sort", "-optimizer.lr", "--limit", "2")[0])
+    assert [row["keys"]["optimizer.lr"] for row in rows] == [1.0, 0.1]
+    out, _ = compare("--sort", "-optimizer.lr", "--limit", "2")
+    assert "2 more rows (--limit)" in out
+    assert out.rstrip().endswith("best run: outputs/3")
+    with pytest.raises(AssertionError):
+        compare("--limit", "0")
+
+
+def test_the_page_needs_nothing_else_and_is_escaped(compare, write_run, tmp_path):
+    for seed in range(3):
+        write_run(f"outputs/a{seed}", [0.5, 0.9 + seed / 100], seed=seed, **{"model.note": "<script>alert(1)</script>"})
+        write_run(f"outputs/b{seed}", [0.5, 0.6 + seed / 100], seed=seed, **{"model.note": "plain & simple"})
+    out, _ = compare("--html", "report.html", "--figure", "curves.png")
+    assert out.rstrip().endswith("wrote curves.png\nwrote report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "plain &amp; simple" in text
+    assert text.count("<tr") == 3
+    assert re.findall(r'(?:src|href)="([^"]{0,22})', text) == ["data:image/png;base64,"]
+    assert "= not distinguishable from it" in text
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert compare("--format", "csv", "--figure", "curves.png")[0].count("\n") == 3  # and no word of the file
