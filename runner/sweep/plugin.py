@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
@@ -35,7 +34,7 @@ BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 def register() -> None:
-    """Make `hydra/sweeper=coarse_to_fine` and `hydra/launcher=workers` known to Hydra, and our ranges to its parser."""
+    """Let Hydra accept our sweeper and our launcher, and let its parser know our ranges."""
     plugins = Plugins.instance()
     known = plugins.is_in_toplevel_plugins_module
     if not known("runner."):  # Hydra instantiates plug-ins of its own package alone
@@ -44,11 +43,6 @@ def register() -> None:
         )
     plugins.register(CoarseToFine)
     plugins.register(WorkersLauncher)
-    store_ = ConfigStore.instance()
-    sweeper = {"_target_": "runner.sweep.plugin.CoarseToFine", "max_batch_size": None, "params": None}
-    store_.store(group="hydra/sweeper", name="coarse_to_fine", node=sweeper, provider="runner")
-    launcher = {"_target_": "runner.sweep.launcher.WorkersLauncher", "num_workers": 2}
-    store_.store(group="hydra/launcher", name="workers", node=launcher, provider="runner")
     add_functions()
 
 
@@ -145,8 +139,8 @@ class CoarseToFine(Sweeper):
         whole = self.whole.copy()
         with open_dict(whole):
             del whole["hydra"]
-            whole.sweep.folder = None
-        said = [word for word in arguments if not word.startswith("sweep.folder=")]
+            whole.sweep.pop("folder", None)
+        said = [word for word in arguments if not word.startswith("+sweep.folder=")]
         if settings.folder:
             folder = SweepFolder.open(Path(os.path.relpath(settings.folder)))
             folder.lock()

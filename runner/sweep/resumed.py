@@ -36,7 +36,7 @@ def words_for(words: Sequence[str]) -> list[str]:
     arguments = parser.parse_intermixed_args(list(words))
     folder = SweepFolder.open(arguments.folder)
     said = replaced(folder.record["overrides"], arguments.overrides)
-    return [*said, f"sweep.folder='{arguments.folder.absolute()}'"]
+    return [*said, f"+sweep.folder='{arguments.folder.absolute()}'"]
 
 
 def check_unchanged(folder: SweepFolder, space: Space, now: DictConfig, configs: TrialConfigs) -> None:

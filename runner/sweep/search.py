@@ -175,8 +175,8 @@ class Search:
         if self.configs is None:
             (number,) = job
             return replaced(self.fixed, self.journal.standings()[number].overrides)
-        words = [f"sweep.folder='{self.folder.path.absolute()}'", f"sweep.trials={list(job)}".replace(" ", "")]
-        return words + ([f"sweep.until_epoch={until_epoch}"] if until_epoch else [])
+        words = [f"+sweep.folder='{self.folder.path.absolute()}'", f"+sweep.trials={list(job)}".replace(" ", "")]
+        return words + ([f"+sweep.until_epoch={until_epoch}"] if until_epoch else [])
 
     def _note_returns(self, batch: Jobs, returns: Sequence[JobReturn]) -> None:
         """Journal the ends that the jobs did not journal themselves."""

@@ -41,7 +41,7 @@ class SweepSettings:
     stack: int | Literal["auto", "off"] = "auto"
     on_error: Literal["continue", "stop"] = "continue"
     max_failures: PositiveCount = 8
-    folder: str | None = None
+    folder: str | None = None  # this and the rest: what a job, or a sweep that goes on, is told
     trials: Sequence[int] = ()
     until_epoch: PositiveCount | None = None
 

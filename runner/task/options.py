@@ -22,16 +22,29 @@ PLACED_BY_PACKAGE = ("experiment",)  # options whose keys belong to the whole co
 HELP = """\
 runner {command} [KEY=VALUE ...] - {summary}
 
-Choose an option of any group, change any key of the chosen ones:
-  runner {command} model=mlp optimizer=momentum optimizer.lr=0.1
-  runner {command} reg=[l2,dropout] reg.dropout.p=0.3
-  runner {command} -m optimizer=sgd,adam seed=1,2
+{examples}
 
 groups and their options (runner options GROUP shows the keys):
 {groups}
 
 flags: --cfg job shows the composed config, --info how it came about; -m runs every combination of values;
 --config-dir DIR adds a folder of your own configs; --hydra-help lists the rest."""
+
+
+EXAMPLES = {
+    "train": """\
+Choose an option of any group, change any key of the chosen ones:
+  runner train model=mlp optimizer=momentum optimizer.lr=0.1
+  runner train reg=[l2,dropout] reg.dropout.p=0.3
+  runner train -m optimizer=sgd,adam seed=1,2""",
+    "sweep": """\
+As runner train, with ranges for some of the keys, or a space from the group sweep:
+  runner sweep sweep=lr_l2 model=mlp
+  runner sweep optimizer.lr='tag(log,interval(1e-5,1e-1))' reg=l2 reg.l2.strength='tag(log,interval(1e-6,1e-1))'
+  runner sweep optimizer=sgd,adam optimizer.lr='tag(log,interval(1e-5,1))' sweep.workers=2
+Ranges: interval(a,b), tag(log,interval(a,b)), int(interval(a,b)), zero_or(RANGE), one_minus(interval(a,b)) for momenta,
+tag(hard,RANGE) never to be widened, and a,b,c for choices. runner resume FOLDER goes on with a sweep.""",
+}
 
 
 @dataclass
@@ -70,14 +83,16 @@ def command_help(command: str, summary: str) -> str:
     """What `runner COMMAND --help` says of a command whose arguments are config choices."""
     folders = [config.folder(), *config.user_folders()]
     groups = dict(group_descriptions(folders))
+    if command != "sweep":
+        groups.pop("sweep")
     width = max(map(len, groups))
     lines = (f"  {group:<{width}}  {' '.join(option.name for option in options(folders, group))}" for group in groups)
-    return HELP.format(command=command, summary=summary, groups="\n".join(lines))
+    return HELP.format(command=command, summary=summary, examples=EXAMPLES[command], groups="\n".join(lines))
 
 
 def group_descriptions(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Each group and what it is, from the comments in train.yaml's defaults; users' own groups after them."""
-    lines = (folders[0] / "train.yaml").read_text().splitlines()
+    """Each group and what it is, from the comments in the defaults of our commands; users' own groups after them."""
+    lines = [line for name in ("train", "sweep") for line in (folders[0] / f"{name}.yaml").read_text().splitlines()]
     seen = set()
     for line in lines:
         match = re.match(r"\s+- (\w+): \S+ # (.*)", line)
