@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runner.errors import EXIT_DIVERGED, EXIT_USER_ERROR, Interrupted, UserError, did_you_mean
+from runner.errors import EXIT_DIVERGED, EXIT_USER_ERROR, Interrupted, SweepFailed, UserError, did_you_mean
 
 
 class Left(BaseException):
@@ -75,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (UserError, Left) as error:
         print(f"runner: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    except SweepFailed as error:
+        print(f"runner: {error}", file=sys.stderr)
+        sys.exit(1)
     except Interrupted as error:
         sys.exit(128 + error.signal_number)
     except KeyboardInterrupt:

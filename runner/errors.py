@@ -13,6 +13,14 @@ class UserError(Exception):
     """A mistake that the user can mend: one line that names the key or file and the remedy. Exit status 2."""
 
 
+class CannotStack(Exception):
+    """Trials that cannot train together as one batched network: one line that names the key. They can train alone."""
+
+
+class SweepFailed(Exception):
+    """A sweep ended early because its trials fail: one line with the reason. Exit status 1."""
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop, and it stopped after saving. Exit status 128 + signal number."""
 

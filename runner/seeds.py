@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, purpose: str, *keys: int) -> int:
@@ -16,4 +19,6 @@ def derive(seed: int, purpose: str, *keys: int) -> int:
 
 def generator(seed: int, purpose: str, *keys: int) -> torch.Generator:
     """A CPU generator for one purpose and place. Draws are made on the CPU so that every device sees the same ones."""
+    import torch
+
     return torch.Generator().manual_seed(derive(seed, purpose, *keys))

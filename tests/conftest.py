@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 import runner
 
@@ -25,6 +28,53 @@ def train(tmp_path):
         return runner.train([*words, f"output_dir={tmp_path}/outputs", "log.progress=none"])
 
     return quietly
+
+
+@pytest.fixture
+def write_run(tmp_path):
+    """`write_run("a", [0.8, 0.9], seed=1, choices={"reg": "l2"}, **{"optimizer.lr": 0.1})` writes a run's files.
+
+    The values are val/accuracy by epoch, val/loss is 1 less them; None where an epoch was not evaluated.
+    """
+
+    def write(folder, values=(0.8, 0.9), *, seed=0, status="finished", choices=None, without=(), **leaves):
+        path = tmp_path / folder
+        path.mkdir(parents=True)
+        leaves = {
+            "name": None,
+            "seed": seed,
+            "output_dir": "outputs",
+            "optimizer._target_": "runner.optimizer.sgd",
+            "optimizer.lr": 0.1,
+            "reg": {},
+            "engine.epochs": len(values),
+            "log.progress": "auto",
+        } | leaves
+        config = OmegaConf.create({})
+        for key, value in leaves.items():
+            if key not in without:
+                OmegaConf.update(config, key, value, force_add=True)
+        lines = [
+            {"epoch": epoch, "lr": 0.1, "val/accuracy": value, "val/loss": None if value is None else 1 - value}
+            | {"images_per_second": 1000.0 * epoch}
+            for epoch, value in enumerate(values, 1)
+        ]
+        best = max((value for value in values if value is not None), default=None)
+        record = {
+            "id": path.name,
+            "name": "digits-convnet",
+            "status": status,
+            "seconds": 2.0,
+            "choices": {"optimizer": "sgd", "reg": "none", "log": "default"} | (choices or {}),
+            "objective": {"name": "val/accuracy", "mode": "max", "value": best, "epoch": 1},
+            "metrics": lines[-1] if lines else {},
+        }
+        (path / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        (path / "run.json").write_text(json.dumps(record))
+        (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return path
+
+    return write
 
 
 def pytest_collection_modifyitems(items):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ def noted(folder: SweepFolder) -> Iterator[None]:
         status = "finished"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
+        again = f"runner resume {shlex.quote(str(folder.path))}"
+        Console().print(f"interrupted; go on with: {again}", highlight=False, soft_wrap=True)
         raise
     finally:
         seconds = round(before + time.perf_counter() - began, 3)

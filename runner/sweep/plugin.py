@@ -30,17 +30,20 @@ from runner.sweep.settings import Round, SweepSettings
 from runner.sweep.space import Choice, Point, Range, Space
 from runner.sweep.trials import TrialConfigs, is_group
 
+NOT_SEARCHED = ("sweep=", "sweep.", "job.")
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 def register() -> None:
     """Let Hydra accept our sweeper and our launcher, and let its parser know our ranges."""
+    known = Plugins.is_in_toplevel_plugins_module
+    if not known("runner.sweep.plugin"):  # Hydra instantiates plug-ins of its own package alone
+
+        def is_in_toplevel_plugins_module(clazz: str) -> bool:
+            return clazz.startswith("runner.sweep.") or known(clazz)
+
+        Plugins.is_in_toplevel_plugins_module = staticmethod(is_in_toplevel_plugins_module)  # type: ignore[assignment]
     plugins = Plugins.instance()
-    known = plugins.is_in_toplevel_plugins_module
-    if not known("runner."):  # Hydra instantiates plug-ins of its own package alone
-        plugins.is_in_toplevel_plugins_module = (  # type: ignore[method-assign]
-            lambda clazz: clazz.startswith("runner.sweep.") or known(clazz)
-        )
     plugins.register(CoarseToFine)
     plugins.register(WorkersLauncher)
     add_functions()
@@ -97,7 +100,7 @@ class CoarseToFine(Sweeper):
 
     def _space(self, arguments: list[str], settings: SweepSettings) -> tuple[list[str], Space, TrialConfigs]:
         """What all trials share, what is searched, and the configs of both."""
-        given = [word for word in arguments if not word.lstrip("+").startswith(("sweep=", "sweep."))]
+        given = [word for word in arguments if not word.lstrip("+").startswith(NOT_SEARCHED)]
         read_ = partial(read, config_loader=self.context.config_loader)
         # What is fixed decides which bounds the ranges have, so ranges are read twice: for their keys, then in full.
         words = read_([*settings.space, *given])
@@ -119,7 +122,7 @@ class CoarseToFine(Sweeper):
             for word in read_(conditional):
                 dimensions[f"{word.key}[{group}={option}]"] = _as_dimension(word)
         space = Space(dimensions, partial(_applies, configs, dimensions))
-        _check_keys(space, configs)
+        _check(space, configs)
         return fixed, space, configs
 
     def _compose(self, sweep_words: list[str], words: list[str]) -> tuple[DictConfig, dict[str, str]]:
@@ -139,10 +142,10 @@ class CoarseToFine(Sweeper):
         whole = self.whole.copy()
         with open_dict(whole):
             del whole["hydra"]
-            whole.sweep.pop("folder", None)
-        said = [word for word in arguments if not word.startswith("+sweep.folder=")]
-        if settings.folder:
-            folder = SweepFolder.open(Path(os.path.relpath(settings.folder)))
+            job = whole.pop("job", None)
+        said = [word for word in arguments if not word.startswith("+job.")]
+        if job:
+            folder = SweepFolder.open(Path(os.path.relpath(job.folder)))
             folder.lock()
             check_unchanged(folder, space, whole, configs)
             for warning in store.changes(folder):
@@ -181,7 +184,8 @@ class CoarseToFine(Sweeper):
         path = Path(self.whole.hydra.sweep.dir)
         path.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.whole, path / "multirun.yaml")
-        folder = SweepFolder.create(path, path.name, arguments, settings.seed, {})
+        own = store.make_folder(path, "coarse_to_fine")  # the application may choose one folder for all its sweeps
+        folder = SweepFolder.create(own, path.name, arguments, settings.seed, {})
         launcher = self._launcher(1)
         fixed = [f"{word.key}={word.value}" for word in words]  # a point's word takes the place of a range's
         search = Search(folder, plan, None, fixed, launcher.launch, alone, self.max_batch_size)
@@ -247,8 +251,8 @@ def _applies(configs: TrialConfigs, dimensions: Mapping[str, Any], name: str, po
     return configs.has(key, options)
 
 
-def _check_keys(space: Space, configs: TrialConfigs) -> None:
-    """Every dimension applies somewhere, and every value that it can take fits."""
+def _check(space: Space, configs: TrialConfigs) -> None:
+    """Hold every range to its key: it applies somewhere, and both of its ends fit."""
     choices = {name: dim for name, dim in space.dimensions.items() if isinstance(dim, Choice) and is_group(name)}
     combinations: list[Point] = [{}]
     for name, dim in choices.items():
@@ -257,5 +261,9 @@ def _check_keys(space: Space, configs: TrialConfigs) -> None:
     for point in combinations:
         unused -= {name for name in unused if space.applies(name, point)}
     for name in sorted(unused):
-        configs.of({**(combinations[0]), name.partition("[")[0]: "0"})  # raises with the nearest right key
+        configs.of({**combinations[0], name.partition("[")[0]: "0"})  # raises with the nearest right key
         raise UserError(f"sweep.under: {name} never applies; name a group that is searched, and one of its options")
+    for point in combinations:
+        for u in (0.0, 1.0):
+            cfg, _ = configs.of(space.corner(point, u))
+            config.check(cfg)

@@ -14,7 +14,7 @@ from runner import config, store
 from runner.errors import UserError
 from runner.store import SweepFolder
 from runner.sweep.journal import Journal
-from runner.sweep.search import replaced
+from runner.sweep.search import in_folder, replaced
 from runner.sweep.space import Space
 from runner.sweep.trials import TrialConfigs
 
@@ -36,7 +36,7 @@ def words_for(words: Sequence[str]) -> list[str]:
     arguments = parser.parse_intermixed_args(list(words))
     folder = SweepFolder.open(arguments.folder)
     said = replaced(folder.record["overrides"], arguments.overrides)
-    return [*said, f"+sweep.folder='{arguments.folder.absolute()}'"]
+    return [*said, in_folder(arguments.folder)]
 
 
 def check_unchanged(folder: SweepFolder, space: Space, now: DictConfig, configs: TrialConfigs) -> None:

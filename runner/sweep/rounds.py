@@ -81,7 +81,8 @@ class Plan:
         if self.settings.strategy == "coordinate":
             return record | self._coordinate(place, searches, standings)
         if not searches:
-            return record | {"whole": self.space.describe()}
+            record["whole"] = self.space.describe()
+            return record | {"num_trials": len(self.points(record))}  # a grid, or a finite space, may have fewer
         last = searches[-1]
         ranked = rank([trial for trial in standings.values() if trial.round == last["index"]], self.mode)
         best = [self.point(trial) for trial in ranked]

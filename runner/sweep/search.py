@@ -6,12 +6,13 @@ Whoever runs a trial writes to the journal that it started and how it ended, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
 from runner import config
-from runner.errors import UserError
+from runner.errors import SweepFailed, UserError
 from runner.store import SweepFolder, write_config
 from runner.sweep import display
 from runner.sweep.journal import Journal, Standing
@@ -23,10 +24,6 @@ from runner.sweep.trials import TrialConfigs
 Jobs = list[list[int]]  # the trials of each job
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 MOST_STARTS = 3  # of a trial whose process dies
-
-
-class SweepFailed(Exception):
-    """The sweep ended early because its trials fail. One line."""
 
 
 class Search:
@@ -175,8 +172,9 @@ class Search:
         if self.configs is None:
             (number,) = job
             return replaced(self.fixed, self.journal.standings()[number].overrides)
-        words = [f"+sweep.folder='{self.folder.path.absolute()}'", f"+sweep.trials={list(job)}".replace(" ", "")]
-        return words + ([f"+sweep.until_epoch={until_epoch}"] if until_epoch else [])
+        until = until_epoch or "null"
+        trials = ",".join(map(str, job))
+        return [in_folder(self.folder.path), f"+job.trials=[{trials}]", f"+job.until_epoch={until}"]
 
     def _note_returns(self, batch: Jobs, returns: Sequence[JobReturn]) -> None:
         """Journal the ends that the jobs did not journal themselves."""
@@ -199,6 +197,11 @@ class Search:
     def _give_up(self) -> None:
         if reason := why_give_up(list(self.journal.standings().values()), self.plan.settings):
             raise SweepFailed(reason)
+
+
+def in_folder(path: Path) -> str:
+    """The word that tells a job, or a sweep that goes on, its folder."""
+    return f"+job.folder='{path.absolute()}'"
 
 
 def why_give_up(trials: Sequence[Standing], settings: Any) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from runner.errors import UserError, did_you_mean
 from runner.quantity import Count, Fraction, PositiveCount, Range, problem
 from runner.sweep.space import Draw
 
+AtLeastOne = Annotated[float, Range(1)]
 ROUND_KEYS = {"trials": PositiveCount, "epochs": int | float | str}
 
 
@@ -29,7 +30,7 @@ class SweepSettings:
     under: Mapping[str, Any] | None = None
     rounds: Sequence[Mapping[str, Any]] = ()
     keep: Fraction = 1 / 3
-    shrink: float = 3.0
+    shrink: AtLeastOne = 3.0
     explore: Fraction = 0.2
     draw: Draw = "sobol"
     strategy: Literal["together", "coordinate"] = "together"
@@ -41,13 +42,6 @@ class SweepSettings:
     stack: int | Literal["auto", "off"] = "auto"
     on_error: Literal["continue", "stop"] = "continue"
     max_failures: PositiveCount = 8
-    folder: str | None = None  # this and the rest: what a job, or a sweep that goes on, is told
-    trials: Sequence[int] = ()
-    until_epoch: PositiveCount | None = None
-
-    def __post_init__(self) -> None:
-        if found := problem(self.shrink, float) or (None if self.shrink >= 1 else "must be at least 1"):
-            raise ValueError(f"shrink {found}")
 
     def plan(self, epochs: int) -> list[Round]:
         """The rounds, with their epochs as numbers; '25%' is of `epochs`.

@@ -168,6 +168,11 @@ class Space:
         choices = {name: value for name, value in drawn.items() if isinstance(self.dimensions[name], Choice)}
         return {key_of(name): value for name, value in drawn.items() if self.applies(name, choices)}
 
+    def corner(self, choices: Point, u: float) -> Point:
+        """The point with those choices and every range at u."""
+        drawn = {name: dim.at(u) for name, dim in self.dimensions.items()} | choices
+        return {key_of(name): value for name, value in drawn.items() if self.applies(name, drawn)}
+
     def active(self, name: str, point: Point) -> bool:
         return key_of(name) in point and self.applies(name, point)
 
@@ -245,8 +250,9 @@ Draw = Literal["sobol", "random", "grid"]
 
 
 def points(space: Space, draw: Draw, seed: int, num_points: int) -> Iterator[Point]:
-    """Different points of the space, the same first ones for any number; fewer where there are no more.
+    """Different points of the space, a stream to take as many from as there are.
 
+    `num_points` is how many will be taken at least: it sizes a grid. The first ones are the same for any number.
     Sobol: a scrambled low-discrepancy sequence (Owen 1998), which covers every range more evenly than chance.
     Grid: evenly spaced values of each range, both bounds among them, at most `num_points` points in all.
     """

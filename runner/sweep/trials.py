@@ -14,7 +14,7 @@ from runner.sweep.space import Point, key_of
 
 Compose = Callable[[list[str]], tuple[DictConfig, dict[str, str]]]  # words to a config and its choices
 
-NOT_A_TRIALS = ("sweep", "hydra")  # parts of a sweep's config that its trials do not have
+NOT_A_TRIALS = ("sweep", "job", "hydra")  # parts of a sweep's config that its trials do not have
 
 
 class TrialConfigs:

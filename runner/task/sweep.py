@@ -26,12 +26,11 @@ def run_trials(cfg: DictConfig) -> float | None:
 
     A trial that fails is a status in the journal, not an error of the job.
     """
-    settings = settings_of(cfg.sweep)
-    assert settings.folder is not None
-    folder = SweepFolder.open(Path(settings.folder))
+    folder = SweepFolder.open(Path(cfg.job.folder))
+    settings = settings_of(folder.config.sweep)
     journal = Journal(folder.journal)
     score = None
-    for number in settings.trials:
+    for number in cfg.job.trials:
         standings = journal.standings()
         if why_give_up(list(standings.values()), settings):
             break
@@ -39,7 +38,7 @@ def run_trials(cfg: DictConfig) -> float | None:
         journal.append([event("started", trial)])
         began = time.perf_counter()
         try:
-            run = _run(folder.trial(number), trial, settings.until_epoch)
+            run = _run(folder.trial(number), trial, cfg.job.until_epoch)
         except Exception as error:
             text = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
             ended = event("failed", trial, error=text)

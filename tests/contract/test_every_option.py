@@ -25,7 +25,9 @@ GROUPS = [group for group, _ in group_descriptions([config.folder()])]
 OPTIONS = [f"{group}={option.name}" for group in GROUPS for option in options([config.folder()], group)]
 # Networks have a test of their own; experiments choose data that is not here.
 TRAINED = [
-    word for word in OPTIONS if not word.startswith(("model=", "experiment=", "sweep=")) and NEEDS.get(word, []) is not None
+    word
+    for word in OPTIONS
+    if not word.startswith(("model=", "experiment=", "sweep=")) and NEEDS.get(word, []) is not None
 ]
 
 

@@ -1,0 +1,274 @@
+"""`runner sweep` as a user runs it, with real processes that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from runner import cli
+
+# A user's augmentation that fails, dawdles, or kills its process, as the files beside it say.
+SABOTEUR = """
+import os, pathlib, signal, time
+from runner.augment import Augmentation
+
+class Saboteur(Augmentation):
+    def draw(self, num_images, generator):
+        return {}
+
+    def apply(self, images, draws):
+        if pathlib.Path("break").exists():
+            raise RuntimeError("broken on purpose")
+        dawdle = pathlib.Path("dawdle")
+        if dawdle.exists():
+            time.sleep(float(dawdle.read_text()))
+        order = pathlib.Path("kill_one")
+        try:
+            order.rename("killed")  # one process alone succeeds
+        except FileNotFoundError:
+            return images
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+LR = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
+SMALL = ["model=mlp", "model.hidden=[32]", "data.batch_size=128", "log.tensorboard=false", "engine.deterministic=true"]
+ROUNDS = "sweep.rounds=[{trials: 4, epochs: 1},{trials: 3, epochs: 2}]"
+SHORT = [*SMALL, LR, ROUNDS, "engine.epochs=2", "sweep.finals=1", "sweep.final_seeds=2"]
+SABOTAGED = ["+augment.saboteur._target_=saboteur.Saboteur"]
+
+
+def sweep(runner, *words, **options):
+    (runner.folder / "saboteur.py").write_text(SABOTEUR)
+    return runner("sweep", *words, **options)
+
+
+def folder(runner, name):
+    (found,) = (path.parent for path in runner.folder.glob(f"outputs/{name}/*/sweep.json"))
+    return found
+
+
+def record(path):
+    return json.loads((path / "sweep.json").read_text())
+
+
+def journal(path):
+    return [json.loads(line) for line in (path / "journal.jsonl").read_text().splitlines()]
+
+
+def points(path):
+    return {event["trial"]: event["overrides"] for event in journal(path) if event["event"] == "queued"}
+
+
+def scores(path):
+    return {event["trial"]: event["score"] for event in journal(path) if event["event"] == "finished"}
+
+
+def ends(path):
+    ended = ("finished", "failed", "diverged", "stopped")
+    return Counter(event["trial"] for event in journal(path) if event["event"] in ended)
+
+
+def comparable(path):
+    best = record(path)["best"]
+    return {key: value for key, value in best.items() if key != "folder"}
+
+
+def test_a_sweep_leaves_the_folder_of_the_contract_and_names_the_best(runner):
+    out = sweep(runner, *SHORT, "name=it", "log.tensorboard=true").stdout
+    path = folder(runner, "it")
+    names = {"id", "name", "status", "seed", "objective", "rounds", "best"}
+    about = record(path)
+    assert names <= set(about)
+    assert about["status"] == "finished"
+    assert [(entry["index"], entry["num_trials"], entry["epochs"]) for entry in about["rounds"]] == [
+        (0, 4, 1),
+        (1, 3, 2),
+        (2, 2, 2),
+    ]
+    assert set(about["rounds"][0]["ranges"]) == {"optimizer.lr"}
+    assert {"trial", "overrides", "score", "folder"} <= set(about["best"])
+    fields = {"time", "event", "trial", "round", "overrides", "folder", "epochs", "score"}
+    assert all(fields <= set(event) for event in journal(path))
+    assert sorted(entry.name for entry in (path / "trials").iterdir()) == [f"{number:04d}" for number in range(9)]
+    run = json.loads((path / "trials/0000/run.json").read_text())
+    assert (run["status"], run["objective"]["value"]) == ("finished", scores(path)[0])
+    assert (path / "trials/0000/checkpoints/best.pt").exists()
+    assert list((path / "trials/0000").glob("events.out.tfevents.*"))
+    best = about["best"]
+    assert "over 2 fresh seeds" in out
+    command = next(line.strip() for line in out.splitlines() if line.strip().startswith("runner train"))
+    assert best["overrides"][0] in command
+    assert "engine.epochs=2" in command
+
+
+def test_any_number_of_workers_gives_the_same_points_and_scores(runner):
+    sweep(runner, *SHORT, "name=alone")
+    sweep(runner, *SHORT, "name=two", "sweep.workers=2")
+    alone, two = folder(runner, "alone"), folder(runner, "two")
+    assert points(alone) == points(two)
+    assert scores(alone) == scores(two)
+    assert comparable(alone) == comparable(two)
+
+
+def test_a_sweep_killed_at_several_points_ends_with_the_same_winner_and_no_trial_twice(runner):
+    words = [*SHORT, *SABOTAGED]
+    sweep(runner, *words, "name=whole")
+    (runner.folder / "dawdle").write_text("0.02")
+    whole = folder(runner, "whole")
+    for name, num_ended in (("early", 0), ("middle", 3), ("late", 7)):
+        process = runner.start("sweep", *words, f"name={name}", "sweep.workers=2", start_new_session=True)
+        wait_for(lambda name=name: started(runner, name), num_ended, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        path = folder(runner, name)
+        assert record(path)["status"] == "running"
+        before = journal(path)
+        runner("resume", path)
+        assert journal(path)[: len(before)] == before, "what had been journalled stays as it was"
+        assert points(path) == points(whole)
+        assert scores(path) == scores(whole)
+        assert set(ends(path).values()) == {1}
+        assert comparable(path) == comparable(whole)
+
+
+def started(runner, name):
+    """How many trials have ended, once one more has started."""
+    found = list(runner.folder.glob(f"outputs/{name}/*/journal.jsonl"))
+    if not found:
+        return -1
+    counts = Counter(json.loads(line)["event"] for line in found[0].read_text().splitlines())
+    return counts["finished"] if counts["started"] > counts["finished"] else -1
+
+
+def wait_for(count, at_least, process):
+    until = time.monotonic() + 60
+    while count() < at_least:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_worker_that_dies_costs_neither_the_sweep_nor_the_trial(runner):
+    (runner.folder / "kill_one").touch()
+    sweep(runner, *SHORT, *SABOTAGED, "name=it", "sweep.workers=2")
+    path = folder(runner, "it")
+    assert (runner.folder / "killed").exists()
+    starts = Counter(event["trial"] for event in journal(path) if event["event"] == "started")
+    assert sorted(starts.values()) == [*[1] * 8, 2]
+    assert len(scores(path)) == 9
+
+
+def test_ctrl_c_is_noted_and_the_sweep_goes_on(runner):
+    (runner.folder / "saboteur.py").write_text(SABOTEUR)
+    (runner.folder / "dawdle").write_text("1")
+    process = runner.start("sweep", *SHORT, *SABOTAGED, "name=it", "sweep.workers=2", start_new_session=True)
+    wait_for(lambda: started(runner, "it"), 0, process)
+    path = folder(runner, "it")
+    refused = runner("resume", path, status=2)
+    assert "another process" in refused.stderr
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "runner resume" in out
+    assert record(path)["status"] == "interrupted"
+    (runner.folder / "dawdle").unlink()
+    runner("resume", path)
+    assert record(path)["status"] == "finished"
+    assert set(ends(path).values()) == {1}
+
+
+def test_trials_that_diverge_or_fail_are_counted_and_never_chosen(runner):
+    words = ["optimizer=sgd", "optimizer.lr=0.1,1e4", "sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.finals=0"]
+    out = sweep(runner, *SMALL, *words, "name=it").stdout
+    path = folder(runner, "it")
+    assert Counter(event["event"] for event in journal(path))["diverged"] == 1
+    assert record(path)["best"]["overrides"][0] == "optimizer.lr=0.1"
+    assert "1 diverged, 1 finished" in out
+
+
+def test_when_all_trials_fail_the_sweep_ends_and_shows_the_first_traceback_once(runner):
+    (runner.folder / "break").touch()
+    done = sweep(runner, *SHORT, *SABOTAGED, "name=it", "sweep.max_failures=3", status=1)
+    path = folder(runner, "it")
+    assert done.stdout.count("RuntimeError: broken on purpose") >= 1
+    assert done.stdout.count("Traceback") == 1
+    assert "3 trials have failed and none has finished" in done.stderr
+    assert record(path)["status"] == "failed"
+    assert json.loads((path / "trials/0000/run.json").read_text())["status"] == "failed"
+    (runner.folder / "break").unlink()
+    assert Counter(event["event"] for event in journal(path))["failed"] == 3
+
+
+def test_a_finished_sweep_takes_more_points_and_rounds(runner):
+    sweep(runner, *SHORT, "name=it")
+    path = folder(runner, "it")
+    before = points(path)
+    runner("resume", path, "sweep.rounds=[{trials: 5, epochs: 1},{trials: 3, epochs: 2},{trials: 2, epochs: 2}]")
+    assert {number: words for number, words in points(path).items() if number in before} == before
+    assert [entry["num_trials"] for entry in record(path)["rounds"] if entry["kind"] == "search"] == [5, 3, 2]
+
+
+def test_halving_stops_the_worse_half_at_half_its_epochs(runner):
+    words = [LR, "sweep.rounds=[{trials: 4, epochs: 4}]", "sweep.halving=true", "sweep.finals=0"]
+    sweep(runner, *SMALL, *words, "name=it")
+    path = folder(runner, "it")
+    counts = Counter(event["event"] for event in journal(path))
+    assert (counts["paused"], counts["stopped"], counts["finished"]) == (4, 2, 2)
+    for event in journal(path):
+        if event["event"] in ("stopped", "finished"):
+            lines = (path / event["folder"] / "metrics.jsonl").read_text().splitlines()
+            assert len(lines) == (2 if event["event"] == "stopped" else 4)
+
+
+def test_thirty_two_points_on_two_workers(runner):
+    words = ["reg=l2", LR, "reg.l2.strength=tag(log,interval(1e-6,1e-1))", "sweep.workers=2", "sweep.finals=0"]
+    rounds = "sweep.rounds=[{trials: 20, epochs: 1},{trials: 12, epochs: 2}]"
+    sweep(runner, *SMALL, *words, rounds, "name=it")
+    path = folder(runner, "it")
+    assert sum(ends(path).values()) == 32
+    assert record(path)["best"]["score"] == max(scores(path)[trial] for trial in range(20, 32))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "sweep.space: nothing to search; choose one, as in sweep=lr, or give a range"),
+        (["optimizer.lr=tag(log,interval(0,1))"], "optimizer.lr: a log range needs bounds above zero"),
+        (["optimizer.lrr=interval(0.1,1)"], "optimizer.lrr: no such key; did you mean 'optimizer.lr'"),
+        (["reg.l2.strength=interval(0.1,1)"], "reg.l2.strength: no such key while l2 is not chosen"),
+        (["sweep=lr", "sweep.round=[]"], "sweep.round: no such key; did you mean 'sweep.rounds'"),
+        (["sweep=lr", "sweep.rounds=[]"], "sweep.rounds: must have at least one round"),
+        (["sweep=lr", "sweep.rounds=[{trials: 3}]"], "sweep.rounds[0].epochs: must be set"),
+        (["sweep=lr", "sweep.rounds=[{trials: 3, epochs: 0.5}]"], "sweep.rounds[0].epochs: must be a whole number"),
+        (["sweep=lr", "sweep.draw=sobel"], "sweep.draw: must be one of 'sobol', 'random', 'grid', not 'sobel'"),
+        (["sweep=lr", "optimizer.momentum=0.9"], "optimizer.momentum: no such key"),
+        (["sweep=lr", "sweep.shrink=0.5"], "sweep.shrink: must be at least 1, not 0.5"),
+        (["sweep=nothing"], "sweep=nothing: no such option"),
+        (["optimizer.lr=interval(-2.0,-1.0)"], "optimizer.lr: must be above 0"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_folder(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["runner"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as left:
+        cli.main(["sweep", *words])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_going_on_with_another_space_is_refused_by_name(runner):
+    sweep(runner, *SMALL, LR, "sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.finals=0", "name=it")
+    path = folder(runner, "it")
+    done = runner("resume", path, "optimizer.lr=tag(log,interval(1e-6,1e-1))", status=2)
+    assert "optimizer.lr: the sweep searches low 0.0001, high 0.1, scale log" in done.stderr
+    done = runner("resume", path, "data.batch_size=64", status=2)
+    assert "data.batch_size: the sweep was begun with 128, the configs now say 64" in done.stderr
