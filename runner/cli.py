@@ -174,6 +174,10 @@ class Job:
         alone = hydra.mode == RunMode.RUN
         if not alone:
             print(f"job {hydra.job.num}: {' '.join(overrides)}", flush=True)
+            if cfg.engine.device == "auto":
+                from runner.engine import device
+
+                cfg.engine.device = device.share(hydra.job.num)
         try:
             run = task_of(self.command)(cfg, overrides, choices(cfg, hydra.runtime.choices))
         except UserError as error:

@@ -344,6 +344,7 @@ FREE_KEYS = (
     "engine.snapshot_every_epochs",
     "log",
     "data.root",
+    "data.cache",
     "data.route",
     "data.resident_limit_mb",
     "data.num_workers",

@@ -14,6 +14,11 @@ torch.set_num_threads(1)  # tests run side by side
 
 
 @pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
 def _fresh_switches():
     """Undo the process-wide switches that a run sets."""
     yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +11,13 @@ from typing import Literal
 
 import torch
 
+from runner.data import decoded
 from runner.data.dataset import Data, Split
 from runner.data.source import Files, size_of
 from runner.errors import UserError
 from runner.quantity import PositiveCount
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 @dataclass(kw_only=True)
@@ -22,12 +25,14 @@ class Folder(Data):
     """Class folders under `root/train` and `root/test`; `root/val` is optional, else val is cut from train.
 
     Images are scaled to `image_size` on the short side and cut to a centred square; with null, all images must
-    already be squares of one size.
+    already be squares of one size. `cache`: a folder for the decoded images of a set that stays in memory; `auto` is
+    the user's own caches.
     """
 
     root: str
     image_size: PositiveCount | None = None  # null until the files are looked at
     in_channels: Literal[1, 3] = 3
+    cache: str | None = "auto"
 
     @cached_property
     def class_names(self) -> list[str]:
@@ -53,7 +58,8 @@ class Folder(Data):
             return None
         paths, labels = self._scan(folder)
         _, size, _ = self.image_shape
-        self._scanned[split] = Files(paths, torch.tensor(labels), size, self.in_channels)
+        cache = decoded.folder(self.cache) if self.cache else None
+        self._scanned[split] = Files(paths, torch.tensor(labels), size, self.in_channels, cache)
         return self._scanned[split]
 
     @cached_property
@@ -61,6 +67,16 @@ class Folder(Data):
         return {}
 
     def _scan(self, folder: Path) -> tuple[list[Path], list[int]]:
+        """Images and labels of a split."""
+        if folder not in self._found:
+            self._found[folder] = self._look(folder)
+        return self._found[folder]
+
+    @cached_property
+    def _found(self) -> dict[Path, tuple[list[Path], list[int]]]:
+        return {}
+
+    def _look(self, folder: Path) -> tuple[list[Path], list[int]]:
         unknown = sorted(set(_class_folders(folder)) - set(self.class_names))
         if unknown:
             raise UserError(f"data.root: {folder / unknown[0]} is a class that {self.root}/train does not have")
@@ -106,5 +122,14 @@ def _class_folders(folder: Path) -> list[str]:
 
 
 def _images(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted(found)
+    return [Path(text) for text in sorted(_files(str(folder)))]
+
+
+def _files(folder: str) -> Iterator[str]:
+    """Paths of image files at any depth; many thousands of them, so as plain text."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry.path)
+            elif not entry.name.startswith(".") and entry.name.lower().endswith(SUFFIXES):
+                yield entry.path

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from runner.data import decoded
 from runner.errors import UserError
 
 
@@ -65,6 +67,9 @@ class Files:
     labels: Tensor
     size: int
     channels: int = 3
+    cache: Path | None = None  # folder for decoded images
+    origin: Files | None = None  # the files that these were chosen from, by `indices`
+    indices: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -77,23 +82,40 @@ class Files:
         return torch.stack([decode(self.paths[i], self.size, self.channels) for i in indices])
 
     def subset(self, indices: Tensor) -> Files:
-        return Files([self.paths[i] for i in indices.tolist()], self.labels[indices], self.size, self.channels)
+        paths = [self.paths[i] for i in indices.tolist()]
+        return Files(paths, self.labels[indices], self.size, self.channels, self.cache, self, indices)
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """All images, decoded by as many threads as there are cores, or read from the cache: uint8 [N, C, S, S]."""
+        if self.origin is not None:
+            return self.origin.pixels[self.indices]
+        shape = (len(self), *self.image_shape)
+        if self.cache is not None:
+            name = decoded.key(self.paths, self.size, self.channels)
+            return decoded.read_or_decode(self.cache, name, shape, self._decode)
+        pixels = torch.empty(shape, dtype=torch.uint8)
+        self._decode(pixels)
+        return pixels
+
+    def _decode(self, pixels: Tensor) -> None:
+        chunks = torch.arange(len(self)).split(256)
+
+        def fill(chunk: Tensor) -> None:
+            pixels[chunk[0] : chunk[-1] + 1] = self.read(chunk.tolist())
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(fill, chunks):
+                pass
 
 
 def load(source: Source) -> Images:
-    """All images of a source in memory, decoded by as many threads as there are cores."""
+    """All images of a source in memory."""
     if isinstance(source, Images):
         return source
-    pixels = torch.empty((len(source), *source.image_shape), dtype=torch.uint8)
-    chunks = torch.arange(len(source)).split(256)
-
-    def fill(chunk: Tensor) -> None:
-        pixels[chunk[0] : chunk[-1] + 1] = source.read(chunk.tolist())
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(fill, chunks):
-            pass
-    return Images(pixels, source.labels)
+    if isinstance(source, Files):
+        return Images(source.pixels, source.labels)
+    return Images(source.read(range(len(source))), source.labels)
 
 
 def decode(path: Path, size: int, channels: int) -> Tensor:

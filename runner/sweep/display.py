@@ -29,6 +29,15 @@ def warn(text: str) -> None:
 
 
 @contextmanager
+def warned(what: str) -> Iterator[None]:
+    """Let a failure of what only shows the sweep be a warning: it must never cost the result."""
+    try:
+        yield
+    except Exception as error:
+        warn(f"{what} could not be written ({type(error).__name__}: {error})")
+
+
+@contextmanager
 def watching(folder: SweepFolder, plan: Plan, mode: str) -> Iterator[None]:
     """Show the sweep while the block runs. `mode`: live, lines, none, or auto."""
     console = Console()
@@ -136,9 +145,7 @@ class Watcher:
         return Group(*parts)
 
     def _running(self, trials: list[Standing], count: int) -> Table:
-        table = Table(box=None, pad_edge=False, title=f"running: {count}", title_justify="left", title_style="dim")
-        for _ in range(4):
-            table.add_column()
+        table = _block(f"running: {count}")
         for trial in trials:
             record = _run_record(self.folder, trial)
             metrics = record.get("metrics") or {}
@@ -169,10 +176,14 @@ def _name(record: Record) -> str:
 
 
 def _listed(title: str, trials: list[Standing]) -> Table:
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="dim", show_header=False)
+    table = _block(title)
     for trial in trials:
         table.add_row(_line(trial))
     return table
+
+
+def _block(title: str) -> Table:
+    return Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="dim", show_header=False)
 
 
 def _line(trial: Standing) -> str:

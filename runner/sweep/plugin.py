@@ -28,6 +28,7 @@ from runner.sweep.rounds import Plan
 from runner.sweep.search import Search
 from runner.sweep.settings import Round, SweepSettings
 from runner.sweep.space import Choice, Point, Range, Space
+from runner.sweep.summary import summarising
 from runner.sweep.trials import TrialConfigs, is_group
 
 NOT_SEARCHED = ("sweep=", "sweep.", "job.")
@@ -93,9 +94,15 @@ class CoarseToFine(Sweeper):
         folder.update(objective={"name": objective.name, "mode": objective.mode})
         launcher = self._launcher(settings.workers)
         search = Search(folder, plan, configs, fixed, launcher.launch, alone, self.max_batch_size)
-        with conclude.noted(folder), closing(launcher), display.watching(folder, plan, self.whole.log.progress):
+        log = self.whole.log
+        with (
+            conclude.noted(folder),
+            closing(launcher),
+            summarising(folder, plan.mode, log.tensorboard),
+            display.watching(folder, plan, log.progress),
+        ):
             search.run()
-        conclude.conclude(folder, plan, fixed, quiet=self.whole.log.progress == "none")
+        conclude.conclude(folder, plan, fixed, quiet=log.progress == "none", tensorboard=log.tensorboard)
         return search.returns
 
     def _space(self, arguments: list[str], settings: SweepSettings) -> tuple[list[str], Space, TrialConfigs]:

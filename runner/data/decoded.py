@@ -1,0 +1,76 @@
+"""Decoded image files, kept on the disk: the second start reads one memory-mapped file instead of decoding again.
+
+A file of the cache belongs to a list of image files, each with its path, size and time of change, and to the size and
+channels that they are brought to: whatever changes among them makes another file. The least recently used files go when
+the cache outgrows `LIMIT_BYTES`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+FORMAT = 1  # of the cache, and of how images are decoded: another number makes other files
+LIMIT_BYTES = 32 * 2**30
+
+
+def folder(setting: str) -> Path:
+    """The cache's folder; `auto` is the place where the user's caches are."""
+    if setting != "auto":
+        return Path(setting).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "runner"
+
+
+def key(paths: list[Path], size: int, channels: int) -> str:
+    """What a decoded array belongs to."""
+    from PIL import __version__ as pillow
+
+    told = hashlib.blake2b(repr((FORMAT, pillow, size, channels)).encode(), digest_size=16)
+    for path in paths:
+        about = path.stat()
+        told.update(f"{path.absolute()}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+    return told.hexdigest()
+
+
+def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Callable[[Tensor], None]) -> Tensor:
+    """uint8 pixels of that shape, memory-mapped; `decode` fills them where the cache has none.
+
+    A cache that cannot be written costs the decoding and nothing else.
+    """
+    path = cache / f"{name}.npy"
+    with contextlib.suppress(OSError, ValueError):  # missing, or damaged
+        pixels = np.load(path, mmap_mode="c")  # copy on write: torch wants a writable array
+        if pixels.shape == shape and pixels.dtype == np.uint8:
+            os.utime(path)
+            return torch.from_numpy(pixels)
+    fresh = torch.empty(shape, dtype=torch.uint8)
+    decode(fresh)
+    with contextlib.suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, fresh.numpy())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _make_room(cache, keep=path)
+    return fresh
+
+
+def _make_room(cache: Path, keep: Path) -> None:
+    """Remove the least recently used files beyond the limit."""
+    files = sorted(cache.glob("*.npy"), key=lambda path: path.stat().st_mtime, reverse=True)
+    total = keep.stat().st_size
+    for path in files:
+        if path != keep:
+            total += path.stat().st_size
+            if total > LIMIT_BYTES:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""Sweeps and plain multiruns under Hydra's other launchers, where they are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+
+LAUNCHERS = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "submitit_local": "hydra_plugins.hydra_submitit_launcher",
+    "ray": "hydra_plugins.hydra_ray_launcher",
+}
+SMALL = ["model=linear", "log.tensorboard=false", "engine.epochs=1", "data.batch_size=256"]
+SWEEP = [*SMALL, "sweep=lr", "sweep.rounds=[{trials: 3, epochs: 1}]", "sweep.finals=0"]
+
+
+def installed(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def best(runner, name):
+    (path,) = runner.folder.glob(f"outputs/{name}/*/sweep.json")
+    record = json.loads(path.read_text())
+    assert record["status"] == "finished"
+    return record["best"]["overrides"], record["best"]["score"]
+
+
+@pytest.mark.parametrize("launcher", [*LAUNCHERS, "workers"])
+def test_a_sweep_finds_the_same_under_any_launcher(runner, launcher):
+    if launcher in LAUNCHERS and not installed(LAUNCHERS[launcher]):
+        pytest.skip(f"needs the extra of hydra/launcher={launcher}")
+    runner("sweep", *SWEEP, "name=basic")
+    runner("sweep", *SWEEP, "name=other", f"hydra/launcher={launcher}")
+    assert best(runner, "other") == best(runner, "basic")
+
+
+@pytest.mark.skipif(not installed(LAUNCHERS["joblib"]), reason="needs the extra joblib")
+def test_joblib_runs_jobs_with_loader_workers(runner):
+    runner("train", "-m", *SMALL, "seed=1,2", "hydra/launcher=joblib", "data.route=workers", "data.num_workers=1")
+    assert [json.loads((path / "run.json").read_text())["status"] for path in runner.runs()] == ["finished"] * 2
+
+
+def test_a_multirun_on_worker_processes(runner):
+    runner("train", "-m", *SMALL, "seed=1,2,3", "hydra/launcher=workers")
+    assert [json.loads((path / "run.json").read_text())["status"] for path in runner.runs()] == ["finished"] * 3

@@ -1,0 +1,101 @@
+"""The cache of decoded images: used where nothing changed, and only there."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import runner
+from runner.data import decoded, source
+from runner.data.source import load
+
+
+@pytest.fixture
+def photos(tmp_path):
+    numbers = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for index in range(6):
+                Image.fromarray(numbers.integers(0, 255, (9, 9, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def num_decoded(monkeypatch):
+    """How many files have been decoded so far."""
+    count = []
+    true_decode = source.decode
+
+    def decode(*args):
+        count.append(args)
+        return true_decode(*args)
+
+    monkeypatch.setattr(source, "decode", decode)
+    return lambda: len(count)
+
+
+def pixels(photos, *words):
+    data = runner.build.data(runner.compose(["data=folder", f"data.root={photos}", *words]))
+    return load(data.source("train")).pixels, load(data.source("val")).pixels
+
+
+def test_the_second_start_decodes_nothing_and_has_the_same_pixels(photos, num_decoded):
+    first = pixels(photos)
+    before = num_decoded()
+    second = pixels(photos)
+    assert before == 12
+    assert num_decoded() == before
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    fresh = pixels(photos, "data.cache=null")
+    assert all(torch.equal(a, b) for a, b in zip(first, fresh, strict=True))
+
+
+def test_another_split_of_the_same_files_uses_the_same_cache(photos, num_decoded):
+    pixels(photos)
+    before = num_decoded()
+    pixels(photos, "data.val_fraction=0.5")
+    assert num_decoded() == before
+
+
+@pytest.mark.parametrize("change", ["content", "file", "size"])
+def test_what_changed_is_decoded_again(photos, num_decoded, change):
+    before = pixels(photos)
+    path = photos / "train/cat/0.png"
+    if change == "content":
+        stamp = path.stat().st_mtime_ns
+        Image.new("RGB", (9, 9)).save(path)
+        os.utime(path, ns=(stamp + 1, stamp + 1))
+    elif change == "file":
+        path.rename(path.with_name("9.png"))
+    count = num_decoded()
+    after = pixels(photos, *(["data.image_size=7"] if change == "size" else []))
+    assert num_decoded() == count + 12
+    if change == "content":
+        assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_damaged_cache_is_made_again(photos, tmp_path, num_decoded):
+    first = pixels(photos)
+    (path,) = (tmp_path / "cache/runner").glob("*.npy")
+    path.write_bytes(path.read_bytes()[:100])
+    assert all(torch.equal(a, b) for a, b in zip(first, pixels(photos), strict=True))
+    assert num_decoded() == 24
+
+
+def test_a_cache_that_cannot_be_written_costs_the_decoding_alone(photos, tmp_path):
+    (tmp_path / "file").touch()
+    assert len(pixels(photos, f"data.cache={tmp_path}/file/below")[0]) == 10
+
+
+def test_the_least_recently_used_files_make_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoded, "LIMIT_BYTES", 3000)
+    for number in range(4):
+        decoded.read_or_decode(tmp_path, str(number), (1000,), lambda fresh: fresh.zero_())
+        os.utime(tmp_path / f"{number}.npy", (number, number))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2.npy", "3.npy"]
