@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,28 +15,32 @@ from torch.optim import Optimizer
 from runner import config as configs
 from runner.augment import Augmentation, Pipeline
 from runner.data import Batches, Data, Preprocess
-from runner.data.batches import Resident, Workers
+from runner.data.batches import Resident, StackBatches, Workers
 from runner.data.preprocess import blank, look_at
 from runner.data.preprocess import fit as fit_preprocess
 from runner.data.source import Images, Source, load
 from runner.engine import device as devices
 from runner.engine.evaluate import Evaluate
 from runner.engine.settings import Objective, Settings
+from runner.engine.stack import StackState
+from runner.engine.stack_step import StackEvaluate, StackStep
 from runner.engine.state import TrainState
-from runner.engine.step import Step
-from runner.errors import UserError
+from runner.engine.step import Step, seconds_per_step
+from runner.engine.template import Template
+from runner.errors import CannotStack, UserError
 from runner.reg import Regulariser, overrides
 from runner.schedule import Curve, Schedule
+from runner.stacks import check_alike
 from runner.views import Views
 
 
 @dataclass
 class Training:
-    """Everything that `loop.fit` needs for one trial."""
+    """Everything that `loop.fit` needs, for one trial or a stack."""
 
     state: TrainState
     step: Step
-    train: Batches
+    train: Any  # Batches, or StackBatches
     evaluate: Evaluate
     settings: Settings
     objective: Objective
@@ -47,33 +51,100 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
 
     `dataset`: that of the config, where it has been read before.
     """
-    settings: Settings = make(cfg.engine, "engine")
-    device = devices.pick(settings.device)
-    precision = devices.Precision(settings.precision, device)
-    devices.prepare(settings, cfg.seed, device)
-    dataset = dataset or data(cfg)
-    source = dataset.source("train")
-    network = model(cfg, dataset).to(device)
+    ground = _Ground(cfg, dataset)
+    state, step = _trial(cfg, ground)
+    if isinstance(state.optimizer, torch.optim.LBFGS):
+        _check_deterministic(cfg, state.network, ground.train, ground.precision, ground.settings)
+    evaluate = Evaluate(ground.val, step.criterion, ground.precision, views(cfg))
+    return Training(state, step, ground.train, evaluate, ground.settings, make(cfg.objective, "objective"))
+
+
+def stack(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Training:
+    """Several trials of one architecture as one batched network, to be trained by the same loop.
+
+    They differ in numbers alone (see `runner.stacks`), and each ends as it would alone; with noise inside the network
+    (dropout and its kin) that holds for its statistics, and the draws depend on the trial's seed alone.
+
+    Raises:
+        CannotStack: they can only train one by one.
+    """
+    check_alike(cfgs)
+    ground = _Ground(cfgs[0], dataset)
+    if ground.precision.name == "fp16":
+        raise CannotStack("engine.precision: fp16 scales all gradients by one number, so it does not stack")
+    states, steps = [], []
+    for cfg in cfgs:
+        devices.seed_everything(cfg.seed)
+        state, step = _trial(cfg, ground)
+        states.append(state)
+        steps.append(step)
+    template = Template([state.network for state in states], [cfg.seed for cfg in cfgs], ground.device)
+    stacked = StackState(states)
+    step = StackStep(steps, template, stacked, ground.settings)
+    train = _stacked_batches(cfgs, ground, stacked.present)
+    evaluate = StackEvaluate(ground.val, step.criterion, ground.precision, views(cfgs[0]), template, steps)
+    step.try_out(stacked, next(iter(train.epoch())))
+    return Training(stacked, step, train, evaluate, ground.settings, make(cfgs[0].objective, "objective"))
+
+
+def _stacked_batches(cfgs: Sequence[DictConfig], ground: _Ground, present: Sequence[int]) -> Batches | StackBatches:
+    """One batch for all where the seed and the augmentation are the same, else each trial's own."""
+    pipelines: list[Pipeline | None] = []  # trials with the same augmentation share one
+    for number, cfg in enumerate(cfgs):
+        alike = next((place for place in range(number) if cfgs[place].augment == cfg.augment), None)
+        pipelines.append((augment(cfg, ground.source) or None) if alike is None else pipelines[alike])
+    if len({cfg.seed for cfg in cfgs}) == 1 and all(pipeline is pipelines[0] for pipeline in pipelines):
+        return ground.train
+    members = [ground.train.of_trial(cfg.seed, pipeline) for cfg, pipeline in zip(cfgs, pipelines, strict=True)]
+    return StackBatches(members, present)
+
+
+def gain_of_stack(cfgs: Sequence[DictConfig], dataset: Data | None = None, num_steps: int = 10) -> float:
+    """How many times as fast these trials train together as one by one, by a few steps of each on this machine.
+
+    Raises:
+        CannotStack: they can only train one by one.
+    """
+    dataset = dataset or data(cfgs[0])
+    together, alone = (
+        seconds_per_step(made.state, made.step, made.train, num_steps)
+        for made in (stack(cfgs, dataset), training(cfgs[0], dataset))
+    )
+    return len(cfgs) * alone / together
+
+
+class _Ground:
+    """What all trials on one data set and one engine share."""
+
+    def __init__(self, cfg: DictConfig, dataset: Data | None) -> None:
+        self.settings: Settings = make(cfg.engine, "engine")
+        self.device = devices.pick(self.settings.device)
+        self.precision = devices.Precision(self.settings.precision, self.device)
+        devices.prepare(self.settings, cfg.seed, self.device)
+        self.dataset = dataset or data(cfg)
+        self.source = self.dataset.source("train")
+        self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
+        given = (self.preprocess, self.device, self.settings)
+        self.train = batches(self.dataset, "train", *given, augment=augment(cfg, self.source), seed=cfg.seed)
+        self.val = batches(self.dataset, "val", *given)
+
+
+def _trial(cfg: DictConfig, ground: _Ground) -> tuple[TrainState, Step]:
+    """One trial's state before its first step, and its step."""
+    network = model(cfg, ground.dataset).to(ground.device)
     network.train()
-    preprocess = fit_preprocess(source, dataset.preprocess).to(device)
-    criterion = loss(cfg).to(device)
-    train = batches(dataset, "train", preprocess, device, settings, augment=augment(cfg, source), seed=cfg.seed)
     optimizer_ = optimizer(cfg, network)
-    if isinstance(optimizer_, torch.optim.LBFGS):
-        _check_deterministic(cfg, network, train, precision, settings)
     state = TrainState(
         network=network,
         optimizer=optimizer_,
-        schedule=schedule(cfg, optimizer_, train.num_batches),
-        precision=precision,
-        device=device,
+        schedule=schedule(cfg, optimizer_, ground.train.num_batches),
+        precision=ground.precision,
+        device=ground.device,
         average=average(cfg, network),
-        preprocess=preprocess,
+        preprocess=ground.preprocess,
     )
-    val = batches(dataset, "val", preprocess, device, settings)
-    evaluate = Evaluate(val, criterion, precision, views(cfg))
-    step = _step(cfg, network, criterion, settings, len(dataset.class_names), device)
-    return Training(state, step, train, evaluate, settings, make(cfg.objective, "objective"))
+    criterion = loss(cfg).to(ground.device)
+    return state, _step(cfg, network, criterion, ground.settings, len(ground.dataset.class_names), ground.device)
 
 
 def _check_deterministic(

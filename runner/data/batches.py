@@ -6,6 +6,8 @@ can be made again without those before it. B images a batch, C channels, S by S 
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -57,6 +59,7 @@ class Workers:
             batch_size=None,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            multiprocessing_context=_start_method() if num_workers else None,
             pin_memory=device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent if num_workers else None,
         )
@@ -111,6 +114,10 @@ class Batches:
     def num_batches(self) -> int:
         return -(-self.num_images // self.batch_size)
 
+    def of(self, trial: int) -> Batches:
+        """The batches of one trial; all of a stack may share these."""
+        return self
+
     def order(self, epoch: int) -> Tensor:
         """Indices of the epoch's images [num_images]."""
         if self.seed is None:
@@ -123,16 +130,30 @@ class Batches:
         chunks = self.order(epoch).split(self.batch_size)[start:]
         if self.ready is not None:
             yield from self.ready.batches(chunks)
-        elif self.augment is None:
-            for pixels, labels in self.route.batches(chunks):
-                yield self.preprocess(as_float(pixels)), labels
-        else:
-            assert self.seed is not None
-            draws = self.augment.draw(self.num_images, generator(self.seed, "augment", epoch))
-            for number, (pixels, labels) in enumerate(self.route.batches(chunks), start):
-                rows = slice(number * self.batch_size, number * self.batch_size + len(labels))
-                images = self.augment.apply(as_float(pixels), _rows(draws, rows, pixels.device))
-                yield self.preprocess(images), labels
+            return
+        draws = self.draws(epoch)
+        for number, (pixels, labels) in enumerate(self.route.batches(chunks), start):
+            images = as_float(pixels)
+            if self.augment is not None:
+                images = self.augment.apply(images, self.draws_of_batch(draws, number, pixels.device))
+            yield self.preprocess(images), labels
+
+    def draws(self, epoch: int) -> Any:
+        """The random numbers of the epoch's augmentation, on the CPU; None without one."""
+        if self.augment is None:
+            return None
+        assert self.seed is not None
+        return self.augment.draw(self.num_images, generator(self.seed, "augment", epoch))
+
+    def draws_of_batch(self, draws: Any, number: int, device: torch.device) -> Any:
+        """Those of batch `number`, on the device."""
+        return _rows(draws, slice(number * self.batch_size, (number + 1) * self.batch_size), device)
+
+    def of_trial(self, seed: int, augment: Augment | None) -> Batches:
+        """The same images in the order, and with the augmentation, of another trial; pixels are shared."""
+        other = copy.copy(self)
+        other.seed, other.augment = seed, augment
+        return other
 
     @torch.no_grad()
     def pictures(self, num_images: int) -> Tensor:
@@ -141,8 +162,7 @@ class Batches:
         pixels, _ = next(self.route.batches([chunk]))
         images = as_float(pixels)
         if self.augment is not None and self.seed is not None:
-            draws = self.augment.draw(self.num_images, generator(self.seed, "augment", 0))
-            images = self.augment.apply(images, _rows(draws, slice(0, len(chunk)), images.device))
+            images = self.augment.apply(images, _rows(self.draws(0), slice(0, len(chunk)), images.device))
         return images
 
     def _all_ready(self) -> Resident | None:
@@ -153,6 +173,58 @@ class Batches:
             return None
         with torch.no_grad():
             return Resident(Images(self.preprocess(as_float(pixels)), self.route.labels), pixels.device)
+
+
+class StackBatches:
+    """The batches of T trials at once, images [T, B, C, S, S] and labels [T, B]: each trial's as it has them alone.
+
+    Args:
+        members: the batches of each trial, of the same images. See `Batches.of_trial`.
+        present: the trials that still train; looked at when an epoch begins.
+    """
+
+    def __init__(self, members: Sequence[Batches], present: Sequence[int]) -> None:
+        self.members = members
+        self.present = present
+        self.num_images = members[0].num_images
+        self.num_batches = members[0].num_batches
+
+    def of(self, trial: int) -> Batches:
+        """The batches of one trial."""
+        return self.members[trial]
+
+    @torch.no_grad()
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from batch number `start`."""
+        members = [self.members[trial] for trial in self.present]
+        first = members[0]
+        orders_TN = torch.stack([member.order(epoch) for member in members])
+        chunks = [chunk_TB.flatten() for chunk_TB in orders_TN.split(first.batch_size, dim=1)[start:]]
+        ready = first.ready is not None
+        draws = [member.draws(epoch) for member in members]
+        source = first.ready or first.route
+        for number, (pixels, labels) in enumerate(source.batches(chunks), start):
+            images = pixels if ready else first.preprocess(_augmented(members, as_float(pixels), draws, number))
+            yield images.unflatten(0, (len(members), -1)), labels.unflatten(0, (len(members), -1))
+
+
+def _augmented(members: Sequence[Batches], images: Tensor, draws: Sequence[Any], number: int) -> Tensor:
+    """The images [T*B, C, S, S] of batch `number`, each trial's augmented as it draws.
+
+    At once where all have the same augmentation.
+    """
+    augment = members[0].augment
+    if augment is None:
+        return images
+    parts = [member.draws_of_batch(own, number, images.device) for member, own in zip(members, draws, strict=True)]
+    if all(member.augment is augment for member in members):
+        return augment.apply(images, _joined(parts))
+    changed = [
+        member.augment.apply(own, numbers)
+        for member, own, numbers in zip(members, images.chunk(len(members)), parts, strict=True)
+        if member.augment is not None
+    ]
+    return torch.cat(changed)
 
 
 def as_float(pixels: Tensor) -> Tensor:
@@ -167,6 +239,16 @@ def _rows(draws: Any, rows: slice, device: torch.device) -> Any:
     if isinstance(draws, dict):
         return {key: _rows(value, rows, device) for key, value in draws.items()}
     return [_rows(value, rows, device) for value in draws]
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Nested draws of several batches as those of one."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    if isinstance(first, dict):
+        return {key: _joined([part[key] for part in parts]) for key in first}
+    return [_joined(columns) for columns in zip(*parts, strict=True)]
 
 
 class _Queue:
@@ -193,6 +275,12 @@ class _BatchReader(Dataset[Any]):
             return self.source.read(indices)
         except UserError as error:
             return str(error)
+
+
+def _start_method() -> str | None:
+    """How workers start, where the program's own way is one that torch does not know: that of joblib's processes."""
+    own = multiprocessing.get_start_method(allow_none=True)
+    return None if own in (None, "fork", "spawn", "forkserver") else "fork"
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from runner.engine.settings import Settings
+from runner.engine.stack import StackState
 from runner.engine.state import TrainState
-from runner.errors import UserError
+from runner.errors import CannotStack, UserError
 
 FORMAT = 1
 LAST, PREVIOUS, BEST, MANIFEST = "last.pt", "previous.pt", "best.pt", "manifest.json"
@@ -32,14 +33,21 @@ class Checkpoints:
 
     Args:
         identity: what must be the same when the run goes on, by config key; kept in every file.
+        writer: the thread that writes; its own where none is given.
     """
 
-    def __init__(self, folder: Path, settings: Settings, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        identity: Mapping[str, Any],
+        writer: ThreadPoolExecutor | None = None,
+    ) -> None:
         self.folder = folder
         self.settings = settings
         self.identity = dict(identity)
         self.warnings: list[str] = []
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writer = writer or ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
     def __enter__(self) -> Checkpoints:
@@ -108,6 +116,12 @@ class Checkpoints:
             raise UserError(f"{tried[0]}; no undamaged checkpoint is left in {self.folder}")
         return False
 
+    def position(self) -> tuple[int, int] | None:
+        """Epoch and step of the state that `restore` would load, by the manifest; None if there is none."""
+        files = _read_manifest(self.folder)["files"]
+        found = next((files[name] for name in (LAST, PREVIOUS, BEST) if name in files), None)
+        return None if found is None else (found["epoch"], found["step"])
+
     def _check_identity(self, stored: Mapping[str, Any]) -> None:
         for key in sorted({*stored, *self.identity}):
             before, now = stored.get(key), self.identity.get(key)
@@ -139,6 +153,64 @@ class Checkpoints:
         for name in names:
             (self.folder / f"{name}.tmp").replace(self.folder / name)
         _sync_folder(self.folder)
+
+
+class StackCheckpoints:
+    """The checkpoints of T trials that train together, each in its own folder as if it had trained alone.
+
+    Args:
+        folders, identities: of each trial. See `Checkpoints`.
+    """
+
+    def __init__(self, folders: Sequence[Path], settings: Settings, identities: Sequence[Mapping[str, Any]]) -> None:
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self.members = [
+            Checkpoints(folder, settings, identity, self._writer)
+            for folder, identity in zip(folders, identities, strict=True)
+        ]
+
+    def __enter__(self) -> StackCheckpoints:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+
+    @property
+    def warnings(self) -> list[str]:
+        return [warning for member in self.members for warning in member.warnings]
+
+    def due_at_step(self, step: int) -> bool:
+        return self.members[0].due_at_step(step)
+
+    def epoch_ended(self, state: TrainState) -> None:
+        for trial in state.present:
+            self.members[trial].epoch_ended(state.of(trial))
+
+    def save(self, state: TrainState) -> None:
+        for trial in state.present:
+            self.members[trial].save(state.of(trial))
+
+    def wait(self) -> None:
+        for member in self.members:
+            member.wait()
+
+    def restore(self, state: StackState) -> bool:
+        """Load every trial's newest undamaged state, if there are any.
+
+        Raises:
+            CannotStack: some trials have none, or they stand at different positions.
+            UserError: as `Checkpoints.restore`.
+        """
+        restored = [member.restore(state.of(trial)) for trial, member in enumerate(self.members)]
+        if any(restored) and not all(restored):
+            lacking = self.members[restored.index(False)].folder
+            raise CannotStack(f"{lacking}: this trial of the stack has no checkpoint")
+        if any(restored):
+            state.gather()
+        return any(restored)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -41,6 +41,13 @@ def pick(name: str) -> torch.device:
     return device
 
 
+def share(place: int) -> str:
+    """The name of a device for one of several jobs at once: on a machine with several GPUs they are spread over them."""
+    worker = os.environ.get("RUNNER_WORKER")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{(int(worker) if worker else place) % count}" if count > 1 else "auto"
+
+
 class Precision:
     """The arithmetic of forward and backward passes: autocast, and gradient scaling for fp16.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from runner.engine.device import Precision
 from runner.engine.state import TrainState
 
+Loss = Callable[[Tensor, Tensor], Tensor]  # the mean of scores [B, K] and labels [B]
 Views = Callable[[nn.Module, Tensor], Tensor]  # a network and images to scores. See `runner.views`
 
 
@@ -32,9 +33,12 @@ class Evaluate:
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, batches: Any, criterion: nn.Module, precision: Precision, views: Views
+    network: nn.Module, batches: Any, criterion: Loss, precision: Precision, views: Views
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores [N, K], labels [N] and mean loss of all images, on the device. The network keeps its mode."""
+    """Scores [N, K], labels [N] and mean loss of all images, on the device. The network keeps its mode.
+
+    Where the views give scores [T, B, K] and the criterion losses [T], so is the outcome.
+    """
     was_training = network.training
     network.eval()
     scores, labels, loss_sum, count = [], [], [], 0
@@ -46,4 +50,4 @@ def predict(
             labels.append(batch_labels)
             count += len(batch_labels)
     network.train(was_training)
-    return torch.cat(scores), torch.cat(labels), torch.stack(loss_sum).sum() / count
+    return torch.cat(scores, dim=-2), torch.cat(labels), torch.stack(loss_sum).sum(0) / count

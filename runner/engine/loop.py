@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from runner.engine.checkpoint import Checkpoints
+from runner.engine.checkpoint import Checkpoints, StackCheckpoints
 from runner.engine.settings import Objective, Settings
 from runner.engine.state import TrainState, Trial
+from runner.engine.step import Batches
 from runner.engine.stop import Stop
 from runner.errors import Interrupted
 
 Record = dict[str, float]
 
 FEWEST_BATCHES = 10  # of an epoch under way, before its mean loss is held against the initial one
-
-
-class Batches(Protocol):
-    """Training batches, epoch by epoch, from any batch on. See `runner.data`."""
-
-    def epoch(self, epoch: int, start: int) -> Iterator[Any]: ...
 
 
 class Observer(Protocol):
@@ -42,12 +37,13 @@ def fit(
     settings: Settings,
     objective: Objective,
     observers: Sequence[Observer],
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | StackCheckpoints,
     stop: Stop,
     report_every_steps: int = 50,
 ) -> None:
-    """Train until the epochs or steps are used up, patience ends, or no trial is left; or to the epoch of a pause, which
-    leaves the trials running.
+    """Train until the epochs or steps are used up, patience ends, or no trial is left.
+
+    A pause leaves the trials running.
 
     Raises:
         Interrupted: `stop` was requested; a checkpoint has been saved.
@@ -57,12 +53,13 @@ def fit(
     while state.active and not _finished(state, settings):
         if settings.pause_epoch is not None and state.epoch >= settings.pause_epoch:
             return
+        state.drop_ended()
         meter = _Meter(state)
         for batch in train.epoch(state.epoch, start=state.batch):
             losses, num_correct = step(state, batch)
             state.step += 1
             state.batch += 1
-            state.tally.add(losses, num_correct, len(batch[1]))
+            state.tally.add(losses, num_correct, batch[1].shape[-1])
             if state.step == 1:
                 meter.first_losses = losses
             if state.step % report_every_steps == 0 or stop.requested:
@@ -145,7 +142,10 @@ def _end_epoch(
     objective: Objective,
     evaluate: Callable[[TrainState], list[Record]],
 ) -> list[Record]:
-    """Close the epoch: its metrics for each trial, its verdict on each, and a clean tally."""
+    """Close the epoch: its metrics for each trial, its verdict on each, and a clean tally.
+
+    The record of a trial that had ended before is empty.
+    """
     _report(state, meter, settings, ())
     _end_diverged(state, meter, settings)
     images_per_second = meter.images_per_second(state)
@@ -156,15 +156,16 @@ def _end_epoch(
     scores: Sequence[Record] = [{}] * len(state.trials)
     if state.active and (_finished(state, settings) or state.epoch % settings.eval_every_epochs == 0):
         scores = evaluate(state)
-    records = []
-    for trial, loss, accuracy, score in zip(state.trials, losses, accuracies, scores, strict=True):
-        record = {"epoch": state.epoch, "step": state.step, "lr": state.schedule.used_lrs[0]}
-        record |= {"train/loss": loss, "train/accuracy": accuracy, **score, "images_per_second": images_per_second}
-        records.append(record)
+    records: list[Record] = [{} for _ in state.trials]
+    for number in state.present:
+        trial, schedule = state.trials[number], state.of(number).schedule
+        score = scores[number] if trial.status == "running" else {}
+        record = {"epoch": state.epoch, "step": state.step, "lr": schedule.used_lrs[0], "train/loss": losses[number]}
+        record |= {"train/accuracy": accuracies[number], **score, "images_per_second": images_per_second}
+        records[number] = record
         _judge(trial, record, state.epoch, settings, objective)
-    observed = records[0].get(objective.name)
-    if observed is not None:
-        state.schedule.observe(observed)
+        if objective.name in record:
+            schedule.observe(record[objective.name])
     tally.clear()
     return records
 

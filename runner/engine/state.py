@@ -103,6 +103,18 @@ class TrainState:
         return self.average.network if self.average else self.network
 
     @property
+    def present(self) -> list[int]:
+        """The trials that the step updates."""
+        return [0]
+
+    def of(self, trial: int) -> TrainState:
+        """The state of one trial, as it would be alone."""
+        return self
+
+    def drop_ended(self) -> None:
+        """Leave trials that have ended out of the steps to come."""
+
+    @property
     def active(self) -> bool:
         """Whether any trial still trains."""
         return any(trial.status == "running" for trial in self.trials)

@@ -1,12 +1,14 @@
-"""One update of one trial.
+"""One update of one trial; `runner.engine.stack_step` maps the same over several.
 
 B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here waits for the device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +21,17 @@ from runner.seeds import derive
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W], labels [B]
 Outcome = tuple[Tensor, Tensor]  # mean losses [T] and numbers of correct answers [T]
 
+Loss = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[Mapping[str, Tensor]], Tensor]
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 Soften = Callable[[Tensor], Tensor]
 Constrain = Callable[[nn.Module], None]
+
+
+class Batches(Protocol):
+    """Training batches, epoch by epoch, from any batch on. See `runner.data`."""
+
+    def epoch(self, epoch: int, start: int) -> Iterator[Any]: ...
 
 
 class Step:
@@ -72,14 +81,13 @@ class Step:
             outcome, _ = self._gradients(state, images, targets, labels)
             if self.clip_norm is not None:
                 scaler.unscale_(state.optimizer)
-                nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+                self._clip(self.clip_norm)
             if scaler.is_enabled():
                 scaler.step(state.optimizer)
                 scaler.update()
             else:
                 state.optimizer.step()
-        for constrain in self.constraints:
-            constrain(self.network)
+        self._constrain()
         state.schedule.step()
         if state.average:
             state.average.update()
@@ -95,13 +103,13 @@ class Step:
             with state.precision.autocast():
                 loss, penalty, scores = self.losses(part, part_targets)
             total = loss if penalty is None else loss + penalty
-            if len(part) < len(images):
-                share = len(part) / len(images)
+            if part_labels.shape[-1] < labels.shape[-1]:
+                share = part_labels.shape[-1] / labels.shape[-1]
                 loss, total = loss * share, total * share
-            state.precision.scaler.scale(total).backward()
+            self._backward(state.precision.scaler.scale(total))
             losses.append(loss.detach())
             totals.append(total.detach())
-            num_correct.append((scores.detach().argmax(-1) == part_labels).sum())
+            num_correct.append((scores.detach().argmax(-1) == part_labels).sum(-1))
         return (_total(losses), _total(num_correct)), totals
 
     def _solve(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> Outcome:
@@ -118,18 +126,27 @@ class Step:
 
     def _losses(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Data loss, sum of the penalties, scores. This is the part that compiles."""
-        scores, loss = self._scores_and_loss(self.network(images), targets)
-        penalties = [penalty(self.parameters) for penalty in self.penalties]
-        return loss, torch.stack(penalties).sum() if penalties else None, scores
+        return self._losses_of(self.network, self.parameters, self.criterion, self.penalties, images, targets)
 
-    def _scores_and_loss(self, output: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses_of(
+        self,
+        network: Callable[[Tensor], Any],
+        parameters: Mapping[str, Tensor],
+        criterion: Loss,
+        penalties: Sequence[Penalty],
+        images: Tensor,
+        targets: Tensor,
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """A network with auxiliary classifiers gives a tuple while it trains: its scores first, then theirs."""
-        if isinstance(output, Tensor):
-            return output, self.criterion(output, targets)
-        scores, *auxiliary = output
-        aux_weight: Any = self.network.aux_weight
-        extra = torch.stack([self.criterion(others, targets) for others in auxiliary]).sum()
-        return scores, self.criterion(scores, targets) + aux_weight * extra
+        output = network(images)
+        scores, *auxiliary = [output] if isinstance(output, Tensor) else output
+        loss = criterion(scores, targets)
+        if auxiliary:
+            aux_weight: Any = self.network.aux_weight
+            extra = torch.stack([criterion(others, targets) for others in auxiliary]).sum()
+            loss = loss + aux_weight * extra
+        values = [penalty(parameters) for penalty in penalties]
+        return loss, torch.stack(values).sum() if values else None, scores
 
     def _targets(self, images: Tensor, labels: Tensor, step: int) -> Batch:
         """Labels as they are, or class probabilities where a regulariser acts on them."""
@@ -137,11 +154,16 @@ class Step:
         if not (self.mixes or self.softenings):
             return images, labels
         targets = F.one_hot(labels, self.num_classes).to(images.dtype)
+        images, targets = self.mixed(images, targets, step)
+        for soften in self.softenings:
+            targets = soften(targets)
+        return images, targets
+
+    def mixed(self, images: Tensor, targets: Tensor, step: int) -> Batch:
+        """Images and class probabilities with those of other images in them."""
         for number, mix in enumerate(self.mixes):
             numbers = torch.Generator().manual_seed(derive(self.seed, "mix", step, number))
             images, targets = mix(images, targets, numbers)
-        for soften in self.softenings:
-            targets = soften(targets)
         return images, targets
 
     def _parts(self, images: Tensor, targets: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -149,8 +171,32 @@ class Step:
         count = self.accumulate_steps
         if count == 1:
             return [(images, targets, labels)]
-        return list(zip(images.chunk(count), targets.chunk(count), labels.chunk(count), strict=True))
+        of_targets = targets.chunk(count, -2 if targets.is_floating_point() else -1)
+        return list(zip(images.chunk(count, -4), of_targets, labels.chunk(count, -1), strict=True))
+
+    def _backward(self, total: Tensor) -> None:
+        total.backward()
+
+    def _clip(self, norm: float) -> None:
+        nn.utils.clip_grad_norm_(self.trained, norm)
+
+    def _constrain(self) -> None:
+        for constrain in self.constraints:
+            constrain(self.network)
 
 
 def _total(values: list[Tensor]) -> Tensor:
-    return (values[0] if len(values) == 1 else torch.stack(values).sum(0)).reshape(1)
+    return (values[0] if len(values) == 1 else torch.stack(values).sum(0)).reshape(-1)
+
+
+def seconds_per_step(state: TrainState, step: Step, train: Batches, num_steps: int, num_first: int = 3) -> float:
+    """The mean time of an update, after the first few, which are slower. The state is trained by it."""
+    batches = (batch for epoch in itertools.count() for batch in train.epoch(epoch, 0))
+    began = 0.0
+    for number, batch in zip(range(num_first + num_steps), batches, strict=False):
+        if number == num_first:
+            began = time.perf_counter()
+        losses, _ = step(state, batch)
+        if number in (num_first - 1, num_first + num_steps - 1):
+            losses.tolist()  # waits for the device
+    return (time.perf_counter() - began) / num_steps

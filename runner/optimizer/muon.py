@@ -92,14 +92,14 @@ class Muon(Optimizer):
 
 
 def orthogonalised(matrix: Tensor, num_iterations: int) -> Tensor:
-    """Nearly U V^T of the matrix's singular value decomposition, by the quintic Newton-Schulz iteration.
+    """Nearly U V^T of the singular value decomposition of a matrix [..., n, m], by the quintic Newton-Schulz iteration.
 
     The singular values end between about 0.7 and 1.2, not at 1: that is what its coefficients trade for speed.
     """
     X = matrix.bfloat16() if matrix.is_cuda else matrix
-    tall = X.shape[0] > X.shape[1]
+    tall = X.shape[-2] > X.shape[-1]
     X = X.mT if tall else X
-    X = X / (X.norm() + 1e-7)
+    X = X / (X.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(num_iterations):
         gram = X @ X.mT
         X = A * X + (B * gram + C * gram @ gram) @ X

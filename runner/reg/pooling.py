@@ -58,9 +58,18 @@ class FractionalPools(nn.Module):
         rows, columns = (sizes(now, then, self.ratio) for now, then in zip(x.shape[-2:], target, strict=True))
         for number in range(max(len(rows), len(columns))):
             size = (rows[min(number, len(rows) - 1)], columns[min(number, len(columns) - 1)])
-            samples = None if self.training else torch.full((*x.shape[:2], 2), 0.5, device=x.device, dtype=x.dtype)
-            x = F.fractional_max_pool2d(x, KERNEL, output_size=size, _random_samples=samples)
+            x = self.shrink(x, size)
         return x
+
+    def shrink(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """One pooling to that size."""
+        samples = None if self.training else middle(x)
+        return F.fractional_max_pool2d(x, KERNEL, output_size=size, _random_samples=samples)
+
+
+def middle(x: Tensor) -> Tensor:
+    """The middle of the random range [B, C, 2] for images [B, C, H, W]."""
+    return torch.full((*x.shape[:2], 2), 0.5, device=x.device, dtype=x.dtype)
 
 
 def sizes(size: int, target: int, ratio: float) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +15,14 @@ from runner import store
 from runner.errors import Interrupted
 from runner.store import SweepFolder
 from runner.sweep import outcome as outcomes
-from runner.sweep.journal import Journal
+from runner.sweep.course import Course, read_course
+from runner.sweep.display import warn, warned
+from runner.sweep.figures import draw
 from runner.sweep.outcome import Outcome
+from runner.sweep.report import REPORT, write_report
 from runner.sweep.rounds import Plan
 from runner.sweep.space import Point
+from runner.sweep.summary import add_pictures
 
 
 @contextmanager
@@ -40,14 +44,33 @@ def noted(folder: SweepFolder) -> Iterator[None]:
         folder.unlock()
 
 
-def conclude(folder: SweepFolder, plan: Plan, fixed: Sequence[str], quiet: bool = False) -> Outcome:
-    """Write down the best, draw the pictures, and say what was found."""
-    outcome = outcomes.judge(plan, folder.record["rounds"], Journal(folder.journal).standings())
+def conclude(
+    folder: SweepFolder, plan: Plan, fixed: Sequence[str], quiet: bool = False, tensorboard: bool = False
+) -> Outcome:
+    """Write down the best, draw the pictures, write the report, and say what was found.
+
+    `tensorboard`: add the pictures to the sweep's summary.
+    """
+    course = read_course(folder, plan)
+    outcome = course.outcome
     folder.update(best=outcomes.record(outcome, folder))
     command = outcomes.command(outcome, fixed)
+    _show(folder, course, command, tensorboard)
     if not quiet:
         _say(Console(), folder, outcome, command)
     return outcome
+
+
+def _show(folder: SweepFolder, course: Course, command: str | None, tensorboard: bool) -> None:
+    """Draw the pictures and write the report; what fails is warned of, for the result is safe already."""
+    pictures = []
+    with warned("the pictures"):
+        pictures = draw(course, folder.figures, warn)
+    with warned(REPORT):
+        write_report(folder, course, pictures, command)
+    if tensorboard:
+        with warned("TensorBoard's pictures"):
+            add_pictures(folder, pictures, len(course.ends))
 
 
 def _say(console: Console, folder: SweepFolder, outcome: Outcome, command: str | None) -> None:
@@ -59,6 +82,7 @@ def _say(console: Console, folder: SweepFolder, outcome: Outcome, command: str |
     best, name = outcome.best, folder.record["objective"]["name"]
     if best is None:
         say("[red]no trial has finished[/]; the reasons are in the journal: " + escape(str(folder.journal)))
+        _say_report(say, folder)
         return
     if outcome.finals:
         winner = outcome.finals[0]
@@ -72,9 +96,15 @@ def _say(console: Console, folder: SweepFolder, outcome: Outcome, command: str |
     for edge in outcome.edges:
         say(f"[yellow]edge[/]    {escape(edge)}; a wider range may hold a better one")
     say(f"folder  {escape(str(folder.path))}")
+    _say_report(say, folder)
     say("next")
     say(f"  {escape(command or '')}")
     say(f"  runner compare {escape(str(folder.path))}")
+
+
+def _say_report(say: Callable[[str], None], folder: SweepFolder) -> None:
+    if (folder.path / REPORT).exists():
+        say(f"report  {escape(str(folder.path / REPORT))}")
 
 
 def how_sure(outcome: Outcome) -> str:

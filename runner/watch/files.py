@@ -22,7 +22,11 @@ class Files(Protocol):
 
 
 class MetricsFile:
-    """A line of metrics.jsonl an epoch, and the standing of the run in run.json."""
+    """A line of metrics.jsonl an epoch, and the standing of the run in run.json.
+
+    Args:
+        trial: whose run it is, where several train together.
+    """
 
     def __init__(self, folder: Files, objective: Objective, trial: int = 0) -> None:
         self.folder = folder
@@ -39,6 +43,8 @@ class MetricsFile:
         pass
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
+        if self.trial not in state.present:
+            return
         self.folder.append_metrics(records[self.trial])
         self.note(state, metrics=records[self.trial])
 

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that needs nothing else: style and picture are inside."""
+"""Results as one HTML file that needs nothing else: style and pictures are inside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 STYLE = """\
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #ffffff; --line: #d5d9de; --quiet: #5b636d; --good: #e3f3e6 }
@@ -14,15 +15,28 @@ STYLE = """\
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
   max-width: 76rem; padding: 0 1rem }
-h1 { font-size: 1.4rem; margin: 0 0 .2rem }
-p { margin: .4rem 0 } .quiet { color: var(--quiet) }
+h1 { font-size: 1.4rem; margin: 0 0 .2rem } h2 { font-size: 1.1rem; margin: 2rem 0 .4rem } a { color: inherit }
+p { margin: .4rem 0 } .lead { font-size: 1.05rem; font-weight: 600; margin: 1rem 0 }
+.quiet { color: var(--quiet) }
 .wide { overflow-x: auto; margin: 1rem 0 }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: pre }
 th { white-space: pre; vertical-align: bottom; border-bottom: 2px solid var(--line) } .right { text-align: right }
 tr.best { background: var(--good); font-weight: 600 }
+td.text { white-space: normal; min-width: 16rem; overflow-wrap: anywhere } figure { margin: 1.2rem 0 }
+figcaption { color: var(--quiet); max-width: 60rem; margin-bottom: .4rem }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0; padding: .7rem .9rem;
+  border: 1px solid var(--line); border-radius: 6px }
 img { max-width: 100%; height: auto; background: #ffffff; border-radius: 6px; padding: .5rem; box-sizing: border-box }
 """
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cell that leads to a file or folder, relative to the page."""
+
+    text: str
+    target: str
 
 
 @dataclass(frozen=True)
@@ -30,21 +44,20 @@ class Cells:
     """A table as text. `right` says which columns are numbers; `best` which row to highlight, if any."""
 
     headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Link]]
     right: Sequence[bool]
     best: int | None = None
+    prose: Sequence[int] = ()  # columns whose text may take several lines
 
 
 def comparison_page(title: str, subtitle: str, cells: Cells, notes: Sequence[str], png: bytes) -> str:
     """The page: table, notes beneath it, picture."""
-    picture = base64.b64encode(png).decode()
-    body = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="quiet">{escape(subtitle)}</p>',
-        f'<div class="wide">{_table(cells)}</div>',
-        *(f"<p>{escape(note)}</p>" for note in notes),
-        f'<p><img alt="{escape(title)} over epochs" src="data:image/png;base64,{picture}"></p>',
-    ]
+    body = [table(cells), *(paragraph(note) for note in notes), f"<p>{picture(png, f'{title} over epochs')}</p>"]
+    return page(title, subtitle, body)
+
+
+def page(title: str, subtitle: str, body: Sequence[str]) -> str:
+    """A whole page around a body that is HTML already."""
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -52,17 +65,55 @@ def comparison_page(title: str, subtitle: str, cells: Cells, notes: Sequence[str
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
             'img-src data:">',
             f"<title>{escape(title)}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>",
+            f"<h1>{escape(title)}</h1>",
+            paragraph(subtitle, "quiet"),
             *body,
             "</body>\n</html>\n",
         ]
     )
 
 
-def _table(cells: Cells) -> str:
+def heading(text: str) -> str:
+    return f"<h2>{escape(text)}</h2>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph; `kind` is "quiet" or "lead" where it is one of these."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def verbatim(text: str) -> str:
+    """A command or other text that is to be copied."""
+    return f"<pre>{escape(text)}</pre>"
+
+
+def picture(png: bytes, what: str) -> str:
+    """An image within the page; `what` is for who cannot see it."""
+    return f'<img alt="{escape(what)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+
+
+def captioned(png: bytes, what: str, caption: str) -> str:
+    """An image with a caption above it."""
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{picture(png, what)}</figure>"
+
+
+def table(cells: Cells) -> str:
+    """The table, which can be scrolled sideways where it is wide."""
     sides = [' class="right"' if right else "" for right in cells.right]
-    head = "".join(f"<th{side}>{escape(text)}</th>" for side, text in zip(sides, cells.headings, strict=True))
-    lines = [f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>"]
+    for column in cells.prose:
+        sides[column] = ' class="text"'
+    head = "".join(
+        f"<th{side if right else ''}>{escape(text)}</th>"
+        for side, right, text in zip(sides, cells.right, cells.headings, strict=True)
+    )
+    lines = [f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>']
     for index, row in enumerate(cells.rows):
-        data = "".join(f"<td{side}>{escape(text)}</td>" for side, text in zip(sides, row, strict=True))
+        data = "".join(f"<td{side}>{_cell(cell)}</td>" for side, cell in zip(sides, row, strict=True))
         lines.append(f'<tr class="best">{data}</tr>' if index == cells.best else f"<tr>{data}</tr>")
-    return "\n".join([*lines, "</tbody>\n</table>"])
+    return "\n".join([*lines, "</tbody>\n</table></div>"])
+
+
+def _cell(cell: str | Link) -> str:
+    if isinstance(cell, Link):
+        return f'<a href="{escape(quote(cell.target))}">{escape(cell.text)}</a>'
+    return escape(cell)

@@ -27,6 +27,7 @@ class TensorBoard:
     Args:
         hparams: flat hyper-parameters for the HParams tab: numbers, text or booleans.
         sample: augmented training images [N, C, H, W] in [0, 1], or None.
+        trial: whose run it is, where several train together.
     """
 
     def __init__(
@@ -51,12 +52,16 @@ class TensorBoard:
         self._later(self._open, state.step == 0)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
+        if self.trial not in state.present:
+            return
         self._later(self._scalars, {"train/batch_loss": losses[self.trial]}, state.step)
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
+        if self.trial not in state.present:
+            return
         self._later(self._scalars, {**records[self.trial]}, state.step)
         if self.settings.histograms:
-            for name, parameter in state.network.named_parameters():
+            for name, parameter in state.of(self.trial).network.named_parameters():
                 self._later(self._histogram, f"weights/{name}", _host(parameter), state.step)
                 if parameter.grad is not None:
                     self._later(self._histogram, f"gradients/{name}", _host(parameter.grad), state.step)

@@ -1,0 +1,81 @@
+"""Layers mapped over trials by folding: T trials of C channels become one of T*C, or T of B images one of T*B.
+
+torch maps most layers well by itself. It has no way for fractional pooling, and for batch normalisation one that
+passes over the images several times more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from runner.reg.pooling import KERNEL
+
+
+class FoldedNorm(_BatchNorm):
+    """Batch normalisation [B, C, ...] of several trials at once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.num_batches_tracked is not None
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        given = (self.running_mean, self.running_var, self.weight, self.bias)
+        normalised: Tensor = _Normalise.apply(x, *given, self.training, self.momentum, self.eps)
+        return normalised
+
+
+def folded(layer: _BatchNorm) -> _BatchNorm:
+    """That layer in its folded form; as it is where it has no running statistics or no weights, or a mean of all."""
+    if not (layer.affine and layer.track_running_stats) or layer.momentum is None:
+        return layer
+    made = FoldedNorm(layer.num_features, layer.eps, layer.momentum, device=layer.weight.device)
+    return made.train(layer.training)
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, training: bool, momentum: Any, eps: Any
+    ) -> Tensor:
+        return F.batch_norm(x, mean, var, weight, bias, training, momentum, eps)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, *rest: Any) -> tuple[Tensor, int]:
+        T, dim = info.batch_size, in_dims[0]
+        x_BTC = x.unsqueeze(1).expand(-1, T, *x.shape[1:]) if dim is None else x.movedim(dim, 1)
+        statistics = [tensor.flatten() for tensor in rest[:4]]
+        y = F.batch_norm(x_BTC.flatten(1, 2), *statistics, *rest[4:])
+        return y.unflatten(1, (T, -1)), 1
+
+
+def fractional_max_pool(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Tensor:
+    """F.fractional_max_pool2d of images [B, C, H, W] to `size`, by samples [B, C, 2]."""
+    pooled: Tensor = _Pool.apply(x, samples, size)
+    return pooled
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Tensor:
+        return F.fractional_max_pool2d(x, KERNEL, output_size=size, _random_samples=samples)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, samples: Tensor, size: tuple[int, int]) -> tuple[Tensor, int]:
+        T = info.batch_size
+        parts = [
+            (part.expand(T, *part.shape) if dim is None else part.movedim(dim, 0)).flatten(0, 1)
+            for part, dim in zip((x, samples), in_dims, strict=False)
+        ]
+        return _Pool.forward(parts[0], parts[1], size).unflatten(0, (T, -1)), 0

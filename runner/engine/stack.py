@@ -1,0 +1,282 @@
+"""T trials that train together: the state of a stack, whose rows are the states of its trials.
+
+The trials are of one architecture and differ in numbers. Each has an ordinary `TrainState`, whose tensors are rows of
+the stack's, so that what saves, scores or watches one trial needs to know nothing of stacks. A trial that has ended
+leaves the stack at the next epoch's start. N parameters a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from runner.engine.average import EMA
+from runner.engine.rows import Rows
+from runner.engine.state import TrainState
+from runner.errors import CannotStack
+from runner.optimizer.rules import Rule, hyper_parameters, rule_for
+
+
+class StackState(TrainState):
+    """The states of T trials at the same position, as one.
+
+    Attributes:
+        members: each trial's own state.
+        rows: the networks' tensors; row r belongs to trial `present[r]`.
+
+    Raises:
+        CannotStack: the optimizer or the average has no form for T trials.
+    """
+
+    def __init__(self, members: Sequence[TrainState]) -> None:
+        first = members[0]
+        self.members = list(members)
+        self._present = list(range(len(members)))
+        optimizers = [member.optimizer for member in members]
+        self.rows = Rows([member.network for member in members], _order(first))
+        # What the step uses of these has the same form; each trial saves and loads its own.
+        optimizer: Any = StackOptimizer(optimizers, self.rows)
+        schedule: Any = StackSchedule(self.members, self._present)
+        average: Any = StackAverage([member.average for member in members], self.rows) if first.average else None
+        super().__init__(
+            network=nn.ModuleList([member.network for member in members]),
+            optimizer=optimizer,
+            schedule=schedule,
+            precision=first.precision,
+            device=first.device,
+            average=average,
+            preprocess=first.preprocess,
+            trials=[member.trials[0] for member in members],
+        )
+        for number, member in enumerate(members):
+            member.tally.loss_sum = self.tally.loss_sum[number : number + 1]
+            member.tally.num_correct = self.tally.num_correct[number : number + 1]
+
+    @property
+    def present(self) -> list[int]:
+        return self._present
+
+    @property
+    def scored_rows(self) -> Rows:
+        """The tensors of the networks whose scores count."""
+        return self.average.rows if isinstance(self.average, StackAverage) else self.rows
+
+    def of(self, trial: int) -> TrainState:
+        member = self.members[trial]
+        if trial in self._present:  # an ended one stands where it ended
+            member.epoch, member.batch, member.step = self.epoch, self.batch, self.step
+            member.tally.num_images = self.tally.num_images
+            self.optimizer.note_count(member.optimizer)  # type: ignore[attr-defined]
+        return member
+
+    def drop_ended(self) -> None:
+        kept = [row for row, trial in enumerate(self._present) if self.trials[trial].status == "running"]
+        if len(kept) == len(self._present):
+            return
+        self._present[:] = [self._present[row] for row in kept]
+        self.rows.keep(kept)
+        for part in (self.optimizer, self.average):
+            if part:
+                part.keep(kept)  # type: ignore[union-attr]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"members": [self.of(trial).state_dict() for trial in range(len(self.members))]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for member, saved in zip(self.members, state["members"], strict=True):
+            member.load_state_dict(saved)
+        self.gather()
+
+    def gather(self) -> None:
+        """Take up what each trial's state has loaded.
+
+        Raises:
+            CannotStack: they stand at different positions.
+        """
+        positions = [(member.epoch, member.batch, member.step) for member in self.members]
+        if len(set(positions)) > 1:
+            places = ", ".join(f"epoch {epoch} step {step}" for epoch, _, step in sorted(set(positions)))
+            raise CannotStack(f"the trials' checkpoints stand at different positions: {places}")
+        self.epoch, self.batch, self.step = positions[0]
+        self.tally.num_images = self.members[0].tally.num_images
+        self.trials[:] = [member.trials[0] for member in self.members]
+        self.optimizer.gather()  # type: ignore[attr-defined]
+
+
+def _order(state: TrainState) -> list[str]:
+    """Names of the trained parameters, in the order of the optimizer's groups."""
+    names = {parameter: name for name, parameter in state.network.named_parameters()}
+    return [names[parameter] for group in state.optimizer.param_groups for parameter in group["params"]]
+
+
+class StackSchedule:
+    """Moves each trial's own schedule on."""
+
+    def __init__(self, members: Sequence[TrainState], present: Sequence[int]) -> None:
+        self.members = members
+        self.present = present
+
+    def step(self) -> None:
+        for trial in self.present:
+            self.members[trial].schedule.step()
+
+
+class StackAverage:
+    """The moving averages of T trials, each with its own decay."""
+
+    def __init__(self, averages: Sequence[Any], trained: Rows) -> None:
+        if not all(type(average) is EMA for average in averages):
+            raise CannotStack(f"average: {type(averages[0]).__name__} does not stack")
+        self.averages = list(averages)
+        self.trained = trained
+        self.rows = Rows([average.network for average in averages], trained.order)
+        self.rest_T = torch.tensor([1 - average.decay for average in averages], device=self.rows.matrix.device)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.rows.matrix.lerp_(self.trained.matrix, self.rest_T[:, None])
+        for name, average in self.rows.others.items():
+            current = self.trained.others[name]
+            if average.is_floating_point():
+                average.lerp_(current, self.rest_T.to(average.dtype).view(-1, *[1] * (average.ndim - 1)))
+            else:
+                average.copy_(current)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        self.rows.keep(rows)
+        self.rest_T = self.rest_T[rows]
+
+
+@dataclass
+class Piece:
+    """Parameters of one group that one call of a rule updates: x and g [T, n], or [T, ...] of a single one."""
+
+    rule: Rule
+    group: int
+    names: list[str]
+    x: Tensor
+    g: Tensor
+    state: dict[str, Tensor]
+    hyper: dict[str, Tensor]  # each [T], on the CPU
+
+    def slices(self, rows: Rows) -> dict[str, dict[str, Tensor]]:
+        """The state [T, ...] of each parameter, views of the piece's own."""
+        start = rows.columns[self.names[0]].start
+        found = {}
+        for name in self.names:
+            columns, shape = rows.columns[name], (-1, *rows.shapes[name])
+            inside = slice(columns.start - start, columns.stop - start)
+            found[name] = {
+                key: value[:, inside].view(shape) if self.rule.elementwise else value
+                for key, value in self.state.items()
+            }
+        return found
+
+
+class StackOptimizer:
+    """The optimizers of T trials as one: their rule, broadcast over trials.
+
+    Each trial's own optimizer keeps the hyper-parameters and the learning rate that its schedule sets, and its state
+    is made of views of this one's.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer], rows: Rows) -> None:
+        self.optimizers = list(optimizers)
+        self.rows = rows
+        self.num_updates = 0
+        self.pieces: list[Piece] = []
+        for number, (rule, names) in self._cut():
+            x, g = self._tensors(rule, names)
+            self.pieces.append(Piece(rule, number, names, x, g, rule.init(x), self._hyper(number)))
+        self._share()
+
+    def zero_grad(self) -> None:
+        self.rows.clear_gradients()
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.num_updates += 1
+        for piece in self.pieces:
+            rates = [optimizer.param_groups[piece.group]["lr"] for optimizer in self.optimizers]
+            piece.hyper["lr"] = torch.tensor(rates, dtype=torch.float64)
+            piece.rule.update(piece.x, piece.g, piece.state, piece.hyper, self.num_updates)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with those rows; the optimizers of the others keep copies of their state."""
+        for optimizer in self.optimizers:
+            for state in optimizer.state.values():
+                state.update({key: value.clone() for key, value in state.items() if isinstance(value, Tensor)})
+        self.optimizers = [self.optimizers[row] for row in rows]
+        for piece in self.pieces:
+            piece.x, piece.g = self._tensors(piece.rule, piece.names)
+            piece.state = {key: value[rows] for key, value in piece.state.items()}
+            piece.hyper = self._hyper(piece.group)
+        self._share()
+
+    def note_count(self, optimizer: Optimizer) -> None:
+        """Write the number of updates into a trial's own state."""
+        for piece, _, parameter in self._parameters(optimizer):
+            if piece.rule.count == "step":
+                optimizer.state[parameter]["step"] = torch.tensor(float(self.num_updates))
+            elif piece.rule.count == "t":
+                optimizer.state[parameter]["t"] = self.num_updates
+
+    def gather(self) -> None:
+        """Take up the state that the trials' own optimizers have loaded."""
+        for row, optimizer in enumerate(self.optimizers):
+            for piece, name, parameter in self._parameters(optimizer):
+                loaded = optimizer.state[parameter]
+                for key, value in piece.slices(self.rows)[name].items():
+                    if key in loaded:
+                        value[row].copy_(loaded[key])
+                if piece.rule.count in loaded:
+                    self.num_updates = int(loaded[piece.rule.count])
+        self._share()
+
+    def _share(self) -> None:
+        """Make the trials' own states views of the stacked one."""
+        for row, optimizer in enumerate(self.optimizers):
+            for piece, name, parameter in self._parameters(optimizer):
+                own = {key: value[row] for key, value in piece.slices(self.rows)[name].items()}
+                if own:
+                    optimizer.state[parameter] = {"step": 0, **own} if piece.rule.count == "step" else own
+            self.note_count(optimizer)
+
+    def _cut(self) -> list[tuple[int, tuple[Rule, list[str]]]]:
+        """Parameters, in their order, that one call of a rule can update: its group, the rule, their names."""
+        cut: list[tuple[int, tuple[Rule, list[str]]]] = []
+        left = iter(self.rows.order)
+        for number, group in enumerate(self.optimizers[0].param_groups):
+            for place, parameter in enumerate(group["params"]):
+                rule = rule_for(self.optimizers[0], group, parameter)
+                for other in self.optimizers:
+                    own = other.param_groups[number]
+                    if rule_for(other, own, own["params"][place]) != rule:
+                        raise CannotStack("optimizer: its options, other than numbers, differ between the trials")
+                if cut and rule.elementwise and cut[-1][0] == number and cut[-1][1][0] == rule:
+                    cut[-1][1][1].append(next(left))
+                else:
+                    cut.append((number, (rule, [next(left)])))
+        return cut
+
+    def _tensors(self, rule: Rule, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+        rows = self.rows
+        if not rule.elementwise:
+            return rows.shaped(rows.matrix, names[0]), rows.shaped(rows.gradients, names[0])
+        columns = slice(rows.columns[names[0]].start, rows.columns[names[-1]].stop)
+        return rows.matrix[:, columns], rows.gradients[:, columns]
+
+    def _hyper(self, group: int) -> dict[str, Tensor]:
+        numbers = [hyper_parameters(optimizer, optimizer.param_groups[group]) for optimizer in self.optimizers]
+        return {key: torch.tensor([own[key] for own in numbers], dtype=torch.float64) for key in numbers[0]}
+
+    def _parameters(self, optimizer: Optimizer) -> list[tuple[Piece, str, Tensor]]:
+        """Each parameter of a trial's optimizer, with its piece and its name."""
+        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        places = ((piece, name) for piece in self.pieces for name in piece.names)
+        return [(piece, name, parameter) for (piece, name), parameter in zip(places, parameters, strict=True)]

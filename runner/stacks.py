@@ -1,0 +1,88 @@
+"""Which trials may train together as one batched network, from their configs alone. No torch."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from runner.config import LIST_GROUPS, flat
+from runner.errors import CannotStack
+
+# Numbers that trials of a stack may differ in: none of them decides the shape of a tensor or the length of a run.
+# A duration may be text, as '5%'.
+NUMBERS = (
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.betas",
+    "optimizer.alpha",
+    "optimizer.eps",
+    "optimizer.weight_decay",
+    "optimizer.adamw_lr_scale",
+    "init.*",
+    "schedule.*",
+    "loss.*",
+    "average.*",
+    "augment.*",
+    "reg.*",
+    "model.dropout",
+    "model.dropout_aux",
+)
+SHAPING = ("reg.fractional_max_pool.ratio", "augment.*.num_ops")  # numbers that do decide a shape
+OWN = ("name", "output_dir", "seed")  # keys that every trial may have for itself
+
+
+def shape_of(cfg: DictConfig) -> tuple[tuple[str, str], ...]:
+    """What must be equal within a stack: each key and its value; of a number that may differ, only that it is there."""
+    values = [(key, _shape(key, value)) for key, value in sorted(flat(cfg).items()) if key not in OWN]
+    orders = [(group, repr(list(cfg[group]))) for group in LIST_GROUPS]
+    return (*values, *orders)
+
+
+def cannot_stack(cfg: DictConfig) -> str | None:
+    """Why trials of this config can only train one by one, as far as the config tells; None if nothing does."""
+    target = str(cfg.optimizer.get("_target_"))
+    if target == "runner.optimizer.lbfgs":
+        return "optimizer=lbfgs does not stack: it evaluates the loss as often as each trial needs"
+    if cfg.engine.precision == "fp16":
+        return "engine.precision=fp16 does not stack: all gradients are scaled by one number"
+    return None
+
+
+def check_alike(cfgs: Sequence[DictConfig]) -> None:
+    """Refuse trials that cannot train together.
+
+    Raises:
+        CannotStack: naming the key.
+    """
+    for cfg in cfgs:
+        reason = cannot_stack(cfg)
+        if reason:
+            raise CannotStack(reason)
+    shapes = [dict(shape_of(cfg)) for cfg in cfgs]
+    for shape in shapes[1:]:
+        for key in sorted({*shapes[0], *shape}):
+            if shapes[0].get(key) != shape.get(key):
+                raise CannotStack(f"{key}: the trials of a stack must have the same value")
+
+
+def _shape(key: str, value: Any) -> str:
+    if key == "optimizer.groups":
+        return repr([_without_numbers(group) for group in value])
+    named = any(fnmatch.fnmatchcase(key, pattern) for pattern in NUMBERS)
+    if named and not any(fnmatch.fnmatchcase(key, pattern) for pattern in SHAPING):
+        return repr(_without_numbers(value, duration=key.startswith("schedule.")))
+    return repr(value)
+
+
+def _without_numbers(value: Any, duration: bool = False) -> Any:
+    """The same nested data with a 0 for every number; a duration's text is a number."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_numbers(item, duration) for item in value]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_length = duration and isinstance(value, str) and value[:1].isdigit()
+    return 0 if is_number or is_length else value

@@ -1,0 +1,97 @@
+"""How much each searched key decides the score, by a random forest over the trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from runner.sweep.axes import Axis, key_axis, score_axis, shows_score
+from runner.sweep.course import Course
+from runner.sweep.journal import Standing
+
+LEAST_TRIALS = 10
+NUM_TREES = 200
+NUM_SHUFFLES = 10
+
+
+@dataclass(frozen=True)
+class Importance:
+    """The result of a forest.
+
+    Args:
+        shares: by key, of all that shuffling a key's values costs the forest; the largest first.
+        r2: of trials that a tree has not seen, averaged over the trees; near 0 or below, the shares mean nothing.
+        num_trials: that the forest was grown on.
+    """
+
+    shares: dict[str, float]
+    r2: float
+    num_trials: int
+
+
+def weigh(course: Course) -> Importance | str:
+    """The importance of every key; or why there is none to tell.
+
+    A forest learns the score from the keys, in the scales that they were drawn in, and from the epochs, so that longer
+    trials are told apart from better points. The importance of a key is how much of the explained variance is lost when
+    its values are shuffled among the trials (Breiman, Random Forests, 2001).
+    """
+    trials = [trial for trial in course.trials if shows_score(trial.status) and trial.score is not None]
+    scores = score_axis(course)
+    if len(trials) < LEAST_TRIALS or scores is None:
+        return f"it takes {LEAST_TRIALS} trials with a score to tell, and there are {len(trials)}"
+    y = np.array([scores.place(trial.score) for trial in trials], dtype=float)
+    if np.ptp(y) == 0:
+        return "all trials have the same score"
+    columns = {key: _columns(course, key, key_axis(course, key), trials) for key in course.keys}
+    X = np.hstack([*columns.values(), np.array([[_epochs(trial)] for trial in trials])])
+    forest, r2 = _grow(X, y)
+    drops: dict[str, float] = {}
+    generator = np.random.default_rng(0)
+    first = 0
+    for key, block in columns.items():
+        drops[key] = _drop(forest, X, y, slice(first, first + block.shape[1]), generator)
+        first += block.shape[1]
+    total = sum(drops.values())
+    if total == 0:
+        return "the score does not depend on the keys, as far as a forest can tell"
+    ordered = sorted(drops, key=lambda key: -drops[key])
+    return Importance({key: drops[key] / total for key in ordered}, r2, len(trials))
+
+
+def _columns(course: Course, key: str, axis: Axis, trials: list[Standing]) -> np.ndarray:
+    """A key's values as the forest reads them: a column of coordinates, or one for each option."""
+    values = [course.value(trial, key) for trial in trials]
+    if axis.options:
+        return np.array([[float(value == option) for option in axis.options] for value in values])
+    # Where a key has no place, a value that tells nothing, so that it takes no credit from the choice that decides so.
+    places = [axis.place(value) if value is not None else None for value in values]
+    middle = float(np.median([place for place in places if place is not None] or [axis.low]))
+    return np.array([[middle if place is None else place] for place in places])
+
+
+def _epochs(trial: Standing) -> float:
+    """Those after which a trial had its score."""
+    epochs = float(trial.epochs or 0)
+    return epochs // 2 if trial.status == "stopped" else epochs
+
+
+def _grow(X: np.ndarray, y: np.ndarray) -> tuple[Any, float]:
+    """A forest and its R^2 on the trials that its trees have not seen."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    forest = RandomForestRegressor(NUM_TREES, min_samples_leaf=2, oob_score=True, random_state=0, n_jobs=1)
+    forest.fit(X, y)
+    return forest, float(forest.oob_score_)
+
+
+def _drop(forest: Any, X: np.ndarray, y: np.ndarray, block: slice, generator: np.random.Generator) -> float:
+    """Squared error that shuffling some columns adds, on average over shuffles; at least 0."""
+    rows = len(X)
+    shuffled = np.concatenate([X] * (NUM_SHUFFLES + 1))
+    for shuffle in range(1, NUM_SHUFFLES + 1):
+        shuffled[shuffle * rows : (shuffle + 1) * rows, block] = X[generator.permutation(rows), block]
+    errors = ((forest.predict(shuffled).reshape(-1, rows) - y) ** 2).mean(1)
+    return max(0.0, float(errors[1:].mean() - errors[0]))

@@ -1,0 +1,250 @@
+"""Trials that train together equal the same trials alone: every technique, over 50 steps of two trials of a stack."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import runner
+from runner import config
+from runner.errors import CannotStack
+
+STEPS = 50
+MLP = ["model=mlp", "model.hidden=[16]"]
+CONVNET = ["model=convnet", "model.channels=[4,6]", "model.hidden=16"]
+RATES = {"optimizer.lr": (1e-3, 3e-3)}
+DECAYS = {"optimizer.lr": (1e-2, 3e-3), "optimizer.weight_decay": (0.0, 0.1)}
+
+# For each option: the words that choose it, and the numbers in which the two trials differ beside the seed.
+OPTIONS = {
+    "optimizer": {
+        "sgd": (MLP, DECAYS),
+        "momentum": (MLP, DECAYS | {"optimizer.momentum": (0.9, 0.5)}),
+        "nesterov": (MLP, DECAYS | {"optimizer.momentum": (0.9, 0.5)}),
+        "adagrad": (MLP, DECAYS | {"optimizer.eps": (1e-7, 1e-2)}),
+        "rmsprop": (MLP, DECAYS | {"optimizer.alpha": (0.99, 0.9), "optimizer.eps": (1e-6, 1e-3)}),
+        "adam": (MLP, DECAYS | {"optimizer.betas": ([0.9, 0.999], [0.5, 0.9]), "optimizer.eps": (1e-6, 1e-3)}),
+        "adamw": (CONVNET, DECAYS | {"optimizer.betas": ([0.9, 0.999], [0.5, 0.9])}),
+        "muon": (CONVNET, DECAYS | {"optimizer.momentum": (0.9, 0.5), "optimizer.adamw_lr_scale": (0.15, 0.5)}),
+    },
+    "schedule": {
+        "constant": (MLP, {"schedule.warmup_epochs": (0.1, "20 steps")}),
+        "cosine": (MLP, {"schedule.warmup_epochs": (0.1, 0.5), "schedule.min_factor": (0.0, 0.5)}),
+        "cyclic": (MLP, {"schedule.period_epochs": (0.5, 1), "schedule.min_factor": (0.0, 0.5)}),
+        "every": (MLP, {"schedule.step_epochs": (0.2, 0.5), "schedule.gamma": (0.9, 0.5)}),
+        "exponential": (MLP, {"schedule.k": (0.1, 3.0)}),
+        "inverse_time": (MLP, {"schedule.k": (0.1, 3.0)}),
+        "multistep": (MLP, {"schedule.milestones_epochs": ([0.5, 1], [0.2, 0.3]), "schedule.gamma": (0.1, 0.5)}),
+        "one_cycle": (MLP, {"schedule.rise": (0.1, 0.3), "schedule.start_div": (10.0, 25.0)}),
+        "plateau": (MLP, {"schedule.factor": (0.1, 0.5), "schedule.patience_epochs": (1, 3)}),
+        "step": (MLP, {"schedule.step_epochs": (0.2, 0.5), "schedule.gamma": (0.9, 0.5)}),
+        "warm_restarts": (MLP, {"schedule.period_epochs": (0.3, 0.5), "schedule.period_factor": (1.0, 2.0)}),
+    },
+    "loss": {"cross_entropy": (MLP, RATES), "hinge": (MLP, {"loss.margin": (1.0, 0.3)})},
+    "init": {
+        "default": (MLP, RATES),
+        "he": (MLP, {"init.gain": (1.0, 0.5)}),
+        "large": (MLP, {"init.gain": (0.1, 0.5)}),
+        "small": (MLP, {"init.gain": (1.0, 5.0)}),
+        "xavier": (MLP, {"init.gain": (1.0, 0.5)}),
+    },
+    "reg": {
+        "none": (CONVNET, RATES),
+        "l1": (MLP, {"reg.l1.strength": (1e-3, 1e-2)}),
+        "l2": (CONVNET, {"reg.l2.strength": (0.0, 0.1)}),
+        "elastic_net": (MLP, {"reg.elastic_net.strength": (1e-3, 1e-2), "reg.elastic_net.beta": (1.0, 3.0)}),
+        "label_smoothing": (MLP, {"reg.label_smoothing.smoothing": (0.1, 0.4)}),
+        "mixup": (MLP, {"reg.mixup.alpha": (0.2, 1.0)}),
+        "cutmix": (MLP, {"reg.cutmix.alpha": (0.2, 1.0)}),
+        "cutout": (MLP, {"reg.cutout.fraction": (0.3, 0.5)}),
+        "max_norm": (CONVNET, {"reg.max_norm.max_norm": (0.5, 1.0)}),
+    },
+    "augment": {
+        "none": (MLP, RATES),
+        "color_jitter": (MLP, {"augment.color_jitter.brightness": (0.1, 0.4)}),
+        "crop": (MLP, {"augment.crop.padding": (1, 2)}),
+        "flip": (MLP, RATES),
+        "lens": (MLP, {"augment.lens.strength": (0.1, 0.3)}),
+        "pca_color": (MLP, {"augment.pca_color.std": (0.1, 0.5)}),
+        "randaugment": (MLP, {"augment.randaugment.magnitude": (5, 9)}),
+        "rotate": (MLP, {"augment.rotate.degrees": (5, 30)}),
+        "scale_crop": (MLP, RATES),
+        "shear": (MLP, {"augment.shear.degrees": (5, 20)}),
+        "stretch": (MLP, RATES),
+        "translate": (MLP, RATES),
+    },
+    "average": {"none": (MLP, RATES), "ema": (CONVNET, {"average.decay": (0.9, 0.99)})},
+    "model": {
+        "linear": ([], RATES),
+        "mlp": (["model.hidden=[16,8]", "model.norm=batch", "model.activation=maxout", "optimizer=momentum"], RATES),
+        "convnet": (["model.channels=[4,6]", "model.hidden=0", "model.norm=none", "model.activation=prelu"], RATES),
+        "resnet": (["model.depth=20", "model.width=2"], RATES),
+    },
+}
+NOISY = {
+    "dropout": (MLP, {"reg.dropout.p": (0.2, 0.5)}),
+    "dropconnect": (MLP, {"reg.dropconnect.p": (0.1, 0.3)}),
+    "stochastic_depth": (
+        ["model=resnet", "model.depth=20", "model.width=2"],
+        {"reg.stochastic_depth.last_survival": (0.5, 0.8)},
+    ),
+    "fractional_max_pool": (CONVNET, RATES),
+}
+CASES = [(group, option) for group, options in OPTIONS.items() for option in options]
+
+
+def configs(words, differences):
+    """The configs of two trials."""
+    first = config.compose(words)
+    made = [first, first.copy()]
+    for number, cfg in enumerate(made):
+        cfg.seed = number
+        for key, values in differences.items():
+            OmegaConf.update(cfg, key, values[number])
+    return made
+
+
+def losses(training, num_steps=STEPS):
+    """Losses [num_steps, T]; epochs end as in the loop."""
+    found = []
+    for epoch in range(num_steps):
+        for batch in training.train.epoch(epoch):
+            found.append(training.step(training.state, batch)[0])
+            training.state.step += 1
+            if len(found) == num_steps:
+                return torch.stack(found)
+    return torch.stack(found)
+
+
+def alone(cfgs, num_steps=STEPS):
+    trainings = [runner.build.training(cfg) for cfg in cfgs]
+    return trainings, torch.cat([losses(training, num_steps) for training in trainings], dim=1)
+
+
+@pytest.mark.parametrize(("group", "option"), CASES)
+def test_a_trial_of_a_stack_equals_the_trial_alone(group, option):
+    words, differences = OPTIONS[group][option]
+    cfgs = configs([f"{group}={option}", *words], differences)
+    singles, expected = alone(cfgs)
+    stack = runner.build.stack(cfgs)
+    torch.testing.assert_close(losses(stack), expected, rtol=2e-4, atol=1e-5)
+    assert not torch.equal(expected[:, 0], expected[:, 1])
+    for trial, single in enumerate(singles):
+        member = stack.state.of(trial)
+        for name in ("network", "average"):
+            ours, theirs = (getattr(state, name) for state in (member, single.state))
+            if theirs is not None:
+                for key, value in theirs.state_dict().items():
+                    torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-3, atol=1e-4, msg=key)
+    (scores, *_), (alone_,) = stack.evaluate(stack.state), singles[0].evaluate(singles[0].state)
+    assert scores == pytest.approx(alone_, rel=1e-3)
+
+
+def test_every_option_is_held_to_it_or_says_why_not():
+    for group in OPTIONS:
+        options = set(config.visible([path.stem for path in (config.folder() / group).glob("*.yaml")]))
+        known = set(OPTIONS[group]) | (set(NOISY) if group == "reg" else set())
+        if group == "model":
+            known |= {"alexnet", "zfnet", "vgg", "googlenet", "inception_v3", "inception_v4", "zoo"}  # see the next
+        assert options - known == ({"lbfgs"} if group == "optimizer" else set())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=alexnet", "model.width=0.03"],
+        ["model=zfnet", "model.width=0.03"],
+        ["model=vgg", "model.width=0.03"],
+        ["model=googlenet"],
+        ["model=zoo", "model.name=squeezenet1_1"],
+    ],
+)
+def test_large_networks_map_over_trials(words):
+    cfgs = configs([*words, "data.batch_size=2", "data=synthetic", "data.num_images=20"], RATES)
+    stack = runner.build.stack(cfgs)
+    assert losses(stack, 1).isfinite().all()
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_noise_depends_on_the_trials_own_seed_alone(name):
+    words, differences = NOISY[name]
+    one, other = configs([f"reg={name}", *words], differences)
+    pair, turned, single = (losses(runner.build.stack(cfgs), 20) for cfgs in ([one, other], [other, one, one], [other]))
+    torch.testing.assert_close(pair[:, 1:], single, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(pair, turned[:, [1, 0]], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_noise_has_the_statistics_of_the_trial_alone(name):
+    # With a vanishing rate every batch sees the same weights, so the mean loss is that of the noise.
+    words, differences = NOISY[name]
+    cfgs = configs([f"reg={name}", *words, "optimizer=sgd", "data.batch_size=128"], differences)
+    for cfg in cfgs:
+        cfg.optimizer.lr, cfg.seed = 1e-30, 0
+    _, expected = alone(cfgs, 40)
+    stacked = losses(runner.build.stack(cfgs), 40)
+    assert not torch.equal(stacked[0], stacked[10]), "the same batch"
+    error = (expected.var(0) / 40 + stacked.var(0) / 40).sqrt()
+    assert ((stacked.mean(0) - expected.mean(0)).abs() < 4 * error).all()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["engine.clip_norm=0.3"],
+        ["engine.accumulate_steps=3", "reg=[mixup,label_smoothing]"],
+        ["data.drop_last=true", "engine.limit_batches=7"],
+        ["views=flip"],
+        ["data.route=workers", "data.num_workers=0"],
+        [
+            "optimizer=momentum",
+            "optimizer.groups=[{match:biases,lr_scale:2,weight_decay:0.1},{match:norms,momentum:0.5}]",
+        ],
+        ["augment=[crop,flip]", "augment.crop.padding=1", "reg=[l2,label_smoothing,cutmix]", "average=ema"],
+    ],
+)
+def test_settings_act_on_each_trial_as_alone(words):
+    cfgs = configs([*CONVNET, *words], RATES)
+    singles, expected = alone(cfgs, 30)
+    stack = runner.build.stack(cfgs)
+    torch.testing.assert_close(losses(stack, 30), expected, rtol=2e-4, atol=1e-5)
+    scores = [single.evaluate(single.state)[0] for single in singles]
+    for ours, theirs in zip(stack.evaluate(stack.state), scores, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+@pytest.mark.parametrize("words", [[], ["augment=crop", "augment.crop.padding=1", "reg=mixup"]])
+def test_trials_of_one_seed_and_augmentation_share_their_batches(words):
+    cfgs = configs([*MLP, *words], RATES)
+    cfgs[1].seed = 0
+    _, expected = alone(cfgs, 30)
+    stack = runner.build.stack(cfgs)
+    images, labels = next(iter(stack.train.epoch()))
+    assert (images.ndim, labels.ndim) == (4, 1)
+    torch.testing.assert_close(losses(stack, 30), expected, rtol=2e-4, atol=1e-5)
+
+
+def test_bf16_agrees_within_its_precision():
+    cfgs = configs([*CONVNET, "engine.precision=bf16"], RATES)
+    _, expected = alone(cfgs, 10)
+    torch.testing.assert_close(losses(runner.build.stack(cfgs), 10), expected, rtol=0.1, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("words", "differences", "key"),
+    [
+        (["optimizer=lbfgs"], {}, "optimizer=lbfgs"),
+        (["engine.precision=fp16"], {}, "engine.precision=fp16"),
+        ([], {"data.batch_size": (16, 32)}, "data.batch_size"),
+        ([], {"engine.epochs": (2, 3)}, "engine.epochs"),
+        (["model=mlp"], {"model.hidden": ([8], [16])}, "model.hidden"),
+        (["optimizer=adam"], {"optimizer.bias_correction": (True, False)}, "optimizer.bias_correction"),
+        (["optimizer=sgd", "optimizer._target_=torch.optim.ASGD", "~optimizer.groups"], {}, "optimizer: ASGD"),
+        (["reg=dropout"], {"reg.dropout.where": ("linear", "both")}, "reg.dropout.where"),
+    ],
+)
+def test_what_cannot_stack_is_refused_by_its_key(words, differences, key):
+    cfgs = configs(words, differences)
+    with pytest.raises(CannotStack, match=f"^{key}"):
+        runner.build.stack(cfgs)

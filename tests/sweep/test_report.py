@@ -1,0 +1,184 @@
+"""The report of a sweep, and how it comes about."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from runner import cli
+from runner.sweep import conclude, figures
+from runner.sweep.figures import Picture
+from runner.sweep.report import duration, report, sentences, write_report
+from runner.sweep.space import Choice, Range
+
+PNG = b"\x89PNG picture"
+PICTURES = [Picture("points", "How to <read> it.", PNG), Picture("importance", "", reason="too few trials")]
+
+
+class Page(HTMLParser):
+    """The text of a page, its tables' rows, its links and its images."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.rows, self.links, self.images, self.texts, self.tags = [], [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        about = dict(attributes)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        elif tag == "a":
+            self.links.append(about["href"])
+        elif tag == "img":
+            self.images.append(about["src"])
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.strip("\n")
+
+    @property
+    def text(self):
+        return "\n".join(self.texts)
+
+
+def test_the_result_is_told_in_words(two_rounds):
+    found = sentences(two_rounds.course)
+    assert found[0] == (
+        "Best: optimizer.lr=0.02 reg.l2.strength=0.001. val/accuracy 0.9500 on average over 2 fresh seeds, "
+        "95% interval 0.8229 to 1.0771."
+    )
+    assert found[1] == "Not to be told apart from it: optimizer.lr=0.005 reg.l2.strength=0.0002 (mean 0.9400)."
+    assert (
+        "Widened on the way: optimizer.lr: the best, 0.9, is at the upper edge of 0.0001 to 1: widened to 10." in found
+    )
+
+
+def test_without_finals_the_one_seed_is_said(options):
+    (first,) = sentences(options.course)
+    assert first.startswith("Best: optimizer=adam model.activation=tanh. val/accuracy 0.8000 in trial 3, on one seed;")
+
+
+def test_an_edge_is_said(write_sweep):
+    space = {"lr": Range(1e-3, 1.0, "log")}
+    trials = [({"lr": "0.99"}, 0.9, "finished"), ({"lr": "0.01"}, 0.5, "finished")]
+    found = sentences(write_sweep([space], [trials]).course)
+    assert (
+        found[-1]
+        == "At an edge still: lr: 0.99 is at the upper edge of 0.001 to 1; a wider range may hold a better one."
+    )
+
+
+def test_every_trial_has_its_row(two_rounds):
+    (two_rounds.folder.path / "trials/0001").mkdir(parents=True)
+    page = Page(report(two_rounds.folder, two_rounds.course, [], "runner train optimizer.lr=0.02"))
+    rows = [row for row in page.rows if len(row) == 10]
+    keys = ["optimizer.lr", "reg.l2.strength"]
+    assert rows[0] == ["trial", "round", "status", "val/accuracy", "epochs", "seconds", *keys, "folder", "reason"]
+    assert len(rows) == 1 + 11
+    assert rows[2] == ["1", "1", "finished", "0.9000", "1", "1.5", "0.02", "0.001", "trials/0001", ""]
+    assert rows[3] == ["2", "1", "diverged", "", "1", "1.5", "0.9", "0.02", "trials/0002", "diverged: <b>1 & 2</b>"]
+    assert rows[8][1] == "finals"
+    assert page.links == ["trials/0001"]  # the one folder that is there
+    assert "11 trials: 1 diverged, 1 failed, 8 finished, 1 stopped, in 0.0 s." in page.text
+
+
+def test_nothing_of_a_trial_becomes_markup(write_sweep):
+    evil = "<script>alert('1')</script>"
+    space = {"model.name": Choice((evil, "a&b"))}
+    trials = [({"model.name": evil}, 0.5, "finished"), ({"model.name": "a&b"}, None, "failed")]
+    sweep = write_sweep([space], [trials], metric="<i>score</i>")
+    sweep.folder.update(command=f"runner sweep {evil}")
+    html = report(sweep.folder, sweep.course, PICTURES, f"runner train {evil}")
+    page = Page(html)
+    assert not {"script", "b", "i", "read"} & set(page.tags)
+    assert page.text.count(evil) >= 4  # as text, in the result, both commands and the tables
+    assert "How to <read> it." in page.text
+
+
+def test_the_page_needs_nothing_but_itself(two_rounds):
+    html = report(two_rounds.folder, two_rounds.course, PICTURES, "runner train")
+    page = Page(html)
+    assert page.images == ["data:image/png;base64," + base64.b64encode(PNG).decode()]
+    assert not re.search(r"https?://|<link|<script|src=\"[^d]", html)
+    assert "prefers-color-scheme: dark" in html
+    assert "importance: too few trials." in page.text
+
+
+def test_rounds_and_repetition_are_there(two_rounds):
+    page = Page(report(two_rounds.folder, two_rounds.course, [], None))
+    rounds = [row for row in page.rows if len(row) == 6]
+    assert rounds[1] == ["1", "5", "1", "0.9000", "1e-4 to 1", "1e-5 to 0.1, or 0 (20%)"]
+    assert rounds[2][4:] == ["0.001 to 0.1", "1e-4 to 0.01, or 0 (10%)"]
+    assert rounds[3][:4] == ["finals", "4", "2", "0.9600"]
+    for text in ("runner sweep sweep=lr", "Seed of the points: 7.", "Versions: python 3.11.7."):
+        assert text in page.text
+
+
+def test_a_sweep_in_which_nothing_finished_has_a_report(write_sweep):
+    sweep = write_sweep([{"lr": Range(0.0, 1.0)}], [[({"lr": "0.5"}, None, "failed")]])
+    path = write_report(sweep.folder, sweep.course, [], None)
+    assert "No trial has finished, so there is no best setting." in Page(path.read_text()).text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.21, "3.2 s"), (150, "2 min 30 s"), (7380, "2 h 3 min")])
+def test_durations_are_said_as_a_person_does(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_pictures_that_fail_cost_neither_result_nor_report(two_rounds, monkeypatch, capsys):
+    monkeypatch.setattr(figures, "draw_points", lambda *_: 1 / 0)
+    monkeypatch.setattr(figures, "draw_parallel", lambda *_: 1 / 0)
+    outcome = conclude.conclude(two_rounds.folder, two_rounds.plan, ["model=mlp"])
+    printed = capsys.readouterr()
+    assert outcome.best is not None
+    assert json.loads((two_rounds.folder.path / "sweep.json").read_text())["best"]["mean"] == pytest.approx(0.95)
+    assert [line.split(" could")[0] for line in printed.err.splitlines()] == [
+        "warning: points.png",
+        "warning: parallel.png",
+    ]
+    assert f"report  {two_rounds.folder.path / 'report.html'}" in printed.out
+    page = Page((two_rounds.folder.path / "report.html").read_text())
+    assert len(page.images) == 2  # keys and progress
+    assert "points, parallel: it could not be drawn (ZeroDivisionError: division by zero)." in page.text
+
+
+def test_a_report_that_cannot_be_written_is_a_warning(two_rounds, monkeypatch, capsys):
+    monkeypatch.setattr(conclude, "draw", lambda *_: 1 / 0)
+    monkeypatch.setattr(conclude, "write_report", lambda *_: 1 / 0)
+    conclude.conclude(two_rounds.folder, two_rounds.plan, [])
+    printed = capsys.readouterr()
+    assert printed.err.count("warning:") == 2
+    assert "best    optimizer.lr=0.02" in printed.out
+    assert "report  " not in printed.out
+
+
+def test_a_real_sweep_ends_with_its_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["model=linear", "engine.epochs=1", "optimizer.lr=tag(log,interval(1e-3,1e-1))", "log.histograms=false"]
+    words += ["sweep.rounds=[{trials: 3, epochs: 1},{trials: 2, epochs: 1}]", "sweep.finals=1", "sweep.final_seeds=2"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", *words, "log.num_images=0"])
+    assert ended.value.code == 0
+    (path,) = Path("outputs").glob("*/*/report.html")
+    assert f"report  {path}" in capsys.readouterr().out
+    folder = path.parent
+    page = Page(path.read_text())
+    assert len([row for row in page.rows if len(row) == 9]) == 1 + 7
+    assert all((folder / link).is_dir() for link in page.links)
+    assert len(page.links) == 7
+    drawn = sorted(file.stem for file in (folder / "figures").iterdir())
+    assert drawn == ["keys", "parallel", "points", "progress"]
+    assert len(page.images) == 4
+    command = next(text for text in page.texts if text.startswith("runner train"))
+    best = json.loads((folder / "sweep.json").read_text())["best"]
+    assert next(word for word in best["overrides"] if word.startswith("optimizer.lr=")) in command
+    assert list(folder.glob("events.out.tfevents.*"))
