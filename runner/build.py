@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from runner.data.preprocess import blank, look_at
 from runner.data.preprocess import fit as fit_preprocess
 from runner.data.source import Images, Source, load
 from runner.engine import device as devices
+from runner.engine import memory
 from runner.engine.evaluate import Evaluate
 from runner.engine.settings import Objective, Settings
 from runner.engine.stack import StackState
@@ -113,6 +115,13 @@ def gain_of_stack(cfgs: Sequence[DictConfig], dataset: Data | None = None, num_s
     return len(cfgs) * alone / together
 
 
+def most_together(cfg: DictConfig, dataset: Data | None = None) -> int:
+    """How many trials of this config fit into half of the memory that is free."""
+    made = training(cfg, dataset)
+    needed = memory.of_trial(made.state, made.step, next(iter(made.train.epoch())))
+    return max(1, memory.available(made.state.device) // (2 * needed))
+
+
 class _Ground:
     """What all trials on one data set and one engine share."""
 
@@ -131,20 +140,28 @@ class _Ground:
 
 def _trial(cfg: DictConfig, ground: _Ground) -> tuple[TrainState, Step]:
     """One trial's state before its first step, and its step."""
+    channels_last = ground.settings.channels_last
+    if channels_last is None:
+        channels_last = ground.device.type == "cuda"
+    # The layout comes before whatever holds on to the weights' storage: it gives them another one.
     network = model(cfg, ground.dataset).to(ground.device)
+    if channels_last:
+        network.to(memory_format=torch.channels_last)
     network.train()
+    fit_to_images(network, ground.train)
     optimizer_ = optimizer(cfg, network)
+    schedule_ = schedule(cfg, optimizer_, ground.train.num_batches)
     state = TrainState(
         network=network,
         optimizer=optimizer_,
-        schedule=schedule(cfg, optimizer_, ground.train.num_batches),
+        schedule=schedule_,
         precision=ground.precision,
         device=ground.device,
-        average=average(cfg, network),
+        average=average(cfg, network, schedule_),
         preprocess=ground.preprocess,
     )
     criterion = loss(cfg).to(ground.device)
-    return state, _step(cfg, network, criterion, ground.settings, len(ground.dataset.class_names), ground.device)
+    return state, _step(cfg, network, criterion, ground.settings, len(ground.dataset.class_names), channels_last)
 
 
 def _check_deterministic(
@@ -180,7 +197,7 @@ def _step(
     criterion: nn.Module,
     settings: Settings,
     num_classes: int,
-    device: torch.device,
+    channels_last: bool,
 ) -> Step:
     """The step, with each regulariser's hooks in their places."""
     chosen = regularisers(cfg)
@@ -188,11 +205,6 @@ def _step(
     def acting(hook: str) -> list[Any]:
         return [getattr(regulariser, hook) for regulariser in chosen if overrides(regulariser, hook)]
 
-    channels_last = settings.channels_last
-    if channels_last is None:
-        channels_last = device.type == "cuda"
-    if channels_last:
-        network.to(memory_format=torch.channels_last)
     return Step(
         network,
         criterion,
@@ -214,7 +226,10 @@ def data(cfg: DictConfig) -> Data:
 
 
 def model(cfg: DictConfig, dataset: Data | None = None) -> nn.Module:
-    """The network for the data's images and classes, initialised, with its regularisers attached; on the CPU."""
+    """The network for the data's images and classes, initialised, with its regularisers attached; on the CPU.
+
+    One that takes weights from training images has yet to see some: see `fit_to_images`.
+    """
     dataset = dataset or data(cfg)
     C, S, _ = dataset.image_shape
     num_classes = len(dataset.class_names)
@@ -223,6 +238,17 @@ def model(cfg: DictConfig, dataset: Data | None = None) -> nn.Module:
     for regulariser in regularisers(cfg):
         regulariser.attach(network)
     return network
+
+
+def fit_to_images(network: nn.Module, train: Batches) -> None:
+    """Show preprocessed training images, without augmentation, to a network that has the method `fit_to_images`.
+
+    It is called with `sample`; `sample(n)` iterates over chunks [b, C, S, S] of at most n images. What it does belongs
+    to its weights, so a network that is loaded needs no images.
+    """
+    fit = getattr(network, "fit_to_images", None)
+    if fit is not None:
+        fit(train.sample)
 
 
 def optimizer(cfg: DictConfig, network: nn.Module) -> Optimizer:
@@ -268,9 +294,9 @@ def augment(cfg: DictConfig, source: Source | None = None) -> Pipeline:
     return pipeline
 
 
-def average(cfg: DictConfig, network: nn.Module) -> Any:
-    """The average of the network's weights over the run, or None."""
-    return make(cfg.average, "average", network=network) if cfg.average else None
+def average(cfg: DictConfig, network: nn.Module, schedule: Schedule) -> Any:
+    """The average of the network's weights over the run, or None. The schedule says how far the run is."""
+    return make(cfg.average, "average", network=network, schedule=schedule) if cfg.average else None
 
 
 def batches(
@@ -327,8 +353,6 @@ def make(node: DictConfig, key: str, **given: Any) -> Any:
     Raises:
         UserError: the constructor rejects a value.
     """
-    from hydra.utils import instantiate
-
     target = configs.resolve(node["_target_"], f"{key}._target_")
     parameters = inspect.signature(target).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -336,9 +360,19 @@ def make(node: DictConfig, key: str, **given: Any) -> Any:
         name: value for name, value in given.items() if (name in parameters or takes_any) and node.get(name) is None
     }
     try:
-        return instantiate(node, _convert_="all", _partial_=True)(**taken)
+        return _instantiate(node, target)(**taken)
     except ValueError as error:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+def _instantiate(node: DictConfig, target: Any) -> Any:
+    """The target with the node's keys as arguments; a node of plain values needs nothing of Hydra's, which is slow."""
+    keys: Any = OmegaConf.to_container(node, resolve=True)
+    if configs.is_plain(keys):
+        return partial(target, **{key: value for key, value in keys.items() if key != "_target_"})
+    from hydra.utils import instantiate
+
+    return instantiate(node, _convert_="all", _partial_=True)
 
 
 OWN_PACKAGES = ("model", "optimizer", "schedule", "loss", "reg", "augment", "views", "data", "model.init")
@@ -346,6 +380,7 @@ OWN_OTHERS = (
     "runner.engine.settings.Settings",
     "runner.engine.settings.Objective",
     "runner.engine.average.EMA",
+    "runner.engine.average.Lookahead",
     "runner.watch.settings.LogSettings",
 )
 

@@ -21,7 +21,11 @@ from runner.quantity import Count, Range, problem
 LIST_GROUPS = ("reg", "augment")  # groups of which several options may be chosen at once
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 # Arguments that build fills in from the data, the engine or the network.
-FILLED_IN = {"in_channels", "image_size", "num_classes", "params", "steps_per_epoch", "total_steps", "network", "mode"}
+FILLED_IN = {
+    *("in_channels", "image_size", "num_classes"),
+    *("params", "network", "schedule"),
+    *("steps_per_epoch", "total_steps", "mode"),
+}
 ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": Count, "output_dir": str}
 
 
@@ -179,6 +183,18 @@ def _check_node(path: str, node: Any) -> None:
     for name, parameter in parameters.items():
         if name not in given and parameter.default is parameter.empty and name in known and "_partial_" not in node:
             raise UserError(f"{path}.{name}: must be set, as in {path}.{name}=VALUE")
+
+
+def is_plain(node: Mapping[str, Any]) -> bool:
+    """Whether a node's keys are values and nothing else: no callable to be built among them, no word of Hydra's."""
+    words = RESERVED - {"_target_"}
+    return not any(key in words or _has_target(value) for key, value in node.items())
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_has_target, value.values()))
+    return isinstance(value, list) and any(map(_has_target, value))
 
 
 def _key_hint(path: str, key: str, known: set[str]) -> str:
@@ -341,6 +357,7 @@ FREE_KEYS = (
     "engine.deterministic",
     "engine.checkpoint_every_epochs",
     "engine.checkpoint_every_steps",
+    "engine.checkpoint_every_seconds",
     "engine.snapshot_every_epochs",
     "log",
     "data.root",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,11 @@ def shape_of(cfg: DictConfig) -> tuple[tuple[str, str], ...]:
     return (*values, *orders)
 
 
+def digest(cfg: DictConfig) -> str | None:
+    """A name for the shape, short enough to write down; None where trials of this config cannot stack."""
+    return None if cannot_stack(cfg) else hashlib.sha256(repr(shape_of(cfg)).encode()).hexdigest()[:16]
+
+
 def cannot_stack(cfg: DictConfig) -> str | None:
     """Why trials of this config can only train one by one, as far as the config tells; None if nothing does."""
     target = str(cfg.optimizer.get("_target_"))
@@ -73,7 +79,7 @@ def _shape(key: str, value: Any) -> str:
         return repr([_without_numbers(group) for group in value])
     named = any(fnmatch.fnmatchcase(key, pattern) for pattern in NUMBERS)
     if named and not any(fnmatch.fnmatchcase(key, pattern) for pattern in SHAPING):
-        return repr(_without_numbers(value, duration=key.startswith("schedule.")))
+        return repr(_without_numbers(value, duration=key.startswith(("schedule.", "average."))))
     return repr(value)
 
 

@@ -1,6 +1,6 @@
 """Augmentations: each word of the group is a class here; all promise what `Augmentation` says."""
 
-from runner.augment.augmentation import Augmentation, Draws, Pipeline, overrides
+from runner.augment.augmentation import Augmentation, Draws, Epoch, Pipeline, overrides
 from runner.augment.color import ColorJitter, PCAColor
 from runner.augment.geometry import Crop, Flip
 from runner.augment.randaugment import RandAugment
@@ -11,6 +11,7 @@ __all__ = [
     "ColorJitter",
     "Crop",
     "Draws",
+    "Epoch",
     "Flip",
     "Lens",
     "PCAColor",

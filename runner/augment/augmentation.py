@@ -15,11 +15,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from runner.seeds import generator
+
 Draws = dict[str, Tensor]  # each [B, ...]: one row an image
 
 
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of a split, to augmentations that must know which image is which.
+
+    Args:
+        number: of the epoch, from 0.
+        seed: of the run's augmentation.
+        images: which images of the split, in their order [n].
+        num_images: of the whole split.
+    """
+
+    number: int
+    seed: int
+    images: Tensor
+    num_images: int
+
+
 class Augmentation:
-    """One random change of images. `check` and `prepare` may be left as they are."""
+    """One random change of images. `check`, `prepare` and `draw_epoch` may be left as they are."""
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         """Refuse images [C, H, W] that this cannot act on.
@@ -37,6 +56,13 @@ class Augmentation:
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
         """The random numbers of `num_images` images, on the CPU."""
         raise NotImplementedError
+
+    def draw_epoch(self, epoch: Epoch, generator: torch.Generator) -> Draws:
+        """The random numbers of an epoch's images, a row for each of `epoch.images`; the generator is the epoch's own.
+
+        Where it is not overridden, they depend on the place in the epoch alone.
+        """
+        return self.draw(len(epoch.images), generator)
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
         """The images changed as the draws say: same shape, same range. Nothing here waits for the device."""
@@ -68,6 +94,11 @@ class Pipeline:
 
     def draw(self, num_images: int, generator: torch.Generator) -> list[Draws]:
         return [member.draw(num_images, generator) for member in self.members]
+
+    def draw_epoch(self, number: int, seed: int, images: Tensor, num_images: int) -> list[Draws]:
+        """The random numbers of an epoch; arguments as those of `Epoch`."""
+        epoch, numbers = Epoch(number, seed, images, num_images), generator(seed, "augment", number)
+        return [member.draw_epoch(epoch, numbers) for member in self.members]
 
     def apply(self, images_BCHW: Tensor, draws: Sequence[Draws]) -> Tensor:
         for member, numbers in zip(self.members, draws, strict=True):

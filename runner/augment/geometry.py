@@ -9,19 +9,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.augment.augmentation import Augmentation, Draws
+from runner import seeds
+from runner.augment.augmentation import Augmentation, Draws, Epoch
 from runner.errors import UserError
 from runner.quantity import Count, Fraction
 
 
 @dataclass
 class Flip(Augmentation):
-    """Mirrors each image left to right with probability `p`."""
+    """Mirrors each image left to right with probability `p`.
+
+    `alternate`: that is drawn for the first epoch; in every second one each image is the mirror image of what it was.
+    So two epochs show both sides of every image. Source: Jordan 2024, arXiv 2404.00498.
+    """
 
     p: Fraction = 0.5
+    alternate: bool = False
 
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
         return {"flip": torch.rand(num_images, generator=generator) < self.p}
+
+    def draw_epoch(self, epoch: Epoch, generator: torch.Generator) -> Draws:
+        if not self.alternate:
+            return super().draw_epoch(epoch, generator)
+        at_first = torch.rand(epoch.num_images, generator=seeds.generator(epoch.seed, "flip")) < self.p
+        return {"flip": at_first[epoch.images] ^ (epoch.number % 2 == 1)}
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
         return torch.where(draws["flip"][:, None, None, None], images_BCHW.flip(-1), images_BCHW)

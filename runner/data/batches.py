@@ -21,6 +21,7 @@ from runner.errors import UserError
 from runner.seeds import generator
 
 READY_LIMIT = 2**29  # bytes of preprocessed images kept where nothing random happens to them
+SAMPLE_CHUNK = 256  # images at a time, where some are looked at before training
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, S, S], labels [B]
 
@@ -28,7 +29,7 @@ Batch = tuple[Tensor, Tensor]  # images [B, C, S, S], labels [B]
 class Augment(Protocol):
     """Random changes of images, drawn apart from the pixels. See `runner.augment`."""
 
-    def draw(self, num_images: int, generator: torch.Generator) -> Any: ...
+    def draw_epoch(self, number: int, seed: int, images: Tensor, num_images: int) -> Any: ...
 
     def apply(self, images_BCHW: Tensor, draws: Any) -> Tensor: ...
 
@@ -143,7 +144,7 @@ class Batches:
         if self.augment is None:
             return None
         assert self.seed is not None
-        return self.augment.draw(self.num_images, generator(self.seed, "augment", epoch))
+        return self.augment.draw_epoch(epoch, self.seed, self.order(epoch), self.total_images)
 
     def draws_of_batch(self, draws: Any, number: int, device: torch.device) -> Any:
         """Those of batch `number`, on the device."""
@@ -154,6 +155,16 @@ class Batches:
         other = copy.copy(self)
         other.seed, other.augment = seed, augment
         return other
+
+    @torch.no_grad()
+    def sample(self, num_images: int) -> Iterator[Tensor]:
+        """At most so many images of the split, whatever the seed, as the network sees them but for augmentation.
+
+        In chunks [n, C, S, S].
+        """
+        chosen = torch.randperm(self.total_images, generator=generator(0, "sample"))[:num_images]
+        for pixels, _ in self.route.batches(chosen.split(SAMPLE_CHUNK)):
+            yield self.preprocess(as_float(pixels))
 
     @torch.no_grad()
     def pictures(self, num_images: int) -> Tensor:

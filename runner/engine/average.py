@@ -8,34 +8,91 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runner.quantity import Fraction
+from runner.quantity import Duration, Fraction, NonNegative, PositiveCount
+from runner.schedule import Schedule
 
 
-class EMA:
-    """Polyak average: `x_test = decay*x_test + (1-decay)*x` after every update; validation and test use x_test.
+class Shadow:
+    """A second set of weights that follows the trained ones; validation and test use it.
 
-    Starts at the initial weights. Batch-norm statistics are averaged alike; counters are copied. torch's AveragedModel
-    is the same average, but asks the device a question at every update.
+    Starts at the initial weights. Batch-norm statistics follow alike; counters are copied.
     """
 
-    def __init__(self, network: nn.Module, decay: Fraction = 0.995) -> None:
-        self.decay = decay
+    def __init__(self, network: nn.Module) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        self._average = _floats(self.network)
+        self._shadow = _floats(self.network)
         self._current = _floats(network)
         self._counters = list(zip(_counters(self.network), _counters(network), strict=True))
 
+    def due(self) -> tuple[float, bool]:
+        """After an update: the share that the shadow takes of the trained weights; whether they are then set to it."""
+        raise NotImplementedError
+
     @torch.no_grad()
     def update(self) -> None:
-        torch._foreach_lerp_(self._average, self._current, 1 - self.decay)
-        for average, current in self._counters:
-            average.copy_(current)
+        share, returns = self.due()
+        if share:
+            torch._foreach_lerp_(self._shadow, self._current, share)
+        for shadow, current in self._counters:
+            shadow.copy_(current)
+        if returns:
+            torch._foreach_copy_(self._current, self._shadow)
 
     def state_dict(self) -> dict[str, Any]:
         return self.network.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state)
+
+
+class EMA(Shadow):
+    """Polyak average: `x_test = decay*x_test + (1-decay)*x` after every update; validation and test use x_test.
+
+    torch's AveragedModel is the same average, but asks the device a question at every update.
+    """
+
+    def __init__(self, network: nn.Module, decay: Fraction = 0.995) -> None:
+        super().__init__(network)
+        self.decay = decay
+
+    def due(self) -> tuple[float, bool]:
+        return 1 - self.decay, False
+
+
+class Lookahead(Shadow):
+    """`slow = d*slow + (1-d)*x; x = slow` every `every_steps` updates; `d = decay * (t/T)^power` after t updates of T.
+
+    So, unlike an average, it changes the trained weights x. Before the first multiple of `every_steps` at or after
+    `start_epochs`, slow is x. The number of updates is the schedule's, which moves on before this is updated.
+    Source: Zhang et al. 2019, algorithm 1, with alpha `1 - decay` and power 0; the power, the late start and
+    `return_each_epoch` are of Jordan 2024, arXiv 2404.00498.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        every_steps: PositiveCount = 5,
+        decay: Fraction = 0.5,
+        power: NonNegative = 0.0,
+        start_epochs: Duration = 0,
+        return_each_epoch: bool = False,
+    ) -> None:
+        super().__init__(network)
+        self.schedule = schedule
+        self.every_steps = every_steps
+        self.decay = decay
+        self.power = power
+        self.start = -(-schedule.curve.steps(start_epochs) // every_steps) * every_steps
+        self.return_each_epoch = return_each_epoch
+
+    def due(self) -> tuple[float, bool]:
+        step, curve = self.schedule.num_steps, self.schedule.curve
+        if step <= self.start:
+            return 1.0, False
+        if step % self.every_steps == 0:
+            return 1 - self.decay * (step / curve.total_steps) ** self.power, True
+        return 0.0, self.return_each_epoch and step % curve.steps_per_epoch == 0
 
 
 def _floats(network: nn.Module) -> list[Tensor]:

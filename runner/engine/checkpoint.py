@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,6 @@ import torch
 from torch import Tensor
 
 from runner.engine.settings import Settings
-from runner.engine.stack import StackState
 from runner.engine.state import TrainState
 from runner.errors import CannotStack, UserError
 
@@ -49,6 +49,8 @@ class Checkpoints:
         self.warnings: list[str] = []
         self._writer = writer or ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        self._saved = time.monotonic()
+        self._best: tuple[dict[str, Any], dict[str, int]] | None = None  # that is not on the disk yet
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -75,15 +77,27 @@ class Checkpoints:
         every = self.settings.snapshot_every_epochs
         if every and state.epoch % every == 0:
             names.append(f"epoch-{state.epoch:04d}.pt")
+        elif not over and time.monotonic() - self._saved < self.settings.checkpoint_every_seconds:
+            if BEST in names:
+                self._best = self._content(state)
+            return
         if names:
             self.save(state, names)
 
     def save(self, state: TrainState, names: list[str] | None = None) -> None:
         """Copy the state and hand it to the writer; waits only for the write before this one."""
         self.wait()
+        names = names or [LAST]
+        writes = [(*self._content(state), names)]
+        if self._best and BEST not in names:
+            writes.insert(0, (*self._best, [BEST]))
+        self._best, self._saved = None, time.monotonic()
+        self._pending = self._writer.submit(self._write_all, writes)
+
+    def _content(self, state: TrainState) -> tuple[dict[str, Any], dict[str, int]]:
+        """What a file holds, and what the manifest says of it."""
         content = {"format": FORMAT, "identity": self.identity, "state": _host_copy(state.state_dict())}
-        about = {"epoch": state.epoch, "step": state.step}
-        self._pending = self._writer.submit(self._write, content, names or [LAST], about)
+        return content, {"epoch": state.epoch, "step": state.step}
 
     def wait(self) -> None:
         """Return once the latest save is on the disk; raises what its write raised."""
@@ -116,12 +130,6 @@ class Checkpoints:
             raise UserError(f"{tried[0]}; no undamaged checkpoint is left in {self.folder}")
         return False
 
-    def position(self) -> tuple[int, int] | None:
-        """Epoch and step of the state that `restore` would load, by the manifest; None if there is none."""
-        files = _read_manifest(self.folder)["files"]
-        found = next((files[name] for name in (LAST, PREVIOUS, BEST) if name in files), None)
-        return None if found is None else (found["epoch"], found["step"])
-
     def _check_identity(self, stored: Mapping[str, Any]) -> None:
         for key in sorted({*stored, *self.identity}):
             before, now = stored.get(key), self.identity.get(key)
@@ -130,6 +138,10 @@ class Checkpoints:
                     f"{key}: the checkpoint was made with {before!r}, the config says {now!r}; put it back, or start "
                     "a new run with runner train"
                 )
+
+    def _write_all(self, writes: Sequence[tuple[dict[str, Any], dict[str, int], list[str]]]) -> None:
+        for content, about, names in writes:
+            self._write(content, names, about)
 
     def _write(self, content: dict[str, Any], names: list[str], about: dict[str, int]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -197,7 +209,7 @@ class StackCheckpoints:
         for member in self.members:
             member.wait()
 
-    def restore(self, state: StackState) -> bool:
+    def restore(self, state: Any) -> bool:
         """Load every trial's newest undamaged state, if there are any.
 
         Raises:
@@ -211,6 +223,13 @@ class StackCheckpoints:
         if any(restored):
             state.gather()
         return any(restored)
+
+
+def position(folder: Path) -> tuple[int, int] | None:
+    """Epoch and step of the state that a folder's checkpoints would restore, by the manifest; None if there is none."""
+    files = _read_manifest(folder)["files"]
+    found = next((files[name] for name in (LAST, PREVIOUS, BEST) if name in files), None)
+    return None if found is None else (found["epoch"], found["step"])
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def pick(name: str) -> torch.device:
 
 
 def share(place: int) -> str:
-    """The name of a device for one of several jobs at once: on a machine with several GPUs they are spread over them."""
+    """The name of a device for one of several jobs at once, which are spread over the GPUs of the machine."""
     worker = os.environ.get("RUNNER_WORKER")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return f"cuda:{(int(worker) if worker else place) % count}" if count > 1 else "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from runner.quantity import Count, Positive, PositiveCount
+from runner.quantity import Count, NonNegative, Positive, PositiveCount
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -31,6 +31,7 @@ class Settings:
     accumulate_steps: PositiveCount = 1
     checkpoint_every_epochs: PositiveCount = 1
     checkpoint_every_steps: Count = 0
+    checkpoint_every_seconds: NonNegative = 0
     snapshot_every_epochs: Count = 0
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from runner.engine.average import EMA
+from runner.engine.average import EMA, Lookahead
 from runner.engine.rows import Rows
 from runner.engine.state import TrainState
 from runner.errors import CannotStack
@@ -127,29 +127,59 @@ class StackSchedule:
 
 
 class StackAverage:
-    """The moving averages of T trials, each with its own decay."""
+    """The averages of T trials, each with its own numbers."""
 
     def __init__(self, averages: Sequence[Any], trained: Rows) -> None:
-        if not all(type(average) is EMA for average in averages):
-            raise CannotStack(f"average: {type(averages[0]).__name__} does not stack")
+        kind = type(averages[0])
+        if kind not in (EMA, Lookahead) or any(type(average) is not kind for average in averages):
+            raise CannotStack(f"average: {kind.__name__} does not stack")
         self.averages = list(averages)
         self.trained = trained
         self.rows = Rows([average.network for average in averages], trained.order)
-        self.rest_T = torch.tensor([1 - average.decay for average in averages], device=self.rows.matrix.device)
+        self.shares: list[float] = []
+        self.share_T = self.rows.matrix.new_empty(0)
 
     @torch.no_grad()
     def update(self) -> None:
-        self.rows.matrix.lerp_(self.trained.matrix, self.rest_T[:, None])
-        for name, average in self.rows.others.items():
-            current = self.trained.others[name]
-            if average.is_floating_point():
-                average.lerp_(current, self.rest_T.to(average.dtype).view(-1, *[1] * (average.ndim - 1)))
-            else:
-                average.copy_(current)
+        due = [average.due() for average in self.averages]
+        self._follow([share for share, _ in due])
+        returns = [returned for _, returned in due]
+        if any(returns):
+            self._return(returns)
 
     def keep(self, rows: Sequence[int]) -> None:
         self.rows.keep(rows)
-        self.rest_T = self.rest_T[rows]
+        self.averages = [self.averages[row] for row in rows]
+
+    def _follow(self, shares: list[float]) -> None:
+        """Each trial's average takes its share of the trained weights."""
+        if shares != self.shares:
+            self.shares, self.share_T = shares, self._moved(torch.tensor(shares))
+        if any(shares):
+            self.rows.matrix.lerp_(self.trained.matrix, self.share_T[:, None])
+        for name, average in self.rows.others.items():
+            current = self.trained.others[name]
+            if not average.is_floating_point():
+                average.copy_(current)
+            elif any(shares):
+                average.lerp_(current, _across(self.share_T.to(average.dtype), average))
+
+    def _return(self, returns: Sequence[bool]) -> None:
+        """The trained weights of those trials become the averaged ones."""
+        chosen_T = self._moved(torch.tensor(returns))
+        trained, rows = self.trained, self.rows
+        trained.matrix.copy_(torch.where(chosen_T[:, None], rows.matrix, trained.matrix))
+        for name, current in trained.others.items():
+            if current.is_floating_point():
+                current.copy_(torch.where(_across(chosen_T, current), rows.others[name], current))
+
+    def _moved(self, numbers_T: Tensor) -> Tensor:
+        return numbers_T.to(self.rows.matrix.device, non_blocking=True)
+
+
+def _across(numbers_T: Tensor, stacked: Tensor) -> Tensor:
+    """Numbers [T] as [T, 1, ...], to go with [T, ...]."""
+    return numbers_T.view(-1, *[1] * (stacked.ndim - 1))
 
 
 @dataclass

@@ -11,6 +11,7 @@ from runner.model.inception_v4 import InceptionV4
 from runner.model.mlp import MLP, Linear
 from runner.model.resnet import resnet
 from runner.model.vgg import vgg
+from runner.model.whitened import WhitenedConvNet
 from runner.model.zoo import zoo
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ConvNet",
     "InceptionV4",
     "Linear",
+    "WhitenedConvNet",
     "alexnet",
     "googlenet",
     "inception_v3",

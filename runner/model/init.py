@@ -71,6 +71,28 @@ class He(Initialisation):
         return float((2 / fan_in) ** 0.5)
 
 
+class Dirac(Initialisation):
+    """Convolutions that pass their input on: filter i is 1 at the middle of input map i, and 0 elsewhere.
+
+    Filters beyond the number of input maps, and linear layers, keep torch's own start. With batch normalisation and
+    few layers it does what a residual connection would. Source: Zagoruyko and Komodakis 2017, DiracNets; Jordan 2024,
+    arXiv 2404.00498.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> None:
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and not getattr(layer, KEPT, False):
+                if not isinstance(layer, nn.Linear):
+                    for filters in layer.weight.chunk(layer.groups):
+                        nn.init.dirac_(filters[: filters.shape[1]])
+                if layer.bias is not None:
+                    layer.bias.zero_()
+
+
 def fan_in(weight: Tensor) -> int:
     """Inputs that one output sums over: the weight's elements by output [out, in, ...]."""
     return weight[0].numel()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from runner.errors import UserError, did_you_mean
+from runner.quantity import Duration, problem
 
 Groups = Sequence[Mapping[str, Any]]
 
@@ -21,13 +22,13 @@ def grouped(network: nn.Module, lr: float, groups: Groups, options: Sequence[str
     """The trainable parameters as torch's parameter groups; each belongs to the first group that matches it.
 
     Args:
-        groups: each a mapping with `match` and what differs: `lr_scale` (a factor of `lr`) and any of `options`.
-            `match` is a shell pattern on parameter names (`fc.*`, `*.bias`), or one of the words `biases` (all),
+        groups: each a mapping with `match` and what differs: `lr_scale` (a factor of `lr`), `until_epochs` (a duration
+            after which its parameters are left as they are) and any of `options`. `match` is a shell pattern on parameter names (`fc.*`, `*.bias`), or one of the words `biases` (all),
             `norms` (weights and biases of normalisation layers), `norm_biases`.
         options: the optimizer's own keys, such as weight_decay.
 
     Raises:
-        UserError: a pattern matches nothing, or a key is no option of the optimizer.
+        UserError: a pattern matches nothing, a key is no option of the optimizer, or every group ends.
     """
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     kinds = _kinds(network)
@@ -47,11 +48,13 @@ def grouped(network: nn.Module, lr: float, groups: Groups, options: Sequence[str
             {"params": [trained.pop(name) for name in names], "lr": lr * group.get("lr_scale", 1.0), **settings}
         )
     rest = [{"params": list(trained.values()), "lr": lr}] if trained else []
+    if made and not rest and all(group.get("until_epochs") is not None for group in made):
+        raise UserError("optimizer.groups: every parameter is in a group with until_epochs; leave one without an end")
     return rest + made
 
 
 def _check_keys(path: str, group: Mapping[str, Any], options: Sequence[str]) -> None:
-    known = ["match", "lr_scale", *options]
+    known = ["match", "lr_scale", "until_epochs", *options]
     for key in group:
         if key not in known:
             raise UserError(f"{path}.{key}: no such key{did_you_mean(str(key), known)}")
@@ -60,6 +63,9 @@ def _check_keys(path: str, group: Mapping[str, Any], options: Sequence[str]) -> 
     scale = group.get("lr_scale", 1.0)
     if isinstance(scale, bool) or not isinstance(scale, int | float) or scale < 0:
         raise UserError(f"{path}.lr_scale: must be a number, at least 0, not {scale!r}")
+    wrong = problem(group.get("until_epochs"), Duration | None)
+    if wrong:
+        raise UserError(f"{path}.until_epochs: {wrong}")
 
 
 def _matches(name: str, pattern: str, kinds: Mapping[str, set[str]]) -> bool:

@@ -23,5 +23,5 @@ class MaxNorm(Regulariser):
     @torch.no_grad()
     def constrain(self, network: nn.Module) -> None:
         for parameter in network.parameters():
-            if parameter.ndim > 1:
+            if parameter.ndim > 1 and parameter.requires_grad:
                 parameter.renorm_(2, 0, self.max_norm)

@@ -1,7 +1,7 @@
 """Learning-rate schedules: each word of the group is a curve here; `Schedule` drives an optimizer along it."""
 
 from runner.schedule.curves import Constant, Curve, Every, Exponential, InverseTime, MultiStep, Plateau, Step
-from runner.schedule.cycles import Cosine, Cyclic, OneCycle, WarmRestarts
+from runner.schedule.cycles import Cosine, Cyclic, OneCycle, Triangle, WarmRestarts
 from runner.schedule.driver import Schedule
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "Plateau",
     "Schedule",
     "Step",
+    "Triangle",
     "WarmRestarts",
 ]

@@ -66,6 +66,24 @@ class Cyclic(Curve):
 
 
 @dataclass(kw_only=True)
+class Triangle(Curve):
+    """From `start_factor` of the base rate up to it over a share `rise` of the run, then down to `end_factor`.
+
+    Both in a straight line; the end is that of the update after the last. Source: Jordan 2024, arXiv 2404.00498, after Page 2018 and Smith 2017.
+    """
+
+    start_factor: Fraction = 0.2
+    rise: Share = 0.23
+    end_factor: Fraction = 0.07
+
+    def after_warmup(self, step: int, num_steps: int) -> float:
+        peak = int(self.rise * num_steps)
+        if step < peak:
+            return self.start_factor + (1 - self.start_factor) * step / peak
+        return 1 + (self.end_factor - 1) * min((step - peak) / (num_steps - peak), 1.0)
+
+
+@dataclass(kw_only=True)
 class OneCycle(Curve):
     """Up from `1/start_div` of the base rate over a share `rise` of the run, then down to `1/(start_div*final_div)`.
 

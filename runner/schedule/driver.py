@@ -12,7 +12,8 @@ from runner.schedule.curves import Curve
 class Schedule:
     """`step()` after every update moves the optimizer to the next point of the curve, as torch's schedulers do.
 
-    The base rate of each parameter group is the `lr` it was made with.
+    The base rate of each parameter group is the `lr` it was made with. A group with `until_epochs` ends after that
+    duration: its parameters keep their values, and no gradients are taken for them.
     """
 
     def __init__(self, optimizer: Optimizer, curve: Curve) -> None:
@@ -20,6 +21,10 @@ class Schedule:
         self.curve = curve
         self.num_steps = 0
         self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.ends = [
+            None if group.get("until_epochs") is None else curve.steps(group["until_epochs"])
+            for group in optimizer.param_groups
+        ]
         self.used_lrs: list[float] = []  # rates of the latest update
         self._apply()
 
@@ -47,5 +52,9 @@ class Schedule:
 
     def _apply(self) -> None:
         factor = self.curve(self.num_steps)
-        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = base_lr * factor
+        for group, base_lr, end in zip(self.optimizer.param_groups, self.base_lrs, self.ends, strict=True):
+            ended = end is not None and self.num_steps >= end
+            group["lr"] = 0.0 if ended else base_lr * factor
+            if end is not None:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(not ended)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf._utils import get_yaml_loader
 
 from runner.errors import UserError
-from runner.store.folder import CONFIG, METRICS, RUN
+from runner.store.config_file import CONFIG, Loader
+from runner.store.folder import METRICS, RUN
 
 SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # where a key of the outermost level begins
 
@@ -163,7 +163,7 @@ def read_leaves(text: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=8192)
 def _section(text: str) -> dict[str, Any]:
-    content = yaml.load(text, Loader=_Loader)
+    content = yaml.load(text, Loader=Loader)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -177,12 +177,6 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{path}.{key}" if path else str(key), item)
     elif value != {}:
         yield path, value
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads scalars as OmegaConf does: 1e-3 is a number and 2026-01-31 a text."""
-
-    yaml_implicit_resolvers = get_yaml_loader().yaml_implicit_resolvers
 
 
 def number(value: Any) -> float | None:

@@ -12,18 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from runner.errors import UserError
+from runner.store.config_file import read_config, replace_file, write_config
 from runner.store.environment import now
 
-RUN, CONFIG, OVERRIDES, ENVIRONMENT, METRICS = (
-    "run.json",
-    "config.yaml",
-    "overrides.yaml",
-    "environment.json",
-    "metrics.jsonl",
-)
+RUN, ENVIRONMENT, METRICS = "run.json", "environment.json", "metrics.jsonl"
 
 
 class Folder:
@@ -82,40 +77,6 @@ class Folder:
         folder = self.path / "figures"
         folder.mkdir(exist_ok=True)
         return folder
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-def write_config(path: Path, config: DictConfig, overrides: Sequence[str]) -> None:
-    """Freeze a config and what was said for it into a folder."""
-    replace_file(path / CONFIG, OmegaConf.to_yaml(config, resolve=True))
-    replace_file(path / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
-
-
-def read_config(path: Path) -> DictConfig:
-    """The config of a folder.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        config = OmegaConf.load(path / CONFIG)
-    except Exception as error:  # YAML and OmegaConf raise many kinds
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path / CONFIG}: cannot be read ({reason}); restore it from a copy") from None
-    if not isinstance(config, DictConfig):
-        raise UserError(f"{path / CONFIG}: not a config; restore it from a copy")
-    return config
-
-
-def read_overrides(path: Path) -> list[str]:
-    """What was said for the config of a folder."""
-    return [str(word) for word in OmegaConf.load(path / OVERRIDES)]
 
 
 def make_folder(root: Path, name: str) -> Path:

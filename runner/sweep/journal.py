@@ -32,6 +32,7 @@ class Standing:
     score: float | None = None
     half_score: float | None = None  # at the pause in the middle, with halving
     choices: dict[str, str] = field(default_factory=dict)
+    shape: str | None = None  # trials of one shape may train together
     starts: int = 0
     seconds: float = 0.0
     error: str | None = None
@@ -80,7 +81,8 @@ def follow(standings: dict[int, Standing], events: Sequence[Mapping[str, Any]]) 
         number = event["trial"]
         if event["event"] == "queued":
             about = {key: event[key] for key in ("round", "overrides", "folder", "epochs")}
-            standings.setdefault(number, Standing(number, **about, choices=event.get("choices", {})))
+            about |= {"choices": event.get("choices", {}), "shape": event.get("shape")}
+            standings.setdefault(number, Standing(number, **about))
         trial = standings[number]
         trial.status = event["event"]
         trial.starts += event["event"] == "started"

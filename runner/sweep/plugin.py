@@ -20,6 +20,7 @@ from runner import config, store
 from runner.errors import UserError
 from runner.store import SweepFolder
 from runner.sweep import conclude, display
+from runner.sweep.jobs import Jobs, workers_of
 from runner.sweep.journal import Standing
 from runner.sweep.launcher import WorkersLauncher
 from runner.sweep.ranges import Word, add_functions, read, under_words
@@ -43,7 +44,7 @@ def register() -> None:
         def is_in_toplevel_plugins_module(clazz: str) -> bool:
             return clazz.startswith("runner.sweep.") or known(clazz)
 
-        Plugins.is_in_toplevel_plugins_module = staticmethod(is_in_toplevel_plugins_module)  # type: ignore[assignment]
+        setattr(Plugins, known.__name__, staticmethod(is_in_toplevel_plugins_module))
     plugins = Plugins.instance()
     plugins.register(CoarseToFine)
     plugins.register(WorkersLauncher)
@@ -93,7 +94,8 @@ class CoarseToFine(Sweeper):
         folder = self._folder(arguments, settings, space, configs)
         folder.update(objective={"name": objective.name, "mode": objective.mode})
         launcher = self._launcher(settings.workers)
-        search = Search(folder, plan, configs, fixed, launcher.launch, alone, self.max_batch_size)
+        jobs = Jobs(settings.stack, workers_of(self.whole.hydra.launcher, settings.workers))
+        search = Search(folder, plan, configs, fixed, launcher.launch, jobs, self.max_batch_size)
         log = self.whole.log
         with (
             conclude.noted(folder),

@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from runner import config
+from runner import config, stacks
 from runner.errors import SweepFailed, UserError
 from runner.store import SweepFolder, write_config
 from runner.sweep import display
@@ -109,25 +109,25 @@ class Search:
             folder = str(self.folder.trial(number).relative_to(self.folder.path))
             trial = Standing(number, record["index"], _words(point, record["epochs"]), folder, record["epochs"])
             if self.configs:
-                trial.choices = self._freeze(trial)
-            events.append(event("queued", trial, choices=trial.choices))
+                self._freeze(trial)
+            events.append(event("queued", trial, choices=trial.choices, shape=trial.shape))
             number += 1
         self.journal.append(events)
 
-    def _freeze(self, trial: Standing) -> dict[str, str]:
-        """Write down a trial's config, whole; gives its choices.
+    def _freeze(self, trial: Standing) -> None:
+        """Write down a trial's config, whole, and note its choices and its shape.
 
         Raises:
             UserError: it makes no sense.
         """
         assert self.configs is not None
         point: Point = dict(_pair(word) for word in trial.overrides)
-        cfg, choices = self.configs.of(point, "log.progress=none")
+        cfg, trial.choices = self.configs.of(point, "log.progress=none")
         config.check(cfg)
+        trial.shape = stacks.digest(cfg)
         path = self.folder.trial(trial.trial)
         path.mkdir(parents=True, exist_ok=True)
         write_config(path, cfg, replaced(self.fixed, trial.overrides))
-        return choices
 
     def _run_trials(self, numbers: Sequence[int], until_epoch: int | None = None) -> None:
         """Run trials to their end, or to a pause; again where a process died, up to a number of starts."""

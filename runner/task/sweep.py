@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,17 @@ from omegaconf import DictConfig, OmegaConf
 from runner import build, store
 from runner.data import Data
 from runner.engine import device
+from runner.engine.checkpoint import position
 from runner.errors import UserError
 from runner.store import RunFolder, SweepFolder
 from runner.sweep.journal import Journal, Standing
 from runner.sweep.plugin import settings_of
 from runner.sweep.search import event, why_give_up
 from runner.task.load import Run
-from runner.task.train import train
+from runner.task.stacking import decide
+from runner.task.train import Member, train, train_stack
+
+LOCK_SECONDS = 10.0  # of waiting for a process that is about to end
 
 
 def run_trials(cfg: DictConfig) -> float | None:
@@ -29,47 +36,114 @@ def run_trials(cfg: DictConfig) -> float | None:
     folder = SweepFolder.open(Path(cfg.job.folder))
     settings = settings_of(folder.config.sweep)
     journal = Journal(folder.journal)
+    standings = journal.standings()
+    trials = [_Trial(folder, standings[number], cfg.job.until_epoch) for number in cfg.job.trials]
     score = None
-    for number in cfg.job.trials:
-        standings = journal.standings()
-        if why_give_up(list(standings.values()), settings):
+    for group in _groups(trials, settings.stack, folder):
+        if why_give_up(list(journal.standings().values()), settings):
             break
-        trial = standings[number]
-        journal.append([event("started", trial)])
+        journal.append(event("started", trial.standing, note=group.reason) for trial in group.trials)
         began = time.perf_counter()
-        try:
-            run = _run(folder.trial(number), trial, cfg.job.until_epoch)
-        except Exception as error:
-            text = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
-            ended = event("failed", trial, error=text)
-        else:
-            score = run.objective
-            status = "paused" if run.status == "interrupted" else run.status
-            ended = event(status, trial, error=run.record["error"]) | {"score": score}
-        journal.append([ended | {"seconds": round(time.perf_counter() - began, 3)}])
+        for trial, outcome in group.run():
+            ended = _end(trial, outcome)
+            score = ended["score"]
+            seconds = (time.perf_counter() - began) / len(group.trials)
+            journal.append([ended | {"seconds": round(seconds, 3)}])
     return score
 
 
-def _run(path: Path, trial: Standing, until_epoch: int | None) -> Run:
-    """Run one trial in its folder, or on from where it stands."""
-    cfg, overrides = store.read_config(path), store.read_overrides(path)
-    cfg.engine.pause_epoch = until_epoch
-    if cfg.engine.device == "auto":
-        cfg.engine.device = device.share(trial.trial)
-    if (path / store.RUN).exists():
-        run_folder = RunFolder.open(path)
-        _lock(run_folder)
-    else:
-        about = store.environment(cfg.engine.device)
-        run_folder = RunFolder.create(path, path.parent.parent.parent.name, overrides, trial.choices, about)
-    run_folder.begin(cfg, overrides)
+def _end(trial: _Trial, outcome: Run | Exception) -> dict[str, Any]:
+    """The event of a trial's end, or of its pause."""
+    if isinstance(outcome, UserError):
+        return event("failed", trial.standing, error=str(outcome))
+    if isinstance(outcome, Exception):
+        return event("failed", trial.standing, error="".join(traceback.format_exception(outcome)))
+    status = "paused" if outcome.status == "interrupted" else outcome.status
+    return event(status, trial.standing, error=outcome.record["error"]) | {"score": outcome.objective}
+
+
+@dataclass
+class _Trial:
+    """A queued trial, with the config that was frozen for it."""
+
+    folder: SweepFolder
+    standing: Standing
+    until_epoch: int | None
+
+    def __post_init__(self) -> None:
+        self.path = self.folder.trial(self.standing.trial)
+        self.cfg = store.read_config(self.path)
+        self.cfg.engine.pause_epoch = self.until_epoch
+        if self.cfg.engine.device == "auto":
+            self.cfg.engine.device = device.share(self.standing.trial)
+
+    def open(self) -> Member:
+        """Its folder as a run, locked."""
+        overrides = store.read_overrides(self.path)
+        if (self.path / store.RUN).exists():
+            run_folder = RunFolder.open(self.path)
+            _lock(run_folder)
+        else:
+            about = store.environment(self.cfg.engine.device)
+            name = self.folder.path.parent.name
+            run_folder = RunFolder.create(self.path, name, overrides, self.standing.choices, about)
+        return Member(self.cfg, overrides, run_folder)
+
+
+@dataclass
+class _Group:
+    """Trials that train together, or one that trains alone, and the reason why."""
+
+    trials: list[_Trial]
+    stacked: bool
+    reason: str
+
+    def run(self) -> Iterator[tuple[_Trial, Run | Exception]]:
+        """Train them; a stack that fails is trained one by one instead, so that only those fail that have to."""
+        if self.stacked:
+            members = [trial.open() for trial in self.trials]
+            try:
+                yield from zip(self.trials, train_stack(members, _data(self.trials[0].cfg)), strict=True)
+                return
+            except Exception as error:
+                self.reason = f"the stack failed: {error}"
+                for member in members:
+                    member.folder.unlock()
+        for trial in self.trials:
+            yield trial, _run_alone(trial)
+
+
+def _run_alone(trial: _Trial) -> Run | Exception:
+    """A trial by the engine for one."""
+    member = trial.open()
     try:
-        return train(cfg, overrides, trial.choices, run_folder, _data(cfg), quiet=True)
+        choices = trial.standing.choices
+        return train(member.cfg, member.overrides, choices, member.folder, _data(member.cfg), quiet=True)
     except Exception as error:
-        if run_folder.record["status"] == "running":  # it failed before it could train
-            run_folder.update(status="failed", finished=store.now(), error=str(error))
-            run_folder.unlock()
-        raise
+        if member.folder.record["status"] == "running":  # it failed before it could train
+            member.folder.update(status="failed", finished=store.now(), error=str(error))
+        member.folder.unlock()
+        return error
+
+
+def _groups(trials: Sequence[_Trial], stack: Any, folder: SweepFolder) -> Iterator[_Group]:
+    """The trials by whether they train together; of those that go on, only such as stand at the same step do."""
+    size, reason = 0, "sweep.stack is off"
+    if stack not in ("off", 1):
+        try:
+            size, reason = decide([trial.cfg for trial in trials], stack, _data(trials[0].cfg), folder)
+        except Exception as error:  # whatever a trial's config does, it does to that trial when it runs
+            reason = f"the look at whether stacking pays failed: {error}"
+    if size == 0:
+        yield from (_Group([trial], False, reason) for trial in trials)
+        return
+
+    def place(trial: _Trial) -> tuple[int, int]:
+        return position(trial.path / "checkpoints") or (0, 0)
+
+    for _, alike in groupby(sorted(trials, key=place), key=place):
+        while together := list(islice(alike, size)):
+            yield _Group(together, True, reason)
 
 
 def _lock(folder: RunFolder) -> None:
@@ -83,8 +157,6 @@ def _lock(folder: RunFolder) -> None:
                 raise
             time.sleep(0.1)
 
-
-LOCK_SECONDS = 10.0
 
 _known: dict[str, Data] = {}  # the data set of the trial before, which the next one mostly has too
 

@@ -6,6 +6,7 @@ import shlex
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from runner import build, config, store
 from runner.data import Data
-from runner.engine.checkpoint import Checkpoints
+from runner.engine.checkpoint import Checkpoints, StackCheckpoints
 from runner.engine.loop import fit
 from runner.engine.stop import Stop
 from runner.errors import Interrupted, UserError
@@ -57,45 +58,80 @@ def train(
     """
     config.check(cfg)
     training = build.training(cfg, dataset)
-    state, settings, objective = training.state, training.settings, training.objective
-    console = Console(quiet=quiet)
     if folder is None:
-        folder = _new_folder(cfg, overrides, choices or {}, str(state.device))
+        folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
+    checkpoints = Checkpoints(folder.checkpoints, training.settings, config.identity(cfg))
+    _fit(training, checkpoints, [Member(cfg, overrides, folder)], Console(quiet=quiet))
+    return Run(folder.path)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trial of a training: its config, what was said for it, and its locked folder."""
+
+    cfg: DictConfig
+    overrides: Sequence[str]
+    folder: RunFolder
+
+
+def train_stack(members: Sequence[Member], dataset: Data | None = None) -> list[Run]:
+    """Train several trials as one batched network, each into its folder, or on from where they stand. Says nothing.
+
+    Raises:
+        CannotStack: they can only train one by one.
+        UserError, Interrupted: as `train`.
+    """
+    for member in members:
+        config.check(member.cfg)
+    training = build.stack([member.cfg for member in members], dataset)
+    folders = [member.folder.checkpoints for member in members]
+    checkpoints = StackCheckpoints(folders, training.settings, [config.identity(member.cfg) for member in members])
+    _fit(training, checkpoints, members, Console(quiet=True))
+    return [Run(member.folder.path) for member in members]
+
+
+def _fit(
+    training: build.Training, checkpoints: Checkpoints | StackCheckpoints, members: Sequence[Member], console: Console
+) -> None:
+    """Train to the end, from where the checkpoints stand, and note in each folder how it went."""
+    state, settings = training.state, training.settings
     with Stop() as stop, ExitStack() as stack:
-        stack.callback(folder.unlock)
-        checkpoints = stack.enter_context(Checkpoints(folder.checkpoints, settings, config.identity(cfg)))
+        for member in members:
+            stack.callback(member.folder.unlock)
+        stack.enter_context(checkpoints)
         if checkpoints.restore(state):
             _say_where(console, state.epoch, state.batch, checkpoints.warnings)
-        folder.begin(cfg, overrides)
-        files = MetricsFile(folder, objective)
+        files = []
+        for trial, member in enumerate(members):
+            member.folder.begin(member.cfg, member.overrides)
+            files.append(MetricsFile(member.folder, training.objective, trial))
         try:
             with ExitStack() as watching:
-                observers = [files, *_watch(watching, cfg, training, folder, console)]
-                every = cfg.log.every_steps
+                observers: list[Any] = [*files, *_watch(watching, training, members, console)]
                 fit(
                     state,
                     training.step,
                     training.train,
                     training.evaluate,
                     settings,
-                    objective,
+                    training.objective,
                     observers,
                     checkpoints,
                     stop,
-                    every,
+                    members[0].cfg.log.every_steps,
                 )
                 checkpoints.wait()
         except BaseException as error:
-            _note_end(files, state, error)
+            for file in files:
+                _note_end(file, state, error)
             if isinstance(error, Interrupted):
                 checkpoints.wait()
-                again = f"runner resume {shlex.quote(str(folder.path))}"
+                again = f"runner resume {shlex.quote(str(members[0].folder.path))}"
                 console.print(f"interrupted at step {state.step}; go on with: {again}", highlight=False, soft_wrap=True)
             raise
-        trial = state.trials[0]
-        status = "interrupted" if trial.status == "running" else trial.status  # a pause
-        files.note(state, status=status, finished=store.now(), error=trial.reason or None)
-    return Run(folder.path)
+        for file, trial_ in zip(files, state.trials, strict=True):
+            status = "interrupted" if trial_.status == "running" else trial_.status  # a pause
+            file.note(state, status=status, finished=store.now(), error=trial_.reason or None)
 
 
 def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:
@@ -104,22 +140,22 @@ def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str,
     return RunFolder.create(path, name, overrides, choices, store.environment(device))
 
 
-def _watch(
-    stack: ExitStack, cfg: DictConfig, training: build.Training, folder: RunFolder, console: Console
-) -> Iterator[Any]:
-    """The observers that the config asks for; the stack closes them."""
-    log: LogSettings = build.make(cfg.log, "log")
+def _watch(stack: ExitStack, training: build.Training, members: Sequence[Member], console: Console) -> Iterator[Any]:
+    """The observers that the configs ask for; the stack closes them. The display follows one trial alone."""
+    log: LogSettings = build.make(members[0].cfg.log, "log")
     if log.tensorboard:
-        show_images = training.state.step == 0 and log.num_images > 0
-        sample = training.train.pictures(log.num_images) if show_images else None
-        board = TensorBoard(folder.path, log, hparams(cfg, folder.record), sample)
-        stack.callback(board.close)
-        yield board
-    epochs, batches = training.settings.epochs, training.train.num_batches
-    display = progress.make(log.progress, console, epochs, batches, training.objective)
-    if display:
-        stack.callback(display.close)
-        yield display
+        for trial, member in enumerate(members):
+            show_images = training.state.step == 0 and log.num_images > 0
+            sample = training.train.of(trial).pictures(log.num_images) if show_images else None
+            board = TensorBoard(member.folder.path, log, hparams(member.cfg, member.folder.record), sample, trial)
+            stack.callback(board.close)
+            yield board
+    if len(members) == 1:
+        epochs, batches = training.settings.epochs, training.train.num_batches
+        display = progress.make(log.progress, console, epochs, batches, training.objective)
+        if display:
+            stack.callback(display.close)
+            yield display
 
 
 def _note_end(files: MetricsFile, state: Any, error: BaseException) -> None:

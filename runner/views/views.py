@@ -1,4 +1,4 @@
-"""Averaging the noise out at test time: the mean of the class probabilities over several views of each image.
+"""Averaging the noise out at test time: the mean of the class probabilities, say, over several views of each image.
 
 B images, C channels, S by S pixels, K classes. Images are preprocessed; views have the network's own size.
 """
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from runner.errors import UserError
 from runner.quantity import PositiveCount, Range
 
 AtLeastOne = Annotated[float, Range(1)]
@@ -46,6 +47,30 @@ class Flip(Views):
     def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         yield images_BCSS
         yield images_BCSS.flip(-1)
+
+
+@dataclass
+class MirrorTranslate(Views):
+    """The image, moved by `pixels` up and left, and down and right; each with its mirror image. Edges are reflected.
+
+    The scores themselves are averaged: half the weight for the image where it is, half for the moved ones.
+    Source: Jordan 2024, arXiv 2404.00498.
+    """
+
+    pixels: PositiveCount = 1
+
+    def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
+        here, mirrored, *moved = (network(view) for view in self.of(images_BCSS))
+        return (here + mirrored) / 4 + torch.stack(moved).mean(0) / 2
+
+    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        size = images_BCSS.shape[-1]
+        if self.pixels >= size:
+            raise UserError(f"views.pixels: must be below the image's {size} pixels to reflect, not {self.pixels}")
+        padded = F.pad(images_BCSS, (self.pixels,) * 4, mode="reflect")
+        for view in (images_BCSS, padded[..., :size, :size], padded[..., -size:, -size:]):
+            yield view
+            yield view.flip(-1)
 
 
 @dataclass

@@ -117,3 +117,14 @@ def test_an_error_of_the_writer_surfaces(training, checkpoints):
     checkpoints.save(training.state)
     with pytest.raises(FileExistsError):
         checkpoints.wait()
+
+
+def test_saves_that_come_too_soon_are_left_out_and_the_best_is_kept_all_the_same(train):
+    words = ["model=linear", "optimizer=sgd", "optimizer.lr=0.1", "engine.epochs=6", "data.batch_size=400"]
+    often, seldom = train(*words), train(*words, "engine.checkpoint_every_seconds=1000")
+    assert seldom.objective == often.objective
+    for name in ("best", "last"):
+        one, other = (read(run.folder / f"checkpoints/{name}.pt")["state"] for run in (often, seldom))
+        assert one["position"] == other["position"]
+        assert all(torch.equal(one["network"][key], other["network"][key]) for key in one["network"])
+    assert not (seldom.folder / "checkpoints/previous.pt").exists()

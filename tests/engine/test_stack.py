@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 import runner
 from runner import config
-from runner.engine.checkpoint import Checkpoints, StackCheckpoints, read
+from runner.engine.checkpoint import Checkpoints, StackCheckpoints, position, read
 from runner.engine.loop import fit
 from runner.engine.noise import uniform
 from runner.engine.stop import Stop
@@ -200,7 +200,7 @@ def test_trials_at_different_positions_do_not_stack(tmp_path):
     stack = runner.build.stack(cfgs)
     checkpoints = StackCheckpoints(folders_in(tmp_path, 2), stack.settings, [config.identity(cfg) for cfg in cfgs])
     with checkpoints:
-        assert [member.position() for member in checkpoints.members] == [(1, 10), (4, 40)]
+        assert [position(member.folder) for member in checkpoints.members] == [(1, 10), (4, 40)]
         with pytest.raises(CannotStack, match="different positions: epoch 1 step 10, epoch 4 step 40"):
             checkpoints.restore(stack.state)
 
