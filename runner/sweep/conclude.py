@@ -45,17 +45,23 @@ def noted(folder: SweepFolder) -> Iterator[None]:
 
 
 def conclude(
-    folder: SweepFolder, plan: Plan, fixed: Sequence[str], quiet: bool = False, tensorboard: bool = False
+    folder: SweepFolder,
+    plan: Plan,
+    fixed: Sequence[str],
+    report: bool = True,
+    tensorboard: bool = False,
+    quiet: bool = False,
 ) -> Outcome:
-    """Write down the best, draw the pictures, write the report, and say what was found.
+    """Write down the best, and say what was found, unless `quiet`.
 
-    `tensorboard`: add the pictures to the sweep's summary.
+    `report`: draw the pictures and write the report; `tensorboard`: add the pictures to the sweep's summary.
     """
     course = read_course(folder, plan)
     outcome = course.outcome
     folder.update(best=outcomes.record(outcome, folder))
     command = outcomes.command(outcome, fixed)
-    _show(folder, course, command, tensorboard)
+    if report:
+        _show(folder, course, command, tensorboard)
     if not quiet:
         _say(Console(), folder, outcome, command)
     return outcome

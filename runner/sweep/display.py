@@ -165,7 +165,7 @@ def describe_round(record: Record) -> str:
             parts.append(f"{name}: " + ", ".join(f"{option} {share:.0%}" for option, share in about["options"].items()))
         else:
             parts.append(f"{name}: {about['low']:.3g} to {about['high']:.3g}")
-    epochs = f" of {record['epochs']} epochs" if record["epochs"] else ""
+    epochs = f" of {record['epochs']} {'epoch' if record['epochs'] == 1 else 'epochs'}" if record["epochs"] else ""
     settings, seeds = len(record.get("settings", [])), len(record.get("seeds", []))
     what = "; ".join(parts) or f"{settings} settings on {seeds} seeds each"
     return f"{_name(record)}: {record['num_trials']} trials{epochs}; {what}"

@@ -17,7 +17,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner import config, store
-from runner.errors import UserError
+from runner.errors import SweepFailed, UserError
 from runner.store import SweepFolder
 from runner.sweep import conclude, display
 from runner.sweep.jobs import Jobs, workers_of
@@ -97,14 +97,19 @@ class CoarseToFine(Sweeper):
         jobs = Jobs(settings.stack, workers_of(self.whole.hydra.launcher, settings.workers))
         search = Search(folder, plan, configs, fixed, launcher.launch, jobs, self.max_batch_size)
         log = self.whole.log
-        with (
-            conclude.noted(folder),
-            closing(launcher),
-            summarising(folder, plan.mode, log.tensorboard),
-            display.watching(folder, plan, log.progress),
-        ):
-            search.run()
-        conclude.conclude(folder, plan, fixed, quiet=log.progress == "none", tensorboard=log.tensorboard)
+        finish = partial(conclude.conclude, folder, plan, fixed, settings.report, log.tensorboard)
+        try:
+            with (
+                conclude.noted(folder),
+                closing(launcher),
+                summarising(folder, plan.mode, log.tensorboard),
+                display.watching(folder, plan, log.progress),
+            ):
+                search.run()
+        except SweepFailed:
+            finish(quiet=True)
+            raise
+        finish(quiet=log.progress == "none")
         return search.returns
 
     def _space(self, arguments: list[str], settings: SweepSettings) -> tuple[list[str], Space, TrialConfigs]:

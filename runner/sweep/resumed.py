@@ -19,7 +19,19 @@ from runner.sweep.space import Space
 from runner.sweep.trials import TrialConfigs
 
 # What may change when a sweep goes on: how much and how it runs, not what it searches.
-FREE = ("rounds", "finals", "final_seeds", "workers", "stack", "on_error", "max_failures", "keep", "shrink", "explore")
+FREE = (
+    "rounds",
+    "finals",
+    "final_seeds",
+    "workers",
+    "stack",
+    "report",
+    "on_error",
+    "max_failures",
+    "keep",
+    "shrink",
+    "explore",
+)
 
 
 def words_for(words: Sequence[str]) -> list[str]:
@@ -60,7 +72,7 @@ def check_unchanged(folder: SweepFolder, space: Space, now: DictConfig, configs:
             continue
         seen.add(kind)
         point = dict(word.split("=", 1) for word in trial.overrides)
-        made, _ = configs.of(point, "log.progress=none")
+        made, _ = configs.of(point)
         _compare(store.read_config(folder.trial(trial.trial)), made, f"trial {trial.trial}")
 
 

@@ -122,7 +122,7 @@ class Search:
         """
         assert self.configs is not None
         point: Point = dict(_pair(word) for word in trial.overrides)
-        cfg, trial.choices = self.configs.of(point, "log.progress=none")
+        cfg, trial.choices = self.configs.of(point)
         config.check(cfg)
         trial.shape = stacks.digest(cfg)
         path = self.folder.trial(trial.trial)

@@ -40,6 +40,7 @@ class SweepSettings:
     seed: Count = 0
     workers: PositiveCount = 1
     stack: int | Literal["auto", "off"] = "auto"
+    report: bool = True
     on_error: Literal["continue", "stop"] = "continue"
     max_failures: PositiveCount = 8
 

@@ -31,13 +31,13 @@ class TrialConfigs:
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str], dict[str, Any]]] = {}
         self._values: dict[str, Any] = {}
 
-    def of(self, point: Point, *more: str) -> tuple[DictConfig, dict[str, str]]:
-        """The config of a point and its choices; `more` are words that come last.
+    def of(self, point: Point) -> tuple[DictConfig, dict[str, str]]:
+        """The config of a point, and its choices.
 
         Raises:
             UserError: a key is none, or a value does not fit it.
         """
-        words = [*(f"{key}={value}" for key, value in point.items()), *more]
+        words = [f"{key}={value}" for key, value in point.items()]
         options = tuple(word for word in words if self._is_option(word))
         base, choices, leaves = self._base(options)
         made = base.copy()

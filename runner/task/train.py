@@ -150,7 +150,7 @@ def _watch(stack: ExitStack, training: build.Training, members: Sequence[Member]
             board = TensorBoard(member.folder.path, log, hparams(member.cfg, member.folder.record), sample, trial)
             stack.callback(board.close)
             yield board
-    if len(members) == 1:
+    if len(members) == 1 and not console.quiet:
         epochs, batches = training.settings.epochs, training.train.num_batches
         display = progress.make(log.progress, console, epochs, batches, training.objective)
         if display:

@@ -28,6 +28,10 @@ class Saboteur(Augmentation):
         dawdle = pathlib.Path("dawdle")
         if dawdle.exists():
             time.sleep(float(dawdle.read_text()))
+        self.batches = getattr(self, "batches", 0) + 1
+        if pathlib.Path("kill_at_epoch_3").exists() and self.batches == 25:
+            pathlib.Path("kill_at_epoch_3").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
         order = pathlib.Path("kill_one")
         try:
             order.rename("killed")  # one process alone succeeds
@@ -36,9 +40,16 @@ class Saboteur(Augmentation):
         os.kill(os.getpid(), signal.SIGKILL)
 """
 LR = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
-SMALL = ["model=mlp", "model.hidden=[32]", "data.batch_size=128", "log.tensorboard=false", "engine.deterministic=true"]
+SMALL = [
+    "model=mlp",
+    "model.hidden=[32]",
+    "data.batch_size=128",
+    "log.tensorboard=false",
+    "engine.deterministic=true",
+    "sweep.report=false",
+]
 ROUNDS = "sweep.rounds=[{trials: 4, epochs: 1},{trials: 3, epochs: 2}]"
-SHORT = [*SMALL, LR, ROUNDS, "engine.epochs=2", "sweep.finals=1", "sweep.final_seeds=2"]
+SHORT = [*SMALL, LR, ROUNDS, "engine.epochs=2", "sweep.finals=1", "sweep.final_seeds=2", "sweep.stack=off"]
 SABOTAGED = ["+augment.saboteur._target_=saboteur.Saboteur"]
 
 
@@ -79,7 +90,7 @@ def comparable(path):
 
 
 def test_a_sweep_leaves_the_folder_of_the_contract_and_names_the_best(runner):
-    out = sweep(runner, *SHORT, "name=it", "log.tensorboard=true").stdout
+    out = sweep(runner, *SHORT, "name=it", "log.tensorboard=true", "sweep.report=true").stdout
     path = folder(runner, "it")
     names = {"id", "name", "status", "seed", "objective", "rounds", "best"}
     about = record(path)
@@ -99,6 +110,7 @@ def test_a_sweep_leaves_the_folder_of_the_contract_and_names_the_best(runner):
     assert (run["status"], run["objective"]["value"]) == ("finished", scores(path)[0])
     assert (path / "trials/0000/checkpoints/best.pt").exists()
     assert list((path / "trials/0000").glob("events.out.tfevents.*"))
+    assert (path / "report.html").exists()
     best = about["best"]
     assert "over 2 fresh seeds" in out
     command = next(line.strip() for line in out.splitlines() if line.strip().startswith("runner train"))
@@ -118,9 +130,9 @@ def test_any_number_of_workers_gives_the_same_points_and_scores(runner):
 def test_a_sweep_killed_at_several_points_ends_with_the_same_winner_and_no_trial_twice(runner):
     words = [*SHORT, *SABOTAGED]
     sweep(runner, *words, "name=whole")
-    (runner.folder / "dawdle").write_text("0.02")
     whole = folder(runner, "whole")
-    for name, num_ended in (("early", 0), ("middle", 3), ("late", 7)):
+    for name, num_ended in (("early", 0), ("late", 6)):
+        (runner.folder / "dawdle").write_text("0.02")
         process = runner.start("sweep", *words, f"name={name}", "sweep.workers=2", start_new_session=True)
         wait_for(lambda name=name: started(runner, name), num_ended, process)
         os.killpg(process.pid, signal.SIGKILL)
@@ -128,12 +140,45 @@ def test_a_sweep_killed_at_several_points_ends_with_the_same_winner_and_no_trial
         path = folder(runner, name)
         assert record(path)["status"] == "running"
         before = journal(path)
+        (runner.folder / "dawdle").unlink()
         runner("resume", path)
         assert journal(path)[: len(before)] == before, "what had been journalled stays as it was"
         assert points(path) == points(whole)
         assert scores(path) == scores(whole)
         assert set(ends(path).values()) == {1}
         assert comparable(path) == comparable(whole)
+
+
+def test_a_killed_sweep_of_stacks_ends_as_one_that_went_through(runner):
+    words = [*SMALL, LR, "sweep.rounds=[{trials: 4, epochs: 4},{trials: 3, epochs: 4}]", "sweep.finals=0"]
+    words += ["reg=dropout", "model.hidden=[32,32]", "sweep.stack=8", "engine.checkpoint_every_seconds=0", *SABOTAGED]
+    (runner.folder / "dawdle").write_text("0.01")
+    sweep(runner, *words, "name=whole")
+    whole = folder(runner, "whole")
+    (runner.folder / "kill_at_epoch_3").touch()
+    sweep(runner, *words, "name=killed", status=-signal.SIGKILL)
+    path = folder(runner, "killed")
+    assert (path / "trials/0002/checkpoints/last.pt").exists()
+    assert not scores(path)
+    runner("resume", path)
+    assert (path / "stacks.json").read_text() == (whole / "stacks.json").read_text()
+    assert scores(path) == scores(whole)
+    assert comparable(path) == comparable(whole)
+    notes = {event["note"] for event in journal(path) if event["event"] == "started"}
+    assert notes == {"sweep.stack is 8"}
+    run = runner("resume", path / "trials/0001", "engine.epochs=5", "--trust")
+    assert "finished" in run.stdout, "a stacked trial is a run like any other"
+
+
+def test_a_stacked_sweep_scores_as_one_by_one(runner):
+    words = [*SMALL, LR, "sweep.rounds=[{trials: 6, epochs: 2}]", "sweep.finals=0", "model.hidden=[8]"]
+    sweep(runner, *words, "sweep.stack=off", "name=alone")
+    sweep(runner, *words, "sweep.stack=6", "name=stacked", "log.tensorboard=true")
+    alone, stacked = folder(runner, "alone"), folder(runner, "stacked")
+    assert points(alone) == points(stacked)
+    assert scores(stacked) == pytest.approx(scores(alone), abs=0.01)
+    for number in range(6):
+        assert list((stacked / f"trials/{number:04d}").glob("events.out.tfevents.*"))
 
 
 def started(runner, name):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
+from hydra import version
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.test_utils.launcher_common_tests import (
@@ -20,13 +22,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Future Hydra versions:UserWarn
 Plugins.instance()
 register()
 SWEEPER = {"_target_": "runner.sweep.plugin.CoarseToFine", "max_batch_size": None, "params": None}
-ConfigStore.instance().store(group="hydra/sweeper", name="coarse_to_fine", node=SWEEPER)
+ConfigStore.instance().store(group="hydra/sweeper", name="under_test", node=SWEEPER)
 
 
 @pytest.fixture(autouse=True)
 def _findable(monkeypatch):
     """Applications in processes of their own find the sweeper on this path; those in this process need it again."""
     register()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        version.setbase("1.1")  # as in a process that no command of ours ran in
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "plugin_path"))
 
 
@@ -36,14 +41,14 @@ def test_hydra_finds_the_sweeper():
     assert CoarseToFine in Plugins.instance().discover(Sweeper)
 
 
-@pytest.mark.parametrize(("launcher_name", "overrides"), [("basic", ["hydra/sweeper=coarse_to_fine"])])
+@pytest.mark.parametrize(("launcher_name", "overrides"), [("basic", ["hydra/sweeper=under_test"])])
 class TestSweeperUnderBasicLauncher(LauncherTestSuite):
     """The launcher's promises, with our sweeper above it."""
 
 
 @pytest.mark.parametrize(
     ("launcher_name", "overrides"),
-    [("basic", ["hydra/sweeper=coarse_to_fine", "hydra.sweeper.max_batch_size=2"])],
+    [("basic", ["hydra/sweeper=under_test", "hydra.sweeper.max_batch_size=2"])],
 )
 class TestBatches(BatchedSweeperTestSuite):
     """Batches of the size that was asked for, in the order of the choices."""
@@ -51,7 +56,7 @@ class TestBatches(BatchedSweeperTestSuite):
 
 @pytest.mark.parametrize(
     ("task_launcher_cfg", "extra_flags"),
-    [({"defaults": [{"override hydra/launcher": "basic"}]}, ["-m", "hydra/sweeper=coarse_to_fine"])],
+    [({"defaults": [{"override hydra/launcher": "basic"}]}, ["-m", "hydra/sweeper=under_test"])],
 )
 class TestIntegration(IntegrationTestSuite):
     """A Hydra application in a process of its own."""

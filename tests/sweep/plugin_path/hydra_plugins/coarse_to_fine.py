@@ -10,4 +10,4 @@ class Found(CoarseToFine):
 
 
 NODE = {"_target_": "hydra_plugins.coarse_to_fine.Found", "max_batch_size": None, "params": None}
-ConfigStore.instance().store(group="hydra/sweeper", name="coarse_to_fine", node=NODE)
+ConfigStore.instance().store(group="hydra/sweeper", name="under_test", node=NODE)
