@@ -19,7 +19,7 @@ from runner.data import Batches, Data, Preprocess
 from runner.data.batches import Resident, StackBatches, Workers
 from runner.data.preprocess import blank, look_at
 from runner.data.preprocess import fit as fit_preprocess
-from runner.data.source import Images, Source, load
+from runner.data.source import Images, Source
 from runner.engine import device as devices
 from runner.engine import memory
 from runner.engine.evaluate import Evaluate
@@ -131,7 +131,7 @@ class _Ground:
         self.precision = devices.Precision(self.settings.precision, self.device)
         devices.prepare(self.settings, cfg.seed, self.device)
         self.dataset = dataset or data(cfg)
-        self.source = self.dataset.source("train")
+        self.source = self.dataset.loaded("train")
         self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
         given = (self.preprocess, self.device, self.settings)
         self.train = batches(self.dataset, "train", *given, augment=augment(cfg, self.source), seed=cfg.seed)
@@ -309,9 +309,9 @@ def batches(
     seed: int | None = None,
 ) -> Batches:
     """The batches of a split, on the device; with a seed, those that train."""
-    source = dataset.source(split)
+    source = dataset.loaded(split)
     return Batches(
-        _route(dataset, split, source, device),
+        _route(dataset, source, device),
         len(source),
         dataset.batch_size * settings.accumulate_steps if seed is not None else dataset.eval_batch_size,
         preprocess,
@@ -322,12 +322,10 @@ def batches(
     )
 
 
-def _route(dataset: Data, split: str, source: Source, device: torch.device) -> Resident | Workers:
-    """Pixels stay on the device where they fit, else workers read them."""
-    C, H, W = source.image_shape
-    fits = len(source) * C * H * W <= dataset.resident_limit_mb * 2**20
-    if dataset.route == "resident" or (dataset.route == "auto" and (fits or isinstance(source, Images))):
-        return Resident(load(source), device)
+def _route(dataset: Data, source: Source, device: torch.device) -> Resident | Workers:
+    """Pixels that are in memory stay on the device, others are read by workers."""
+    if isinstance(source, Images) and dataset.route != "workers":
+        return Resident(source, device)
     return Workers(source, device, dataset.num_workers)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from runner.data.source import Source
+from runner.data.source import Source, load
 from runner.errors import UserError
 from runner.quantity import Count, NonNegative, PositiveCount, Share
 from runner.seeds import generator
@@ -56,6 +56,15 @@ class Data:
                 self._sources["test"] = self._required("test")
             else:
                 self._read_train_and_val()
+        return self._sources[split]
+
+    def loaded(self, split: Split) -> Source:
+        """The images of a split, in memory if that is where they are to stay: by `route`, or because they fit."""
+        source = self.source(split)
+        C, H, W = source.image_shape
+        fits = len(source) * C * H * W <= self.resident_limit_mb * 2**20
+        if self.route == "resident" or (self.route == "auto" and fits):
+            self._sources[split] = load(source)
         return self._sources[split]
 
     def _read_train_and_val(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -45,26 +46,28 @@ def fit(source: Source, name: PreprocessName) -> Preprocess:
     result = blank(source.image_shape, name)
     if name == "none":
         return result
-    total, squares, count = _sums(source)
-    mean_CHW = total / count
+    total_CHW, squares_C, count = _sums(source)
+    mean_CHW = total_CHW / (255 * count)
     mean_C = mean_CHW.mean(dim=(1, 2), keepdim=True)
     result.shift.copy_(mean_CHW if name == "mean_image" else mean_C)
     if name == "standardize":
-        variance = (squares / count).mean(dim=(1, 2), keepdim=True) - mean_C.square()
+        H, W = total_CHW.shape[1:]
+        variance = (squares_C / (255**2 * count * H * W))[:, None, None] - mean_C.square()
         result.scale.copy_(1 / variance.clamp(min=1e-8).sqrt())
     return result
 
 
 def _sums(source: Source) -> tuple[Tensor, Tensor, int]:
-    """Sum and sum of squares [C, H, W] of pixels in [0, 1], and the number of images."""
-    total = torch.zeros(source.image_shape, dtype=torch.float64)
-    squares = torch.zeros_like(total)
+    """Sums [C, H, W] and channels' sums of squares [C] of pixels from 0 to 255, exact, and the number of images."""
+    total_CHW = np.zeros(source.image_shape, dtype=np.int64)
+    squares_C = np.zeros(source.image_shape[0], dtype=np.int64)
     count = 0
-    for pixels in look_at(source):
-        total += pixels.sum(0)
-        squares += pixels.square().sum(0)
+    for pixels in _chunks(source):
+        array = pixels.numpy()  # torch sums integers by all its threads, slower than numpy does by one
+        total_CHW += array.sum(0, dtype=np.int32)
+        squares_C += np.square(array, dtype=np.uint16).sum((0, 2, 3), dtype=np.int64)
         count += len(pixels)
-    return total, squares, count
+    return torch.from_numpy(total_CHW).double(), torch.from_numpy(squares_C).double(), count
 
 
 def look_at(source: Source) -> Iterator[Tensor]:
@@ -72,8 +75,16 @@ def look_at(source: Source) -> Iterator[Tensor]:
 
     All of it where it is in memory; else at most `SAMPLE` images, always the same ones.
     """
+    for pixels in _chunks(source):
+        yield pixels.to(torch.float64) / 255
+
+
+def _chunks(source: Source) -> Iterator[Tensor]:
+    if isinstance(source, Images):
+        yield from source.pixels.split(512)
+        return
     chosen = torch.arange(len(source))
-    if not isinstance(source, Images) and len(source) > SAMPLE:
+    if len(source) > SAMPLE:
         chosen = torch.randperm(len(source), generator=generator(0, "preprocess"))[:SAMPLE]
     for chunk in chosen.split(512):
-        yield source.read(chunk.tolist()).to(torch.float64) / 255
+        yield source.read(chunk.tolist())

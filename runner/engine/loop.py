@@ -12,7 +12,7 @@ from torch import Tensor
 from runner.engine.checkpoint import Checkpoints, StackCheckpoints
 from runner.engine.settings import Objective, Settings
 from runner.engine.state import TrainState, Trial
-from runner.engine.step import Batches
+from runner.engine.step import Batches, Outcome
 from runner.engine.stop import Stop
 from runner.errors import Interrupted
 
@@ -31,7 +31,7 @@ class Observer(Protocol):
 
 def fit(
     state: TrainState,
-    step: Callable[[TrainState, Any], tuple[Tensor, Tensor]],
+    step: Callable[[TrainState, Any], Outcome],
     train: Batches,
     evaluate: Callable[[TrainState], list[Record]],
     settings: Settings,
@@ -56,10 +56,10 @@ def fit(
         state.drop_ended()
         meter = _Meter(state)
         for batch in train.epoch(state.epoch, start=state.batch):
-            losses, num_correct = step(state, batch)
+            losses, answers = step(state, batch)
             state.step += 1
             state.batch += 1
-            state.tally.add(losses, num_correct, batch[1].shape[-1])
+            state.tally.add(losses, answers, batch[1].shape[-1])
             if state.step == 1:
                 meter.first_losses = losses
             if state.step % report_every_steps == 0 or stop.requested:

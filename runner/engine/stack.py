@@ -54,8 +54,7 @@ class StackState(TrainState):
             trials=[member.trials[0] for member in members],
         )
         for number, member in enumerate(members):
-            member.tally.loss_sum = self.tally.loss_sum[number : number + 1]
-            member.tally.num_correct = self.tally.num_correct[number : number + 1]
+            member.tally = self.tally.part(number)
 
     @property
     def present(self) -> list[int]:
@@ -70,6 +69,7 @@ class StackState(TrainState):
         member = self.members[trial]
         if trial in self._present:  # an ended one stands where it ended
             member.epoch, member.batch, member.step = self.epoch, self.batch, self.step
+            self.tally.settle()
             member.tally.num_images = self.tally.num_images
             self.optimizer.note_count(member.optimizer)  # type: ignore[attr-defined]
         return member

@@ -99,8 +99,15 @@ class StackStep(Step):
         outcome = super().__call__(state, batch)
         if len(self.trials) == len(state.trials):
             return outcome
-        losses, num_correct = (part.new_zeros(len(state.trials)).index_copy(0, self.index, part) for part in outcome)
-        return losses, num_correct
+        losses, (scores, labels) = outcome
+        return self._among_all(state, losses), (
+            self._among_all(state, scores),
+            labels if labels.ndim == 1 else self._among_all(state, labels),
+        )
+
+    def _among_all(self, state: TrainState, part: Tensor) -> Tensor:
+        """Values of the trials that are left at their places among all; zeros at the others'."""
+        return part.new_zeros((len(state.trials), *part.shape[1:])).index_copy(0, self.index, part)
 
     @torch.no_grad()
     def try_out(self, state: StackState, batch: Batch) -> None:

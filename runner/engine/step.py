@@ -19,7 +19,8 @@ from runner.engine.state import TrainState
 from runner.seeds import derive
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W], labels [B]
-Outcome = tuple[Tensor, Tensor]  # mean losses [T] and numbers of correct answers [T]
+Answers = tuple[Tensor, Tensor]  # scores [B, K] and labels [B], or [T, B, K] and [T, B] or [B]
+Outcome = tuple[Tensor, Answers]  # mean losses [T], and what was answered
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[Mapping[str, Tensor]], Tensor]
@@ -98,7 +99,7 @@ class Step:
     ) -> tuple[Outcome, list[Tensor]]:
         """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties."""
         state.optimizer.zero_grad()
-        losses, totals, num_correct = [], [], []
+        losses, totals, answers = [], [], []
         for part, part_targets, part_labels in self._parts(images, targets, labels):
             with state.precision.autocast():
                 loss, penalty, scores = self.losses(part, part_targets)
@@ -109,8 +110,8 @@ class Step:
             self._backward(state.precision.scaler.scale(total))
             losses.append(loss.detach())
             totals.append(total.detach())
-            num_correct.append((scores.detach().argmax(-1) == part_labels).sum(-1))
-        return (_total(losses), _total(num_correct)), totals
+            answers.append((scores.detach(), part_labels))
+        return (_total(losses), _joined(answers)), totals
 
     def _solve(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> Outcome:
         """An update by a solver that evaluates the loss as often as it likes; the outcome is that of the start."""
@@ -183,6 +184,13 @@ class Step:
     def _constrain(self) -> None:
         for constrain in self.constraints:
             constrain(self.network)
+
+
+def _joined(answers: list[Answers]) -> Answers:
+    if len(answers) == 1:
+        return answers[0]
+    scores, labels = zip(*answers, strict=True)
+    return torch.cat(scores, -2), torch.cat(labels, -1)
 
 
 def _total(values: list[Tensor]) -> Tensor:

@@ -82,7 +82,10 @@ class TensorBoard:
         self.writer = SummaryWriter(str(self.folder))
         if fresh:
             metrics = dict.fromkeys(("val/accuracy", "val/loss", "train/accuracy", "train/loss"), 0.0)
-            for summary in hparams_summary(dict(self.hparams), metrics):
+            # Without the first summary, which lists keys: TensorBoard would take that of one run for all, and show no
+            # column for a key that this run lacks. It finds keys and metrics in the runs themselves instead.
+            _, *session = hparams_summary(dict(self.hparams), metrics)
+            for summary in session:
                 self.writer.file_writer.add_summary(summary)
             if self.sample is not None and len(self.sample):
                 self.writer.add_image("train/images", grid(self.sample), 0)
