@@ -1,6 +1,5 @@
 """Whether the trials of a job train together: asked once a sweep for each shape of network, and written down, so that a
-sweep that goes on decides as it did before.
-"""
+sweep that goes on decides as it did before."""
 
 from __future__ import annotations
 
@@ -30,7 +29,9 @@ def decide(
         return 0, "sweep.stack is off"
     if reason := cannot_stack(cfgs[0]):
         return 0, reason
-    name = str(digest(cfgs[0]))
+    network = cfgs[0].copy()
+    network.engine.epochs, network.engine.pause_epoch = 1, None  # rounds differ in their length, not in their speed
+    name = str(digest(network))
     path = folder.path / DECISIONS
     with path.open("a+") as file:  # other jobs of the sweep wait for the answer
         fcntl.lockf(file, fcntl.LOCK_EX)
