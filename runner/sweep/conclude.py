@@ -15,14 +15,14 @@ from runner import store
 from runner.errors import Interrupted
 from runner.store import SweepFolder
 from runner.sweep import outcome as outcomes
-from runner.sweep.course import Course, read_course
 from runner.sweep.display import warn, warned
-from runner.sweep.figures import draw
 from runner.sweep.outcome import Outcome
-from runner.sweep.report import REPORT, write_report
+from runner.sweep.report.course import Course, read_course
+from runner.sweep.report.figures import draw
+from runner.sweep.report.page import REPORT, write_report
+from runner.sweep.report.summary import add_pictures
 from runner.sweep.rounds import Plan
 from runner.sweep.space import Point
-from runner.sweep.summary import add_pictures
 
 
 @contextmanager

@@ -24,12 +24,12 @@ from runner.sweep.jobs import Jobs, workers_of
 from runner.sweep.journal import Standing
 from runner.sweep.launcher import WorkersLauncher
 from runner.sweep.ranges import Word, add_functions, read, under_words
+from runner.sweep.report.summary import summarising
 from runner.sweep.resumed import check_unchanged
 from runner.sweep.rounds import Plan
 from runner.sweep.search import Search
 from runner.sweep.settings import Round, SweepSettings
 from runner.sweep.space import Choice, Point, Range, Space
-from runner.sweep.summary import summarising
 from runner.sweep.trials import TrialConfigs, is_group
 
 NOT_SEARCHED = ("sweep=", "sweep.", "job.")

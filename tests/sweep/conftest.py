@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from runner.store import SweepFolder
-from runner.sweep.course import read_course
+from runner.sweep.report.course import read_course
 from runner.sweep.rounds import Plan
 from runner.sweep.settings import Round, SweepSettings
 from runner.sweep.space import Choice, Range, Space

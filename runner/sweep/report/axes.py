@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from runner.sweep.course import Course
+from runner.sweep.report.course import Course
 from runner.sweep.space import Choice, Range, Scale, key_of
 
 STRIP = 0.13  # width of the place for 0, or for no value, in widths of the range

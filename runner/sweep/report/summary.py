@@ -11,8 +11,8 @@ from typing import Any
 
 from runner.store import SweepFolder
 from runner.sweep.display import warned
-from runner.sweep.figures import Picture
 from runner.sweep.journal import ENDED, Journal
+from runner.sweep.report.figures import Picture
 from runner.sweep.rounds import Mode
 
 POLL_SECONDS = 1.0

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from runner.sweep.axes import Axis, key_axis, score_axis, shows_score
-from runner.sweep.course import Course
 from runner.sweep.journal import Standing
+from runner.sweep.report.axes import Axis, key_axis, score_axis, shows_score
+from runner.sweep.report.course import Course
 
 LEAST_TRIALS = 10
 NUM_TREES = 200

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from runner.store import SweepFolder
-from runner.sweep.axes import number_text
-from runner.sweep.course import Course
-from runner.sweep.figures import Picture
 from runner.sweep.journal import Standing
 from runner.sweep.outcome import Outcome
+from runner.sweep.report.axes import number_text
+from runner.sweep.report.course import Course
+from runner.sweep.report.figures import Picture
 from runner.sweep.space import Point
 from runner.watch.page import Cells, Link, captioned, heading, page, paragraph, table, verbatim
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from runner.sweep.axes import PADDING, Axis
-from runner.sweep.course import Course
 from runner.sweep.journal import Standing
+from runner.sweep.report.axes import PADDING, Axis
+from runner.sweep.report.course import Course
 from runner.sweep.rounds import Record
 
 STAR, INK, QUIET, PALE = "#D55E00", "#222222", "#666666", "#e9e9e9"

@@ -8,11 +8,11 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runner.sweep import summary as module
-from runner.sweep.figures import Picture
 from runner.sweep.journal import Journal
+from runner.sweep.report import summary as module
+from runner.sweep.report.figures import Picture
+from runner.sweep.report.summary import Summary, add_pictures, size_of, summarising
 from runner.sweep.space import Range
-from runner.sweep.summary import Summary, add_pictures, size_of, summarising
 
 SPACE = {"lr": Range(0.0, 1.0)}
 TRIALS = [

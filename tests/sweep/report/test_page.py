@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from runner import cli
-from runner.sweep import conclude, figures
-from runner.sweep.figures import Picture
-from runner.sweep.report import duration, report, sentences, write_report
+from runner.sweep import conclude
+from runner.sweep.report import figures
+from runner.sweep.report.figures import Picture
+from runner.sweep.report.page import duration, report, sentences, write_report
 from runner.sweep.space import Choice, Range
 
 PNG = b"\x89PNG picture"

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from runner.sweep import figures
-from runner.sweep.axes import key_axis, nice_values, number_text, score_axis
-from runner.sweep.course import ends_of
-from runner.sweep.figures import draw, draw_importance, draw_keys, draw_parallel, draw_progress
-from runner.sweep.importance import Importance, weigh
-from runner.sweep.panels import Nothing
-from runner.sweep.points import boxes, draw_points
+from runner.sweep.report import figures
+from runner.sweep.report.axes import key_axis, nice_values, number_text, score_axis
+from runner.sweep.report.course import ends_of
+from runner.sweep.report.figures import draw, draw_importance, draw_keys, draw_parallel, draw_progress
+from runner.sweep.report.importance import Importance, weigh
+from runner.sweep.report.panels import Nothing
+from runner.sweep.report.points import boxes, draw_points
 from runner.sweep.space import Choice, Range
 
 NAMES = ["points", "keys", "progress", "importance", "parallel"]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.sweep.axes import Axis, key_axis, score_axis, shows_score
-from runner.sweep.course import Course
-from runner.sweep.importance import Importance, weigh
 from runner.sweep.journal import Standing
-from runner.sweep.panels import (
+from runner.sweep.report.axes import Axis, key_axis, score_axis, shows_score
+from runner.sweep.report.course import Course
+from runner.sweep.report.importance import Importance, weigh
+from runner.sweep.report.panels import (
     INK,
     QUIET,
     STAR,
@@ -31,7 +31,7 @@ from runner.sweep.panels import (
     status_legend,
     wrapped,
 )
-from runner.sweep.points import draw_points, read_points
+from runner.sweep.report.points import draw_points, read_points
 from runner.sweep.rounds import Record
 from runner.sweep.space import key_of
 

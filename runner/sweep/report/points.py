@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.sweep.axes import Axis, key_axis, score_axis, shows_score
-from runner.sweep.course import Course
-from runner.sweep.importance import Importance
 from runner.sweep.journal import Standing
-from runner.sweep.panels import (
+from runner.sweep.report.axes import Axis, key_axis, score_axis, shows_score
+from runner.sweep.report.course import Course
+from runner.sweep.report.importance import Importance
+from runner.sweep.report.panels import (
     INK,
     STAR,
     Nothing,
