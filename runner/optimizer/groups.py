@@ -23,8 +23,9 @@ def grouped(network: nn.Module, lr: float, groups: Groups, options: Sequence[str
 
     Args:
         groups: each a mapping with `match` and what differs: `lr_scale` (a factor of `lr`), `until_epochs` (a duration
-            after which its parameters are left as they are) and any of `options`. `match` is a shell pattern on parameter names (`fc.*`, `*.bias`), or one of the words `biases` (all),
-            `norms` (weights and biases of normalisation layers), `norm_biases`.
+            after which its parameters stay as they are) and any of `options`. `match` is a shell pattern on parameter
+            names (`fc.*`, `*.bias`), or one of the words `biases` (all), `norms` (weights and biases of normalisation
+            layers), `norm_biases`.
         options: the optimizer's own keys, such as weight_decay.
 
     Raises:

@@ -69,7 +69,7 @@ class Cyclic(Curve):
 class Triangle(Curve):
     """From `start_factor` of the base rate up to it over a share `rise` of the run, then down to `end_factor`.
 
-    Both in a straight line; the end is that of the update after the last. Source: Jordan 2024, arXiv 2404.00498, after Page 2018 and Smith 2017.
+    Both in a straight line; the end is that of the update after the last. Source: Jordan 2024, arXiv 2404.00498.
     """
 
     start_factor: Fraction = 0.2

@@ -35,6 +35,7 @@ IDENTITY = {
 }
 # Options that the defaults leave unused.
 VARIANTS = {
+    "flip": ["augment.flip.alternate=true"],
     "crop": ["augment.crop.mode=reflect"],
     "color_jitter": ["augment.color_jitter.hue=0.3"],
     "translate": ["augment.translate.padding=reflect", "augment.translate.fraction=0.6"],

@@ -64,6 +64,25 @@ def test_weights_have_the_standard_deviation_of_the_fan_in_and_biases_are_zero(n
     assert second.weight.std().item() == pytest.approx(2 * std, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(3, 8, 3), nn.Conv2d(8, 3, 3), nn.Conv1d(4, 4, 5), nn.Conv2d(4, 8, 3, groups=2)], ids=str
+)
+def test_dirac_passes_the_input_on_and_leaves_the_filters_beyond_it(layer):
+    before = layer.weight.detach().clone()
+    init.Dirac()(layer)
+    assert not layer.bias.any()
+    sizes = [side // 2 * 2 + 1 for side in layer.kernel_size]
+    x = torch.randn(2, layer.in_channels, *[7] * len(sizes))
+    y = nn.functional.pad(x, [side // 2 for side in sizes for _ in range(2)])
+    pairs = zip(layer(y).chunk(layer.groups, 1), x.chunk(layer.groups, 1), strict=True)
+    for number, (group, inputs) in enumerate(pairs):
+        count = min(group.shape[1], inputs.shape[1])
+        torch.testing.assert_close(group[:, :count], inputs[:, :count])
+        start = number * group.shape[1]
+        rest = slice(start + count, start + group.shape[1])
+        assert torch.equal(layer.weight[rest], before[rest])
+
+
 def test_default_leaves_each_layer_as_torch_made_it():
     torch.manual_seed(3)
     layer = nn.Linear(5, 4)

@@ -50,6 +50,8 @@ CASES = [
     Case("resnet", {"depth": 18}),
     Case("inception_v3", {"width": 0.125, "dropout": 0.0}),
     Case("inception_v4", {"width": 0.125, "dropout": 0.0}, lr=5e-3),
+    Case("whitened_convnet", {"channels": [16, 32]}, lr=0.02),
+    Case("whitened_convnet", {"channels": [16, 32], "whiten": False, "depth": 1}, lr=0.02),
     Case("zoo", {"name": "mobilenet_v3_small"}),
 ]
 WORDS = sorted({case.word for case in CASES})
@@ -103,6 +105,8 @@ GOLDEN: list[tuple[str, dict[str, Any], int, int, int]] = [
     ("inception_v3", {}, 299, 1000, 27_161_264),
     ("inception_v3", {"aux_weight": 0}, 299, 1000, 23_834_568),
     ("inception_v4", {}, 299, 1000, 42_679_816),
+    ("whitened_convnet", {}, 32, 10, 1_972_792),
+    ("whitened_convnet", {"channels": [8], "depth": 1}, 32, 10, 24 * 13 + 24 * 8 * 9 + 16 + 80),
     ("zoo", {"name": "efficientnet_b0"}, 224, 1000, 5_288_548),
     ("zoo", {"name": "vit_b_16"}, 224, 1000, 86_567_656),
 ]
@@ -180,15 +184,16 @@ def test_every_word_trains_through_the_command_s_own_pieces(word):
     config.check(cfg)
     training = build.training(cfg)
     built, state = training.state.network, training.state
-    before = {name: parameter.detach().clone() for name, parameter in built.named_parameters()}
+    trained = {name: parameter for name, parameter in built.named_parameters() if parameter.requires_grad}
+    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
     batches = training.train.epoch(0)
     for _ in range(2):
         losses, _ = training.step(state, next(batches))
         state.step += 1
         assert torch.isfinite(losses).all()
-    still = [name for name, parameter in built.named_parameters() if torch.equal(parameter, before[name])]
+    still = [name for name, parameter in trained.items() if torch.equal(parameter, before[name])]
     assert not still
-    assert all(parameter.grad is not None for parameter in built.parameters())
+    assert all(parameter.grad is not None for parameter in trained.values())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -243,6 +244,9 @@ class TestGroups:
             ("[{match:biases,weight_decy:0}]", r"groups\[0\].weight_decy: no such key; did you mean 'weight_decay'"),
             ("[{weight_decay:0}]", r"groups\[0\].match: must be set"),
             ("[{match:biases,lr_scale:-1}]", r"groups\[0\].lr_scale: must be a number, at least 0"),
+            ("[{match:biases,until_epochs:soon}]", r"groups\[0\].until_epochs: must be a number of epochs"),
+            ("[{match:biases,until_epochs:-1}]", r"groups\[0\].until_epochs: must be a number of epochs"),
+            ("[{match:'*',until_epochs:1}]", r"groups: every parameter is in a group with until_epochs"),
             ("[{match:biases},{match:'*.bias'}]", r"groups\[1\].match: '\*.bias' matches no parameter"),
         ],
     )
@@ -260,6 +264,30 @@ class TestGroups:
         rest, biases = schedule.get_last_lr()
         assert biases == pytest.approx(2 * rest)
         assert rest < cfg.optimizer.lr
+
+    @pytest.mark.parametrize("name", ["momentum", "adamw", "rmsprop"])
+    def test_a_group_that_has_ended_keeps_its_values_and_takes_no_gradients(self, name):
+        words = [f"optimizer={name}", "optimizer.weight_decay=0.1", "optimizer.groups=[{match:bias,until_epochs:0.5}]"]
+        cfg = runner.compose(words)
+
+        def made(network):
+            optimizer = runner.build.optimizer(cfg, network)
+            return optimizer, runner.build.schedule(cfg, optimizer, steps_per_epoch=10)
+
+        network = Quadratic()
+        optimizer, schedule = made(network)
+        seen = [network.bias.detach().clone()]
+        for _ in range(8):
+            update(network, optimizer)
+            schedule.step()
+            seen.append(network.bias.detach().clone())
+        assert [torch.equal(one, next_) for one, next_ in itertools.pairwise(seen)] == [False] * 5 + [True] * 3
+        assert network.bias.grad is None
+        resumed = Quadratic()
+        _, later = made(resumed)
+        assert resumed.bias.requires_grad
+        later.load_state_dict(schedule.state_dict())
+        assert not resumed.bias.requires_grad
 
 
 @pytest.mark.parametrize(

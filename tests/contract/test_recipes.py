@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 import runner
@@ -59,6 +61,32 @@ RECIPES = {
         },
         ["model.depth=20", "model.width=4"],
     ),
+    "airbench94": (
+        {
+            "data.batch_size": 1024,
+            "data.drop_last": True,
+            "model.channels": [64, 256, 256],
+            "model.scale": pytest.approx(1 / 9),
+            "init._target_": "runner.model.init.Dirac",
+            # In the script's form: 11.5 and 0.0153 per 1024 images, by the reach 1 + 1 / (1 - 0.85) of momentum.
+            "optimizer.lr": pytest.approx(11.5 / (1 + 1 / 0.15)),
+            "optimizer.momentum": 0.85,
+            "optimizer.weight_decay": pytest.approx(0.0153 / 11.5),
+            "optimizer.groups": [
+                {"match": "norm_biases", "lr_scale": 64, "weight_decay": pytest.approx(0.0153 / 11.5 / 64)},
+                {"match": "first.bias", "until_epochs": 3},
+            ],
+            "reg.label_smoothing.smoothing": 0.2,
+            "augment.flip.alternate": True,
+            "augment.crop.padding": 2,
+            "augment.crop.mode": "reflect",
+            "average.decay": pytest.approx(0.95**5),
+            "average.power": 3,
+            "views._target_": "runner.views.MirrorTranslate",
+            "engine.max_steps": math.ceil(9.9 * (50_000 // 1024)),
+        },
+        ["model.channels=[4,8]", "average.start_epochs=0"],
+    ),
 }
 
 
@@ -69,10 +97,15 @@ def test_has_the_settings_of_its_day(name):
     leaves = config.flat(cfg)
     expected, _ = RECIPES[name]
     assert {key: leaves[key] for key in expected} == expected
-    assert "scale_crop" in cfg.augment
-    assert "flip" in cfg.augment
-    assert ("pca_color" in cfg.augment) == (name in ("alexnet_2012", "vgg_2014"))
     assert "dropout" not in cfg.reg
+    assert "flip" in cfg.augment
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "airbench94"])
+def test_augments_as_its_day_did(name):
+    cfg = runner.compose([f"experiment={name}", "data.root=here"])
+    assert "scale_crop" in cfg.augment
+    assert ("pca_color" in cfg.augment) == (name in ("alexnet_2012", "vgg_2014"))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -81,3 +114,11 @@ def test_trains_small_on_embedded_data(train, name):
     run = train(f"experiment={name}", *SMALL, *small, "engine.epochs=1", "log.tensorboard=false")
     assert run.status == "finished"
     assert run.metrics[0]["step"] == 2
+
+
+@pytest.mark.parametrize("words", [["data=cifar10"], ["data=folder", "data.root=here"]])
+def test_airbench94_takes_cifar10_or_a_folder_of_it(words):
+    cfg = runner.compose(["experiment=airbench94", *words])
+    config.check(cfg)
+    kept = 50_000 - round(50_000 * cfg.data.val_fraction)
+    assert kept // cfg.data.batch_size == 50_000 // 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,6 +18,11 @@ TOTAL = EPOCHS * STEPS_PER_EPOCH
 def triangle(t, period, low):
     phase = (t % period) / period
     return low + (1 - low) * (2 * phase if phase < 0.5 else 2 - 2 * phase)
+
+
+def straight(t, total, rise, start=0.2, end=0.07):
+    peak = math.floor(rise * total)
+    return np.interp(t, [0, peak, total], [start, 1, end])
 
 
 def restarts(t):
@@ -50,6 +56,7 @@ TABLE = {
     "warm_restarts": (["schedule.period_epochs=3"], lambda t, total: restarts(t)),
     "cyclic": (["schedule.period_epochs='40 steps'"], lambda t, total: triangle(t, 40, 0.1)),
     "one_cycle": ([], one_cycle),
+    "triangle": (["schedule.rise=0.3"], lambda t, total: straight(t, total, 0.3)),
     "plateau": ([], lambda t, total: 1.0),
 }
 

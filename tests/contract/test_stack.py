@@ -38,12 +38,15 @@ OPTIONS = {
         "multistep": (MLP, {"schedule.milestones_epochs": ([0.5, 1], [0.2, 0.3]), "schedule.gamma": (0.1, 0.5)}),
         "one_cycle": (MLP, {"schedule.rise": (0.1, 0.3), "schedule.start_div": (10.0, 25.0)}),
         "plateau": (MLP, {"schedule.factor": (0.1, 0.5), "schedule.patience_epochs": (1, 3)}),
+        "triangle": (MLP, {"schedule.rise": (0.1, 0.3), "schedule.end_factor": (0.0, 0.5)}),
         "step": (MLP, {"schedule.step_epochs": (0.2, 0.5), "schedule.gamma": (0.9, 0.5)}),
         "warm_restarts": (MLP, {"schedule.period_epochs": (0.3, 0.5), "schedule.period_factor": (1.0, 2.0)}),
     },
     "loss": {"cross_entropy": (MLP, RATES), "hinge": (MLP, {"loss.margin": (1.0, 0.3)})},
     "init": {
         "default": (MLP, RATES),
+        # Many gradients are 0 but for rounding at first, of which Adam would make whole steps.
+        "dirac": ([*CONVNET, "optimizer=momentum"], RATES),
         "he": (MLP, {"init.gain": (1.0, 0.5)}),
         "large": (MLP, {"init.gain": (0.1, 0.5)}),
         "small": (MLP, {"init.gain": (1.0, 5.0)}),
@@ -64,7 +67,7 @@ OPTIONS = {
         "none": (MLP, RATES),
         "color_jitter": (MLP, {"augment.color_jitter.brightness": (0.1, 0.4)}),
         "crop": (MLP, {"augment.crop.padding": (1, 2)}),
-        "flip": (MLP, RATES),
+        "flip": ([*MLP, "augment.flip.alternate=true"], {"augment.flip.p": (0.5, 0.3)}),
         "lens": (MLP, {"augment.lens.strength": (0.1, 0.3)}),
         "pca_color": (MLP, {"augment.pca_color.std": (0.1, 0.5)}),
         "randaugment": (MLP, {"augment.randaugment.magnitude": (5, 9)}),
@@ -74,12 +77,25 @@ OPTIONS = {
         "stretch": (MLP, RATES),
         "translate": (MLP, RATES),
     },
-    "average": {"none": (MLP, RATES), "ema": (CONVNET, {"average.decay": (0.9, 0.99)})},
+    "average": {
+        "none": (MLP, RATES),
+        "ema": (CONVNET, {"average.decay": (0.9, 0.99)}),
+        "lookahead": (
+            [*CONVNET, "average.return_each_epoch=true"],
+            {
+                "average.every_steps": (5, 3),
+                "average.decay": (0.5, 0.9),
+                "average.power": (0.0, 1.0),
+                "average.start_epochs": ("2%", 0.3),
+            },
+        ),
+    },
     "model": {
         "linear": ([], RATES),
         "mlp": (["model.hidden=[16,8]", "model.norm=batch", "model.activation=maxout", "optimizer=momentum"], RATES),
         "convnet": (["model.channels=[4,6]", "model.hidden=0", "model.norm=none", "model.activation=prelu"], RATES),
         "resnet": (["model.depth=20", "model.width=2"], RATES),
+        "whitened_convnet": (["model.channels=[4,6]", "optimizer=nesterov"], RATES),
     },
 }
 NOISY = {
@@ -196,6 +212,8 @@ def test_noise_has_the_statistics_of_the_trial_alone(name):
         ["engine.accumulate_steps=3", "reg=[mixup,label_smoothing]"],
         ["data.drop_last=true", "engine.limit_batches=7"],
         ["views=flip"],
+        ["views=mirror_translate"],
+        ["optimizer=nesterov", "optimizer.groups=[{match:norms,until_epochs:0.5},{match:biases,lr_scale:2}]"],
         ["data.route=workers", "data.num_workers=0"],
         [
             "optimizer=momentum",

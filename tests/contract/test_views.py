@@ -44,6 +44,21 @@ def test_multi_scale_takes_ten_crops_at_each_of_five_scales():
     torch.testing.assert_close(chosen(NETWORK, IMAGES).exp(), mean_of_probabilities(pictures))
 
 
+def test_mirror_translate_averages_scores_with_half_the_weight_on_the_moved_images():
+    def scores(top, left):
+        padded = torch.nn.functional.pad(IMAGES, (2, 2, 2, 2), mode="reflect")
+        picture = padded[:, :, 2 + top : 30 + top, 2 + left : 30 + left]
+        return (NETWORK(picture) + NETWORK(picture.flip(-1))) / 2
+
+    expected = scores(0, 0) / 2 + (scores(-2, -2) + scores(2, 2)) / 4
+    torch.testing.assert_close(views("views=mirror_translate", "views.pixels=2")(NETWORK, IMAGES), expected)
+
+
+def test_mirror_translate_cannot_reflect_more_than_there_is():
+    with pytest.raises(runner.UserError, match=r"^views.pixels: must be below the image's 28 pixels"):
+        views("views=mirror_translate", "views.pixels=28")(NETWORK, IMAGES)
+
+
 class TestNoisy:
     network = nn.Sequential(
         nn.Flatten(), nn.Linear(2 * 28 * 28, 20), nn.BatchNorm1d(20), nn.Dropout(0.5), nn.Linear(20, 4)
