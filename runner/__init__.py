@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
-
-# torch's threads on a CPU spin while they wait for each other, unless told otherwise before torch is imported. Where
-# another process wants the same core, that makes small steps a hundred times slower; where none does, it gains little.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "compose": "runner.config:compose",

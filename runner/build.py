@@ -21,7 +21,7 @@ from runner.data.preprocess import blank, look_at
 from runner.data.preprocess import fit as fit_preprocess
 from runner.data.source import Images, Source
 from runner.engine import device as devices
-from runner.engine import memory
+from runner.engine import memory, threads
 from runner.engine.evaluate import Evaluate
 from runner.engine.settings import Objective, Settings
 from runner.engine.stack import StackState
@@ -55,6 +55,7 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
     """
     ground = _Ground(cfg, dataset)
     state, step = _trial(cfg, ground)
+    ground.choose_threads(state.network)
     if isinstance(state.optimizer, torch.optim.LBFGS):
         _check_deterministic(cfg, state.network, ground.train, ground.precision, ground.settings)
     evaluate = Evaluate(ground.val, step.criterion, ground.precision, views(cfg))
@@ -80,6 +81,7 @@ def stack(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Training:
         state, step = _trial(cfg, ground)
         states.append(state)
         steps.append(step)
+    ground.choose_threads(states[0].network, len(states))
     template = Template([state.network for state in states], [cfg.seed for cfg in cfgs], ground.device)
     stacked = StackState(states)
     step = StackStep(steps, template, stacked, ground.settings)
@@ -136,6 +138,11 @@ class _Ground:
         given = (self.preprocess, self.device, self.settings)
         self.train = batches(self.dataset, "train", *given, augment=augment(cfg, self.source), seed=cfg.seed)
         self.val = batches(self.dataset, "val", *given)
+
+    def choose_threads(self, network: nn.Module, num_trials: int = 1) -> None:
+        """Of the CPU, unless the config says how many."""
+        if self.device.type == "cpu" and not self.settings.threads:
+            threads.choose(network, self.dataset.image_shape, num_trials * self.train.batch_size)
 
 
 def _trial(cfg: DictConfig, ground: _Ground) -> tuple[TrainState, Step]:
