@@ -14,8 +14,8 @@ torch.set_num_threads(1)  # tests run side by side
 
 
 @pytest.fixture(autouse=True)
-def _cache_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def _cache_of_its_own(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(autouse=True)

@@ -30,9 +30,9 @@ def best(runner, name):
     return record["best"]["overrides"], record["best"]["score"]
 
 
-@pytest.mark.parametrize("launcher", [*LAUNCHERS, "workers"])
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_sweep_finds_the_same_under_any_launcher(runner, launcher):
-    if launcher in LAUNCHERS and not installed(LAUNCHERS[launcher]):
+    if not installed(LAUNCHERS[launcher]):
         pytest.skip(f"needs the extra of hydra/launcher={launcher}")
     runner("sweep", *SWEEP, "name=basic")
     runner("sweep", *SWEEP, "name=other", f"hydra/launcher={launcher}")

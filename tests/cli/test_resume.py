@@ -188,7 +188,7 @@ def test_a_stored_config_with_a_foreign_class_needs_trust(runner):
 def test_a_second_process_on_the_same_folder_is_refused(runner):
     (runner.folder / "saboteur.py").write_text(SABOTEUR)
     (runner.folder / "dawdle").touch()
-    process = runner.start("train", *SETTING)
+    process = runner.start("train", *SETTING, "engine.epochs=200")
     while not (runner.folder / "training").exists():
         time.sleep(0.05)
         assert process.poll() is None, process.communicate()
