@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from omegaconf import DictConfig
 
@@ -30,6 +30,14 @@ class Folder:
         self.path = path
         self.record = record
         self._lock: IO[str] | None = None
+
+    @classmethod
+    def begun(cls, path: Path, record: dict[str, Any], environment: Mapping[str, Any]) -> Self:
+        """A folder of this kind in one that is none yet, locked, with its environment; `update` writes the record."""
+        folder = cls(path, record)
+        (path / ENVIRONMENT).write_text(json.dumps(environment, indent=1) + "\n")
+        folder.lock()
+        return folder
 
     def lock(self) -> None:
         """Hold the folder for this process until it ends.
@@ -133,10 +141,7 @@ class RunFolder(Folder):
             "metrics": {},
             "error": None,
         }
-        folder = cls(path, record)
-        (path / ENVIRONMENT).write_text(json.dumps(environment, indent=1) + "\n")
-        folder.lock()
-        return folder
+        return cls.begun(path, record, environment)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:

@@ -39,10 +39,7 @@ class SweepFolder(Folder):
             "rounds": [],
             "best": None,
         }
-        folder = cls(path, record)
-        (path / ENVIRONMENT).write_text(json.dumps(environment, indent=1) + "\n")
-        folder.lock()
-        return folder
+        return cls.begun(path, record, environment)
 
     @classmethod
     def open(cls, path: Path) -> SweepFolder:

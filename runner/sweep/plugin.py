@@ -21,7 +21,6 @@ from runner.errors import SweepFailed, UserError
 from runner.store import SweepFolder
 from runner.sweep import conclude, display
 from runner.sweep.jobs import Jobs, workers_of
-from runner.sweep.journal import Standing
 from runner.sweep.launcher import WorkersLauncher
 from runner.sweep.ranges import Word, add_functions, read, under_words
 from runner.sweep.report.summary import summarising
@@ -165,7 +164,7 @@ class CoarseToFine(Sweeper):
             for warning in store.changes(folder):
                 display.warn(warning)
         else:
-            _, choices = configs.of({})
+            choices = configs.choices([])
             name = whole.name or "-".join(choices[group] for group in ("data", "model"))
             path = store.make_folder(Path(whole.output_dir), name)
             folder = SweepFolder.create(path, name, said, settings.seed, store.environment("by trial"))
@@ -202,17 +201,12 @@ class CoarseToFine(Sweeper):
         folder = SweepFolder.create(own, path.name, arguments, settings.seed, {})
         launcher = self._launcher(1)
         fixed = [f"{word.key}={word.value}" for word in words]  # a point's word takes the place of a range's
-        search = Search(folder, plan, None, fixed, launcher.launch, alone, self.max_batch_size)
+        search = Search(folder, plan, None, fixed, launcher.launch, Jobs("off", 1), self.max_batch_size)
         with conclude.noted(folder), closing(launcher):
             search.run()
         for returned in (job for batch in search.returns for job in batch):
             _ = returned.return_value  # raises what the job raised
         return search.returns
-
-
-def alone(trials: Sequence[Standing]) -> list[list[int]]:
-    """A job for each trial."""
-    return [[trial.trial] for trial in trials]
 
 
 @contextmanager
@@ -254,7 +248,7 @@ def _bounds(configs: TrialConfigs, options: Sequence[str], key: str) -> Any:
 def _applies(configs: TrialConfigs, dimensions: Mapping[str, Any], name: str, point: Point) -> bool:
     """Whether a dimension has a place in a point: its choice is made, no closer range holds, and the key is there."""
     options = [f"{key}={value}" for key, value in point.items() if is_group(key)]
-    _, choices = configs.of(dict(option.split("=", 1) for option in options))
+    choices = configs.choices(options)
     key, _, condition = name.rstrip("]").partition("[")
     if condition:
         group, _, option = condition.partition("=")

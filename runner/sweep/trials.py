@@ -50,6 +50,10 @@ class TrialConfigs:
             OmegaConf.update(made, key, self._value(word))
         return made, choices
 
+    def choices(self, options: Sequence[str]) -> dict[str, str]:
+        """The option of every group where those options (GROUP=OPTION) are chosen."""
+        return self._base(tuple(options))[1]
+
     def has(self, key: str, options: Sequence[str]) -> bool:
         """Whether that key can be set where those options (GROUP=OPTION) are chosen."""
         if self._is_option(f"{key}="):
