@@ -7,8 +7,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scipy.special import stdtr, stdtrit
-
 Mode = Literal["max", "min"]
 Samples = Mapping[Hashable, float]  # values of one method by seed
 
@@ -51,6 +49,8 @@ def interval(values: Sequence[float], confidence: float = 1 - ALPHA) -> Estimate
     if n < 2:
         return Estimate(values[0] if n else math.nan, math.nan, math.nan, math.nan, n)
     mean, deviation = _moments(values)
+    from scipy.special import stdtrit  # here, since importing it takes a while
+
     half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation / math.sqrt(n)
     return Estimate(mean, deviation, mean - half, mean + half, n)
 
@@ -151,6 +151,8 @@ def _moments(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _two_sided(t: float, freedom: float) -> float:
+    from scipy.special import stdtr
+
     return 2 * float(stdtr(freedom, -abs(t)))
 
 

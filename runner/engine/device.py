@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 from contextlib import AbstractContextManager, nullcontext
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from runner.engine.settings import PrecisionName, Settings
 from runner.errors import UserError, did_you_mean
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h, in bytes
 
 
 def pick(name: str) -> torch.device:
@@ -83,11 +87,43 @@ def prepare(settings: Settings, seed: int, device: torch.device) -> None:
         torch.set_num_threads(settings.threads)
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(settings.deterministic)
+    if settings.deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports the compiler: seconds
+        torch.use_deterministic_algorithms(settings.deterministic)
     torch.backends.cudnn.benchmark = not settings.deterministic and device.type == "cuda"
     if device.type == "cuda":
         torch.set_float32_matmul_precision("highest" if settings.deterministic else "high")
+    if not settings.compile:
+        _leave_compiler_out()
+    if device.type == "cpu":
+        _keep_freed_memory()
     seed_everything(seed)
+
+
+def _leave_compiler_out() -> None:
+    """Let optimizers be made without importing torch's compiler, which takes longer than many a run.
+
+    torch keeps these methods from being compiled by a wrapper that imports the compiler when it is first called and
+    then remembers what to call. Nothing here calls them in compiled code. Where torch's wrapper is another one, this
+    changes nothing.
+    """
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        plain = getattr(getattr(Optimizer, name), "__wrapped__", None)
+        if plain is not None:
+            vars(plain).setdefault("__dynamo_disable", plain)
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what tensors of a training step free, for those of the next.
+
+    As it comes, memory of a tensor above some size goes back to the system at once, and each page of the next one is
+    fetched and cleared anew, which can take longer than the operation. Does nothing where the library is not glibc.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    set_option(M_MMAP_THRESHOLD, 2**28)
+    set_option(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def seed_everything(seed: int) -> None:

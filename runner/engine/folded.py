@@ -1,18 +1,22 @@
-"""Layers mapped over trials by folding: T trials of C channels become one of T*C, or T of B images one of T*B.
+"""Layers in the form in which they map over trials best.
 
-torch maps most layers well by itself. It has no way for fractional pooling, and for batch normalisation one that
-passes over the images several times more.
+torch maps most layers well by itself. It has no way for fractional pooling, and for batch normalisation one that passes
+over the images several times more: these are folded, so that T trials of C channels become one of T*C, or T of B images
+one of T*B. A linear layer's gradient comes out transposed, and turning it round takes as long as computing it; cross
+entropy is taken apart in Python.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from runner.loss import CrossEntropy
 from runner.reg.pooling import KERNEL
 
 
@@ -28,10 +32,42 @@ class FoldedNorm(_BatchNorm):
         return normalised
 
 
-def folded(layer: _BatchNorm) -> _BatchNorm:
-    """That layer in its folded form; as it is where it has no running statistics or no weights, or a mean of all."""
+class ColumnLinear(nn.Linear):
+    """A linear layer of images [B, features] as `W x` with images as columns, whose gradient has the layout of W."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 2:
+            return super().forward(x)
+        y = torch.matmul(self.weight, x.mT)
+        return (y if self.bias is None else y + self.bias[:, None]).mT
+
+
+class GatheredCrossEntropy(CrossEntropy):
+    """Cross entropy of scores [B, K] and labels [B] by its formula; of class probabilities as torch has it."""
+
+    def forward(self, scores_BK: Tensor, targets: Tensor) -> Tensor:
+        if targets.is_floating_point():
+            return super().forward(scores_BK, targets)
+        return -F.log_softmax(scores_BK, dim=1).gather(1, targets[:, None]).mean()
+
+
+def mapping(layer: nn.Module) -> nn.Module | None:
+    """The form of a layer or a loss that maps over trials best; None where its own is as good as any."""
+    if type(layer) is CrossEntropy:
+        return GatheredCrossEntropy()
+    if type(layer) is nn.Linear:
+        made = copy.copy(layer)  # with its hooks
+        made.__class__ = ColumnLinear
+        return made
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        return _folded(layer)
+    return None
+
+
+def _folded(layer: _BatchNorm) -> _BatchNorm | None:
+    """Not one without running statistics, without weights, or with the mean over all batches."""
     if not (layer.affine and layer.track_running_stats) or layer.momentum is None:
-        return layer
+        return None
     made = FoldedNorm(layer.num_features, layer.eps, layer.momentum, device=layer.weight.device)
     return made.train(layer.training)
 

@@ -8,6 +8,7 @@ trials, compiles, and needs no state: a trial sees the same noise alone as in an
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -86,15 +87,14 @@ class DrawnPools(FractionalPools, Noise):
 
 def drawn(layer: nn.Module) -> Noise | None:
     """The form of that layer that draws here; None where it does not draw."""
-    from torchvision.ops import StochasticDepth
-
     makers: dict[type[nn.Module], Callable[[Any], Noise]] = {
         nn.Dropout: lambda layer: Drop("element"),
         nn.Dropout2d: lambda layer: Drop("channel"),
         InputDropout: lambda layer: Drop("channel" if layer.whole_channels else "element", layer.inverted),
         WeightDropout: lambda layer: Drop("element"),
-        StochasticDepth: lambda layer: Drop("image" if layer.mode == "row" else "batch"),
         FractionalPools: lambda layer: DrawnPools(layer.pool, layer.ratio),
     }
+    if torchvision := sys.modules.get("torchvision"):  # only then can a layer be one of its classes
+        makers[torchvision.ops.StochasticDepth] = lambda layer: Drop("image" if layer.mode == "row" else "batch")
     make = makers.get(type(layer))
     return make(layer).train(layer.training) if make else None

@@ -8,6 +8,7 @@ from typing import Literal
 from runner.quantity import Count, NonNegative, Positive, PositiveCount
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+Compile = Literal[False, True, "reduce-overhead", "max-autotune"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Settings:
     device: str = "auto"
     precision: PrecisionName = "auto"
     channels_last: bool | None = None
-    compile: bool = False
+    compile: Compile = False
     deterministic: bool = False
     threads: Count = 0
     clip_norm: Positive | None = None

@@ -8,7 +8,7 @@ leaves the stack at the next epoch's start. N parameters a trial.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -193,6 +193,24 @@ class Piece:
     g: Tensor
     state: dict[str, Tensor]
     hyper: dict[str, Tensor]  # each [T], on the CPU
+    by_row: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = field(default_factory=list)  # x, g, state of each trial
+
+    def update(self, groups: Sequence[Mapping[str, Any]], t: int) -> None:
+        """Move x for the t-th time, by each trial's own settings, of which the learning rate may have changed."""
+        if self.by_row and self.rule.kernel is not None:
+            for (x, g, state), group in zip(self.by_row, groups, strict=True):
+                self.rule.kernel([x], [g], [state], group)
+        else:
+            self.hyper["lr"] = torch.tensor([group["lr"] for group in groups], dtype=torch.float64)
+            self.rule.update(self.x, self.g, self.state, self.hyper, t)
+
+    def cut_rows(self, group: Mapping[str, Any], count: int) -> None:
+        """Update trial by trial where that is faster; `count`: of the updates so far."""
+        self.by_row = []
+        if self.x.device.type == "cpu" and self.rule.kernel is not None and group.get("fused"):
+            for row, (x, g) in enumerate(zip(self.x, self.g, strict=True)):
+                state = {key: value[row] for key, value in self.state.items()}
+                self.by_row.append((x, g, state | {"step": torch.tensor(float(count))}))
 
     def slices(self, rows: Rows) -> dict[str, dict[str, Tensor]]:
         """The state [T, ...] of each parameter, views of the piece's own."""
@@ -232,9 +250,7 @@ class StackOptimizer:
     def step(self) -> None:
         self.num_updates += 1
         for piece in self.pieces:
-            rates = [optimizer.param_groups[piece.group]["lr"] for optimizer in self.optimizers]
-            piece.hyper["lr"] = torch.tensor(rates, dtype=torch.float64)
-            piece.rule.update(piece.x, piece.g, piece.state, piece.hyper, self.num_updates)
+            piece.update([optimizer.param_groups[piece.group] for optimizer in self.optimizers], self.num_updates)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with those rows; the optimizers of the others keep copies of their state."""
@@ -276,6 +292,8 @@ class StackOptimizer:
                 if own:
                     optimizer.state[parameter] = {"step": 0, **own} if piece.rule.count == "step" else own
             self.note_count(optimizer)
+        for piece in self.pieces:
+            piece.cut_rows(self.optimizers[0].param_groups[piece.group], self.num_updates)
 
     def _cut(self) -> list[tuple[int, tuple[Rule, list[str]]]]:
         """Parameters, in their order, that one call of a rule can update: its group, the rule, their names."""

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from runner.engine.evaluate import Evaluate, Views, predict
+from runner.engine.folded import mapping
 from runner.engine.settings import Settings
 from runner.engine.stack import StackState
 from runner.engine.state import TrainState
-from runner.engine.step import Batch, Outcome, Step
+from runner.engine.step import Batch, Outcome, Step, compiled
 from runner.engine.template import Template
 from runner.errors import CannotStack
 
@@ -90,7 +91,7 @@ class StackStep(Step):
         self.template = template
         self.rows = state.rows
         self.losses = self._losses
-        self.mapped: Any = torch.compile(self._mapped, dynamic=False) if settings.compile else self._mapped
+        self.mapped: Any = compiled(self._mapped, settings.compile)
         self._take(state.present)
 
     def __call__(self, state: TrainState, batch: Batch) -> Outcome:
@@ -135,7 +136,7 @@ class StackStep(Step):
         self.trials = list(present)
         self.own = own
         self.index = torch.tensor(present, device=device)
-        self.criteria = Alike("loss", [step.criterion for step in own], device)
+        self.criteria = _criteria(own, device)
         self.penalising, self.softening, self.mixing = (
             [Alike("reg", [_owner(hook) for hook in hooks], device) for hooks in zip(*chosen, strict=True)]
             for chosen in zip(*((step.penalties, step.softenings, step.mixes) for step in own), strict=True)
@@ -213,6 +214,10 @@ class StackStep(Step):
                 constrain(network)
 
 
+def _criteria(steps: Sequence[Step], device: torch.device) -> Alike:
+    return Alike("loss", [mapping(step.criterion) or step.criterion for step in steps], device)
+
+
 def _owner(hook: Callable[..., Any]) -> Any:
     """The regulariser whose method this is."""
     return hook.__self__  # type: ignore[attr-defined]
@@ -230,7 +235,7 @@ class StackEvaluate(Evaluate):
         index = torch.tensor(state.present, device=state.device)
         rows, network = state.scored_rows, self.template.network
         tensors = {**rows.views, **rows.others}
-        criteria = Alike("loss", [self.steps[trial].criterion for trial in state.present], state.device)
+        criteria = _criteria([self.steps[trial] for trial in state.present], state.device)
         viewed = _Viewed(network, self.views)
 
         def scores_of_one(tensors: Mapping[str, Tensor], images: Tensor) -> Tensor:

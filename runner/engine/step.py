@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from runner.engine.settings import Settings
+from runner.engine.settings import Compile, Settings
 from runner.engine.state import TrainState
 from runner.seeds import derive
 
@@ -70,7 +70,8 @@ class Step:
         self.constraints = constraints
         self.seed = seed
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.losses: Any = torch.compile(self._losses, dynamic=False) if settings.compile else self._losses
+        self.graphs = settings.compile in ("reduce-overhead", "max-autotune")
+        self.losses: Any = compiled(self._losses, settings.compile)
 
     def __call__(self, state: TrainState, batch: Batch) -> Outcome:
         images, labels = batch
@@ -99,6 +100,8 @@ class Step:
     ) -> tuple[Outcome, list[Tensor]]:
         """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties."""
         state.optimizer.zero_grad()
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
         losses, totals, answers = [], [], []
         for part, part_targets, part_labels in self._parts(images, targets, labels):
             with state.precision.autocast():
@@ -108,6 +111,8 @@ class Step:
                 share = part_labels.shape[-1] / labels.shape[-1]
                 loss, total = loss * share, total * share
             self._backward(state.precision.scaler.scale(total))
+            if self.graphs:  # whose next replay writes over what this one gave
+                loss, total, scores = loss.clone(), total.clone(), scores.clone()
             losses.append(loss.detach())
             totals.append(total.detach())
             answers.append((scores.detach(), part_labels))
@@ -184,6 +189,13 @@ class Step:
     def _constrain(self) -> None:
         for constrain in self.constraints:
             constrain(self.network)
+
+
+def compiled(function: Callable[..., Any], how: Compile) -> Callable[..., Any]:
+    """That function as `engine.compile` says, for shapes that stay; its backward pass compiles with it."""
+    if not how:
+        return function
+    return torch.compile(function, dynamic=False, mode="default" if how is True else how)
 
 
 def _joined(answers: list[Answers]) -> Answers:

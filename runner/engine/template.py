@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from runner.engine.folded import folded
+from runner.engine.folded import mapping
 from runner.engine.noise import STRIDE, WORD, Noise, drawn, scrambled
 from runner.seeds import derive
 
@@ -33,8 +33,8 @@ class Template:
                 self.layers[path] = noise
                 rates = [float(getattr(network.get_submodule(path), "p", 0.0)) for network in networks]
                 self.rates[f"{path}.rate"] = torch.tensor(rates, device=device)
-            elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-                self._put(path, folded(layer))
+            elif (form := mapping(layer)) is not None:
+                self._put(path, form)
 
     def _put(self, path: str, layer: nn.Module) -> None:
         parent, _, name = path.rpartition(".")

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from runner.errors import CannotStack
+from runner.optimizer import direct
 from runner.optimizer.muon import Muon, orthogonalised
 from runner.optimizer.uncorrected import UncorrectedAdam
 
@@ -31,12 +32,14 @@ class Rule:
     Args:
         update: `update(x, g, state, hyper, t)` moves x [T, ...] for the t-th time, counted from 1.
         names: of its state, each shaped as x and 0 at first.
+        kernel: the same update of one trial by one call, which on a CPU is faster trial by trial.
         count: the entry of the optimizer's own state that counts updates: `step` is a tensor, `t` a number.
         elementwise: whether parameters may be updated together as one row [T, n].
     """
 
     update: Callable[[Tensor, Tensor, State, Hyper, int], None]
     names: tuple[str, ...] = ()
+    kernel: direct.Kernel | None = None
     count: Literal["step", "t"] | None = None
     elementwise: bool = True
 
@@ -50,7 +53,7 @@ def rule_for(optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor) 
     Raises:
         CannotStack: it has none, or an option that its rule lacks is on.
     """
-    kind = type(optimizer)
+    kind = direct.torch_class(optimizer)
     if kind not in RULES and kind is not Muon:
         raise CannotStack(f"optimizer: {kind.__name__} does not stack")
     lacking = next((name for name in LACKING if group.get(name)), None)
@@ -159,15 +162,15 @@ def muon_other(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None
 # Options of torch's optimizers that no configuration of ours sets; the rules are without them.
 LACKING = ("dampening", "maximize", "amsgrad", "centered", "lr_decay", "initial_accumulator_value")
 
-PLAIN = Rule(sgd)
-MOMENTUM, NESTEROV = (Rule(update, ("momentum_buffer",)) for update in (momentum, nesterov))
+PLAIN = Rule(sgd, kernel=direct.KERNELS[SGD])
+MOMENTUM, NESTEROV = (Rule(update, ("momentum_buffer",), direct.KERNELS[SGD]) for update in (momentum, nesterov))
 MUON_OTHER = Rule(muon_other, ("m", "h"), count="t")
 RULES: dict[type[Optimizer], Rule] = {
     SGD: PLAIN,
     Adagrad: Rule(adagrad, ("sum",), count="step"),
     RMSprop: Rule(rmsprop, ("square_avg",), count="step"),
-    Adam: Rule(adam, ("exp_avg", "exp_avg_sq"), count="step"),
-    AdamW: Rule(adamw, ("exp_avg", "exp_avg_sq"), count="step"),
+    Adam: Rule(adam, ("exp_avg", "exp_avg_sq"), direct.KERNELS[Adam], count="step"),
+    AdamW: Rule(adamw, ("exp_avg", "exp_avg_sq"), direct.KERNELS[AdamW], count="step"),
     UncorrectedAdam: Rule(uncorrected_adam, ("m", "h")),
 }
 

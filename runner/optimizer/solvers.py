@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import LBFGS, SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import LBFGS, Optimizer
 
 from runner.errors import UserError
+from runner.optimizer.direct import DirectAdagrad, DirectAdam, DirectAdamW, DirectRMSprop, DirectSGD
 from runner.optimizer.groups import Groups, all_params, grouped
 from runner.optimizer.uncorrected import UncorrectedAdam
 from runner.quantity import NonNegative, Positive, PositiveCount, Probability
@@ -25,7 +26,7 @@ Betas = tuple[Probability, Probability]
 def sgd(network: nn.Module, lr: Positive, weight_decay: NonNegative = 0, groups: Groups = ()) -> Optimizer:
     """`x -= lr*g`."""
     params = grouped(network, lr, groups, ["weight_decay"])
-    return SGD(params, lr=lr, weight_decay=weight_decay, **_kernels(params))
+    return DirectSGD(params, lr=lr, weight_decay=weight_decay, **_kernels(params))
 
 
 def momentum(
@@ -37,7 +38,7 @@ def momentum(
 ) -> Optimizer:
     """`v = rho*v + g; x -= lr*v`, with v0 = 0 and rho `momentum`."""
     params = grouped(network, lr, groups, ["momentum", "weight_decay"])
-    return _at_rest(SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **_kernels(params)))
+    return _at_rest(DirectSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **_kernels(params)))
 
 
 def nesterov(
@@ -54,7 +55,7 @@ def nesterov(
     """
     params = grouped(network, lr, groups, ["momentum", "weight_decay"])
     kernels = _kernels(params)
-    return _at_rest(SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, **kernels))
+    return _at_rest(DirectSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, **kernels))
 
 
 def adagrad(
@@ -66,7 +67,7 @@ def adagrad(
 ) -> Optimizer:
     """`h += g*g; x -= lr*g / (sqrt(h) + eps)`. Source: Duchi et al. 2011."""
     params = grouped(network, lr, groups, ["eps", "weight_decay"])
-    return Adagrad(params, lr=lr, eps=eps, weight_decay=weight_decay, foreach=True)
+    return DirectAdagrad(params, lr=lr, eps=eps, weight_decay=weight_decay, foreach=True)
 
 
 def rmsprop(
@@ -79,7 +80,7 @@ def rmsprop(
 ) -> Optimizer:
     """`h = d*h + (1-d)*g*g; x -= lr*g / (sqrt(h) + eps)`, with d `alpha`. Source: Tieleman and Hinton 2012."""
     params = grouped(network, lr, groups, ["alpha", "eps", "weight_decay"])
-    return RMSprop(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, foreach=True)
+    return DirectRMSprop(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, foreach=True)
 
 
 def adam(
@@ -99,7 +100,7 @@ def adam(
     params = grouped(network, lr, groups, ["betas", "eps", "weight_decay"])
     if not bias_correction:
         return UncorrectedAdam(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay)
-    return Adam(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
+    return DirectAdam(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
 
 
 def adamw(
@@ -112,7 +113,7 @@ def adamw(
 ) -> Optimizer:
     """Adam with decoupled decay: `x -= lr*weight_decay*x` first. Source: Loshchilov and Hutter 2019."""
     params = grouped(network, lr, groups, ["betas", "eps", "weight_decay"])
-    return AdamW(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
+    return DirectAdamW(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
 
 
 def lbfgs(
@@ -132,7 +133,7 @@ def lbfgs(
     return LBFGS(trained, lr=lr, max_iter=max_iter, history_size=history_size, line_search_fn=search)
 
 
-def _at_rest(optimizer: SGD) -> SGD:
+def _at_rest(optimizer: DirectSGD) -> DirectSGD:
     """The same with v0 = 0 written down.
 
     torch's fused kernel makes the velocity at the first update, and leaves it uninitialised when the gradient scaling

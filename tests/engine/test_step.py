@@ -90,13 +90,25 @@ def test_an_overflow_in_the_first_update_does_no_harm(optimizer):
     assert all(parameter.isfinite().all() for parameter in made.state.network.parameters())
 
 
-def test_a_step_compiles_once_and_gives_the_same_losses(monkeypatch):
+def test_a_step_compiles_once_whatever_the_learning_rate_and_gives_the_same_losses():
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     compiled = training("engine.compile=true", "schedule=cosine", "data.drop_last=true")
     eager = training("schedule=cosine", "data.drop_last=true")
     with torch._dynamo.config.patch(error_on_recompile=True):
         got = losses(compiled, 4)
     assert got == pytest.approx(losses(eager, 4), rel=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1  # forward and loss in one piece
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("how", ["reduce-overhead", "max-autotune"])
+@pytest.mark.parametrize("words", [[], ["engine.accumulate_steps=2"]])
+def test_recorded_steps_have_the_losses_of_plain_ones(how, words):
+    torch._dynamo.reset()
+    common = ("engine.device=cuda", "engine.precision=fp32", "schedule=cosine", "data.drop_last=true", *words)
+    recorded, plain = training(f"engine.compile={how}", *common), training(*common)
+    assert losses(recorded, 6) == pytest.approx(losses(plain, 6), rel=1e-3)
 
 
 def test_channels_last_changes_the_layout_and_nothing_else():

@@ -1,0 +1,128 @@
+"""torch's optimizers with less around an update. On a small network, what torch wraps around its kernels takes longer
+than they do, and the first update imports torch's compiler, which takes longer than many a run.
+
+State, settings and update are torch's own. What is left out: hooks before and after a step, the profiler's label, and
+the detours of optimizers that compile.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+State = Mapping[str, Tensor]
+Kernel = Callable[[list[Tensor], list[Tensor], Sequence[State], Mapping[str, Any]], None]
+
+
+def sgd(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
+    """torch's fused update of parameters that share the settings of a group."""
+    rho = group["momentum"]
+    torch._fused_sgd_(
+        params,
+        grads,
+        [state["momentum_buffer"] for state in states] if rho else [],
+        weight_decay=group["weight_decay"],
+        momentum=rho,
+        lr=group["lr"],
+        dampening=group["dampening"],
+        nesterov=group["nesterov"],
+        maximize=group["maximize"],
+        is_first_step=False,
+    )
+
+
+def _adam(update: Any) -> Kernel:
+    def kernel(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
+        steps = [state["step"] for state in states]
+        torch._foreach_add_(steps, 1)
+        b1, b2 = group["betas"]
+        update(
+            params,
+            grads,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            steps,
+            lr=group["lr"],
+            beta1=b1,
+            beta2=b2,
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=group["maximize"],
+        )
+
+    return kernel
+
+
+KERNELS: Mapping[type[Optimizer], Kernel] = {
+    SGD: sgd,
+    Adam: _adam(torch._fused_adam_),
+    AdamW: _adam(torch._fused_adamw_),
+}
+
+
+class Direct(Optimizer):
+    """Makes the update of torch's class, the second base: by its code, or by a call of its fused kernel."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        of_torch: Any = torch_class(self)
+        calls = None if closure or of_torch not in KERNELS else self._calls()
+        if calls is None:
+            return inspect.unwrap(of_torch.step)(self, closure)
+        for call in calls:
+            KERNELS[of_torch](*call)
+        return None
+
+    step.hooked = True  # type: ignore[attr-defined]  # torch wraps what is not
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def _calls(self) -> list[Any] | None:
+        """The arguments of the kernel's calls, one a group; None where torch's own code knows better what to do: before
+        there is a state, and where fp16 gradients have to be scaled back."""
+        if hasattr(self, "found_inf"):
+            return None
+        calls = []
+        for group in self.param_groups:
+            params = [parameter for parameter in group["params"] if parameter.grad is not None]
+            states = [self.state[parameter] for parameter in params]
+            if not group["fused"] or (group.get("momentum") != 0 and not all(states)):
+                return None
+            if params:
+                calls.append((params, [parameter.grad for parameter in params], states, group))
+        return calls
+
+
+def torch_class(optimizer: Optimizer) -> type[Optimizer]:
+    """The class of torch's whose update an optimizer makes; its own class for any other."""
+    return type(optimizer).__bases__[1] if isinstance(optimizer, Direct) else type(optimizer)
+
+
+class DirectSGD(Direct, SGD):
+    pass
+
+
+class DirectAdam(Direct, Adam):
+    pass
+
+
+class DirectAdamW(Direct, AdamW):
+    pass
+
+
+class DirectAdagrad(Direct, Adagrad):
+    pass
+
+
+class DirectRMSprop(Direct, RMSprop):
+    pass
