@@ -103,18 +103,32 @@ def _stacked_batches(cfgs: Sequence[DictConfig], ground: _Ground, present: Seque
     return StackBatches(members, present)
 
 
-def gain_of_stack(cfgs: Sequence[DictConfig], dataset: Data | None = None, num_steps: int = 10) -> float:
-    """How many times as fast these trials train together as one by one, by a few steps of each on this machine.
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a step of trials that train together, and of one of them alone."""
+
+    num_trials: int
+    together: float
+    alone: float
+
+    @property
+    def gain(self) -> float:
+        """How many times as fast they train together as one by one."""
+        return self.num_trials * self.alone / self.together
+
+
+def pace_of_stack(cfgs: Sequence[DictConfig], dataset: Data | None = None, num_steps: int = 10) -> Pace:
+    """How fast these trials train together and alone, by a few steps of each on this machine.
 
     Raises:
         CannotStack: they can only train one by one.
     """
     dataset = dataset or data(cfgs[0])
-    together, alone = (
-        seconds_per_step(made.state, made.step, made.train, num_steps)
-        for made in (stack(cfgs, dataset), training(cfgs[0], dataset))
-    )
-    return len(cfgs) * alone / together
+    seconds = []
+    for make_ in (lambda: stack(cfgs, dataset), lambda: training(cfgs[0], dataset)):
+        made = make_()  # it also sets the number of threads
+        seconds.append(seconds_per_step(made.state, made.step, made.train, num_steps))
+    return Pace(len(cfgs), *seconds)
 
 
 def most_together(cfg: DictConfig, dataset: Data | None = None) -> int:
@@ -359,7 +373,7 @@ def make(node: DictConfig, key: str, **given: Any) -> Any:
         UserError: the constructor rejects a value.
     """
     target = configs.resolve(node["_target_"], f"{key}._target_")
-    parameters = inspect.signature(target).parameters
+    parameters = configs.parameters_of(target)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     taken = {
         name: value for name, value in given.items() if (name in parameters or takes_any) and node.get(name) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import logging
 import os
@@ -194,9 +196,22 @@ class Job:
 
 
 def task_of(command: Command) -> Callable[..., Any]:
+    """The command's function. Its modules stay, so the collector need not look through them, now or at the end."""
     module, _, function = command.task.partition(":")
-    task: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    if module not in sys.modules:
+        gc.disable()
+        importlib.import_module(module)
+        gc.freeze()
+        gc.enable()
+        atexit.register(_unfreeze)
+    task: Callable[..., Any] = getattr(sys.modules[module], function)
     return task
+
+
+def _unfreeze() -> None:
+    """Triton's library complains of whatever is not collected in the end."""
+    if "triton" in sys.modules:
+        gc.unfreeze()
 
 
 def flags_first(words: Sequence[str]) -> list[str]:

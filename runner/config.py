@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -166,7 +167,7 @@ def _check_node(path: str, node: Any) -> None:
             f"{path}: has no _target_ (the class or function to build it with); choose an option or add one"
         )
     target = resolve(node["_target_"], f"{path}._target_")
-    parameters = inspect.signature(target).parameters
+    parameters = parameters_of(target)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     known = {name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     hints = _hints(target)
@@ -214,6 +215,13 @@ def _mapping(path: str, node: Any) -> dict[str, Any]:
     return node
 
 
+@cache
+def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a callable, by name."""
+    return inspect.signature(target).parameters
+
+
+@cache
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     """Annotations of a callable's arguments; none where they cannot be evaluated (users' code may do as it likes)."""
     owner = target if dataclasses.is_dataclass(target) or not inspect.isclass(target) else target.__init__

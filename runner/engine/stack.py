@@ -198,19 +198,21 @@ class Piece:
     def update(self, groups: Sequence[Mapping[str, Any]], t: int) -> None:
         """Move x for the t-th time, by each trial's own settings, of which the learning rate may have changed."""
         if self.by_row and self.rule.kernel is not None:
+            self.by_row[0][2]["step"].fill_(t)
             for (x, g, state), group in zip(self.by_row, groups, strict=True):
                 self.rule.kernel([x], [g], [state], group)
         else:
             self.hyper["lr"] = torch.tensor([group["lr"] for group in groups], dtype=torch.float64)
             self.rule.update(self.x, self.g, self.state, self.hyper, t)
 
-    def cut_rows(self, group: Mapping[str, Any], count: int) -> None:
-        """Update trial by trial where that is faster; `count`: of the updates so far."""
+    def cut_rows(self, group: Mapping[str, Any]) -> None:
+        """Update trial by trial where that is faster."""
         self.by_row = []
+        count = torch.tensor(0.0)
         if self.x.device.type == "cpu" and self.rule.kernel is not None and group.get("fused"):
             for row, (x, g) in enumerate(zip(self.x, self.g, strict=True)):
                 state = {key: value[row] for key, value in self.state.items()}
-                self.by_row.append((x, g, state | {"step": torch.tensor(float(count))}))
+                self.by_row.append((x, g, state | {"step": count}))
 
     def slices(self, rows: Rows) -> dict[str, dict[str, Tensor]]:
         """The state [T, ...] of each parameter, views of the piece's own."""
@@ -293,7 +295,7 @@ class StackOptimizer:
                     optimizer.state[parameter] = {"step": 0, **own} if piece.rule.count == "step" else own
             self.note_count(optimizer)
         for piece in self.pieces:
-            piece.cut_rows(self.optimizers[0].param_groups[piece.group], self.num_updates)
+            piece.cut_rows(self.optimizers[0].param_groups[piece.group])
 
     def _cut(self) -> list[tuple[int, tuple[Rule, list[str]]]]:
         """Parameters, in their order, that one call of a rule can update: its group, the rule, their names."""

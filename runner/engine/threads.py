@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 ALL = torch.get_num_threads()  # as the user or the environment set it
-SMALL = 10**8  # multiplications of a forward pass over a batch
+SMALL = 2 * 10**7  # multiplications of a forward pass over a batch
 
 
 def choose(network: nn.Module, image_shape: tuple[int, int, int], num_images: int) -> None:

@@ -20,7 +20,7 @@ Kernel = Callable[[list[Tensor], list[Tensor], Sequence[State], Mapping[str, Any
 
 
 def sgd(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
-    """torch's fused update of parameters that share the settings of a group."""
+    """torch's fused update of parameters that share the settings of a group, once their states count it."""
     rho = group["momentum"]
     torch._fused_sgd_(
         params,
@@ -38,8 +38,6 @@ def sgd(params: list[Tensor], grads: list[Tensor], states: Sequence[State], grou
 
 def _adam(update: Any) -> Kernel:
     def kernel(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
-        steps = [state["step"] for state in states]
-        torch._foreach_add_(steps, 1)
         b1, b2 = group["betas"]
         update(
             params,
@@ -47,7 +45,7 @@ def _adam(update: Any) -> Kernel:
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
-            steps,
+            [state["step"] for state in states],
             lr=group["lr"],
             beta1=b1,
             beta2=b2,
@@ -76,8 +74,11 @@ class Direct(Optimizer):
         calls = None if closure or of_torch not in KERNELS else self._calls()
         if calls is None:
             return inspect.unwrap(of_torch.step)(self, closure)
-        for call in calls:
-            KERNELS[of_torch](*call)
+        for params, grads, states, group in calls:
+            counts = [state["step"] for state in states if "step" in state]
+            if counts:
+                torch._foreach_add_(counts, 1)
+            KERNELS[of_torch](params, grads, states, group)
         return None
 
     step.hooked = True  # type: ignore[attr-defined]  # torch wraps what is not

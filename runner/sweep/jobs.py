@@ -26,8 +26,11 @@ class Jobs:
         self.num_workers = num_workers
 
     def __call__(self, trials: Sequence[Standing]) -> list[list[int]]:
-        if self.stack == "off" or self.stack == 1:
-            return [[trial.trial] for trial in trials]
+        if self.stack in ("off", 1):
+            # A job costs a composition. Jobs of one process run one after another, so that one does for all trials;
+            # elsewhere each trial is one that its launcher places, and may lose, by itself.
+            numbers = [trial.trial for trial in trials]
+            return [numbers] if self.num_workers == 1 and numbers else [[number] for number in numbers]
         alike: dict[str | int, list[int]] = {}
         for trial in trials:
             alike.setdefault(trial.shape or trial.trial, []).append(trial.trial)

@@ -201,7 +201,7 @@ class CoarseToFine(Sweeper):
         folder = SweepFolder.create(own, path.name, arguments, settings.seed, {})
         launcher = self._launcher(1)
         fixed = [f"{word.key}={word.value}" for word in words]  # a point's word takes the place of a range's
-        search = Search(folder, plan, None, fixed, launcher.launch, Jobs("off", 1), self.max_batch_size)
+        search = Search(folder, plan, None, fixed, launcher.launch, Jobs("off", None), self.max_batch_size)
         with conclude.noted(folder), closing(launcher):
             search.run()
         for returned in (job for batch in search.returns for job in batch):

@@ -39,7 +39,8 @@ def run_trials(cfg: DictConfig) -> float | None:
     standings = journal.standings()
     trials = [_Trial(folder, standings[number], cfg.job.until_epoch) for number in cfg.job.trials]
     score = None
-    for group in _groups(trials, settings.stack, folder):
+    num_alike = sum(_kind(trial) == _kind(trials[0].standing) for trial in standings.values())
+    for group in _groups(trials, settings.stack, num_alike, folder):
         if why_give_up(list(journal.standings().values()), settings):
             break
         journal.append(event("started", trial.standing, note=group.reason) for trial in group.trials)
@@ -126,12 +127,16 @@ def _run_alone(trial: _Trial) -> Run | Exception:
         return error
 
 
-def _groups(trials: Sequence[_Trial], stack: Any, folder: SweepFolder) -> Iterator[_Group]:
+def _kind(trial: Standing) -> tuple[int, str | None]:
+    return trial.round, trial.shape
+
+
+def _groups(trials: Sequence[_Trial], stack: Any, num_alike: int, folder: SweepFolder) -> Iterator[_Group]:
     """The trials by whether they train together; of those that go on, only such as stand at the same step do."""
     size, reason = 0, "sweep.stack is off"
     if stack not in ("off", 1):
         try:
-            size, reason = decide([trial.cfg for trial in trials], stack, _data(trials[0].cfg), folder)
+            size, reason = decide([trial.cfg for trial in trials], stack, num_alike, _data(trials[0].cfg), folder)
         except Exception as error:  # whatever a trial's config does, it does to that trial when it runs
             reason = f"the look at whether stacking pays failed: {error}"
     if size == 0:

@@ -243,4 +243,7 @@ def test_drawn_numbers_are_uniform_and_of_one_key_unlike_another():
 
 
 def test_the_gain_of_a_stack_is_measured_in_a_moment():
-    assert runner.build.gain_of_stack(configs(WORDS, seed=[0, 1, 2]), num_steps=3) > 0
+    pace = runner.build.pace_of_stack(configs(WORDS, seed=[0, 1, 2]), num_steps=3)
+    assert pace.together > 0
+    assert pace.alone > 0
+    assert pace.gain == pytest.approx(3 * pace.alone / pace.together)
