@@ -138,7 +138,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
     _, keys, position, has_gauss, gauss = np.random.get_state()
     version, internal, gauss_next = random.getstate()
     state: dict[str, Any] = {
-        "python": [version, list(internal), gauss_next],
+        "python": [version, torch.tensor(internal), gauss_next],
         "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(gauss)],
         "torch": torch.get_rng_state(),
     }
@@ -149,7 +149,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
     version, internal, gauss_next = state["python"]
-    random.setstate((version, tuple(internal), gauss_next))
+    random.setstate((version, tuple(int(word) for word in internal), gauss_next))
     keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     torch.set_rng_state(_cpu(state["torch"]))
