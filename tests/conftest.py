@@ -22,7 +22,8 @@ def _cache_of_its_own(tmp_path_factory, monkeypatch):
 def _fresh_switches():
     """Undo the process-wide switches that a run sets."""
     yield
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,8 +12,11 @@ from rich.table import Table
 from runner.engine.loop import Record
 from runner.engine.settings import Objective
 from runner.engine.state import TrainState
+from runner.watch.sparing import Sparing
 
 SHOWN_EPOCHS = 8
+PICTURE_SHARE = 0.02  # of the time of a run
+PICTURE_SECONDS = 0.1
 
 
 def make(mode: str, console: Console, num_epochs: int, steps_per_epoch: int, objective: Objective) -> Any:
@@ -45,7 +47,8 @@ class LineProgress:
         parts = [f"epoch {record['epoch']}/{self.num_epochs}"]
         parts += [f"{name} {_number(value)}" for name, value in record.items() if "/" in name]
         parts.append(f"{record['images_per_second']:,.0f} images/s")
-        self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
+        self.console.file.write("  ".join(parts) + "\n")  # plain text, which print would take a millisecond to lay out
+        self.console.file.flush()
 
     def close(self) -> None:
         pass
@@ -70,7 +73,7 @@ class LiveProgress:
         self.task = self.bar.add_task("", total=num_epochs * steps_per_epoch, epoch=1, loss="-")
         self.records: list[Record] = []
         self.best: float | None = None
-        self.shown = 0.0
+        self.sparing = Sparing(PICTURE_SHARE, PICTURE_SECONDS)
         self.live = Live(self._picture(), console=console, auto_refresh=False, transient=True)
 
     def started(self, state: TrainState) -> None:
@@ -79,23 +82,23 @@ class LiveProgress:
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         self.bar.update(self.task, loss=_number(losses[0]))
-        if time.monotonic() - self.shown > 0.1:
+        if self.sparing.due:
             self._show(state)
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         self.records.append(records[0])
         self.best = state.trials[0].best_epoch
         self.bar.update(self.task, loss=_number(records[0]["train/loss"]))
-        if time.monotonic() - self.shown > 0.1:
+        if self.sparing.due:
             self._show(state)
 
     def close(self) -> None:
         self.live.stop()
 
     def _show(self, state: TrainState) -> None:
-        self.bar.update(self.task, completed=state.step, epoch=min(state.epoch + 1, self.num_epochs))
-        self.live.update(self._picture(), refresh=True)
-        self.shown = time.monotonic()
+        with self.sparing.done():
+            self.bar.update(self.task, completed=state.step, epoch=min(state.epoch + 1, self.num_epochs))
+            self.live.update(self._picture(), refresh=True)
 
     def _picture(self) -> RenderableType:
         table = Table(box=None, pad_edge=False)

@@ -14,6 +14,6 @@ class LogSettings:
 
     every_steps: PositiveCount = 50
     tensorboard: bool = True
-    histograms: bool = True
+    histograms: Literal["auto", True, False] = "auto"
     num_images: Count = 32
     progress: Literal["auto", "live", "lines", "none"] = "auto"

@@ -17,8 +17,10 @@ from torch import Tensor
 from runner.engine.loop import Record
 from runner.engine.state import TrainState
 from runner.watch.settings import LogSettings
+from runner.watch.sparing import Sparing
 
 HISTOGRAM_BINS = 60
+HISTOGRAMS_SHARE = 0.01  # of the time of a run
 
 
 class TensorBoard:
@@ -44,6 +46,8 @@ class TensorBoard:
         self.sample = sample
         self.trial = trial
         self.lines = ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
+        self.sparing = Sparing(HISTOGRAMS_SHARE)
+        self.left_out: TrainState | None = None  # a state whose histograms were not due
         self.writer: Any = None
 
     def started(self, state: TrainState) -> None:
@@ -60,15 +64,27 @@ class TensorBoard:
         if self.trial not in state.present:
             return
         self._later(self._scalars, {**records[self.trial]}, state.step)
-        if self.settings.histograms:
-            for name, parameter in state.of(self.trial).network.named_parameters():
-                self._later(self._histogram, f"weights/{name}", _host(parameter), state.step)
-                if parameter.grad is not None:
-                    self._later(self._histogram, f"gradients/{name}", _host(parameter.grad), state.step)
+        if self.settings.histograms is True or (self.settings.histograms == "auto" and self.sparing.due):
+            self._queue_histograms(state)
+        elif self.settings.histograms:
+            self.left_out = state
 
     def close(self) -> None:
+        if self.left_out is not None:
+            self._queue_histograms(self.left_out)
         self._later(lambda: self.writer and self.writer.close())
         self.lines.shutdown()
+
+    def _queue_histograms(self, state: TrainState) -> None:
+        """Have histograms of weights and gradients written."""
+        self.left_out = None
+        self.sparing.queued()
+        copies: list[tuple[str, Tensor]] = []
+        for name, parameter in state.of(self.trial).network.named_parameters():
+            copies.append((f"weights/{name}", _host(parameter)))
+            if parameter.grad is not None:
+                copies.append((f"gradients/{name}", _host(parameter.grad)))
+        self._later(self._histograms, copies, state.step)
 
     def _later(self, work: Any, *args: Any) -> None:
         future = self.lines.submit(work, *args)
@@ -96,6 +112,11 @@ class TensorBoard:
             if name not in ("epoch", "step"):  # the axis is the step
                 self.writer.add_scalar(name, value, step)
         self.writer.flush()
+
+    def _histograms(self, copies: list[tuple[str, Tensor]], step: int) -> None:
+        with self.sparing.done():
+            for name, values in copies:
+                self._histogram(name, values, step)
 
     def _histogram(self, name: str, values: Tensor, step: int) -> None:
         """As add_histogram, but with equal bins: its own take a millisecond for each of many small layers."""

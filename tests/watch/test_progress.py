@@ -12,6 +12,12 @@ from runner.engine.settings import Objective
 from runner.watch import progress
 
 
+@pytest.fixture(autouse=True)
+def _however_quick_the_machine(monkeypatch):
+    monkeypatch.setattr("runner.watch.progress.PICTURE_SECONDS", 0.0)
+    monkeypatch.setattr("runner.watch.progress.PICTURE_SHARE", 1e9)
+
+
 def watched(mode, console):
     """A short training with that display; what it wrote."""
     training = runner.build.training(runner.compose(["model=linear", "engine.epochs=2"]))
@@ -23,7 +29,6 @@ def watched(mode, console):
         state.trials[0].best_epoch = 1
         shown.reported(state, [0.25])
         record = {"epoch": epoch, "step": state.step, "lr": 0.1, "train/loss": 0.25, "train/accuracy": 0.5}
-        shown.shown = 0.0  # however quick the machine, this epoch is drawn
         shown.epoch_ended(state, [record | {"val/loss": 0.2, "val/accuracy": 0.75, "images_per_second": 1234.5}])
     shown.close()
     return console.file.getvalue()

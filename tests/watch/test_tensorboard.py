@@ -28,9 +28,8 @@ def run(tmp_path_factory):
         "augment=flip",
         "engine.epochs=3",
     ]
-    return runner.train(
-        [*words, f"output_dir={tmp_path_factory.mktemp('runs')}", "log.progress=none", "log.every_steps=10"]
-    )
+    log = ["log.progress=none", "log.every_steps=10", "log.histograms=true"]
+    return runner.train([*words, *log, f"output_dir={tmp_path_factory.mktemp('runs')}"])
 
 
 def test_scalars_have_the_names_and_values_of_the_metrics_file(run):
@@ -52,6 +51,12 @@ def test_images_and_histograms_are_there(run):
     for name in ("weights/1.weight", "gradients/1.weight", "weights/5.bias"):
         assert name in tags
         assert [event.step for event in events.Histograms(name)] == [19, 38, 57]
+
+
+def test_histograms_that_would_take_too_long_are_left_out_but_for_the_first_and_the_last(train, monkeypatch):
+    monkeypatch.setattr("runner.watch.tensorboard.HISTOGRAMS_SHARE", 1e-9)
+    run = train("model=linear", "engine.epochs=4", "log.histograms=auto", "log.tensorboard=true")
+    assert [event.step for event in events_of(run.folder).Histograms("weights/1.weight")] == [38, 152]
 
 
 def test_a_histogram_counts_every_weight(run):

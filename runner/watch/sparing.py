@@ -1,0 +1,40 @@
+"""Watching that takes no more than a share of the time it watches."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Sparing:
+    """Says when work may be done again, by how long it took the last time.
+
+    Args:
+        share: of the time that it may take.
+        seconds: from one time to the next, at least.
+    """
+
+    def __init__(self, share: float, seconds: float = 0.0) -> None:
+        self.share = share
+        self.seconds = seconds
+        self.free_at = -math.inf
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() >= self.free_at
+
+    def queued(self) -> None:
+        """It will be done, by another thread perhaps: not again before that."""
+        self.free_at = math.inf
+
+    @contextmanager
+    def done(self) -> Iterator[None]:
+        """Around the work."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            now = time.monotonic()
+            self.free_at = max(began + self.seconds, now + (now - began) / self.share)
