@@ -96,7 +96,7 @@ class Direct(Optimizer):
         calls = []
         for group in self.param_groups:
             params = [parameter for parameter in group["params"] if parameter.grad is not None]
-            states = [self.state[parameter] for parameter in params]
+            states = [self.state.get(parameter, {}) for parameter in params]
             if not group["fused"] or (group.get("momentum") != 0 and not all(states)):
                 return None
             if params:

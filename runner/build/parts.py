@@ -1,0 +1,175 @@
+"""Each part of a training, from its group of the config. The only place that instantiates anything a config names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.optim import Optimizer
+
+from runner import config as configs
+from runner.augment import Augmentation, Pipeline
+from runner.data import Batches, Data, Preprocess
+from runner.data.batches import Resident, Workers
+from runner.data.preprocess import blank, look_at
+from runner.data.source import Images, Source
+from runner.engine.settings import Settings
+from runner.errors import UserError
+from runner.reg import Regulariser
+from runner.schedule import Curve, Schedule
+from runner.views import Views
+
+
+def data(cfg: DictConfig) -> Data:
+    """The data set; nothing is read yet."""
+    dataset: Data = make(cfg.data, "data")
+    return dataset
+
+
+def model(cfg: DictConfig, dataset: Data | None = None) -> nn.Module:
+    """The network for the data's images and classes, initialised, with its regularisers attached; on the CPU.
+
+    One that takes weights from training images has yet to see some: see `fit_to_images`.
+    """
+    dataset = dataset or data(cfg)
+    C, S, _ = dataset.image_shape
+    num_classes = len(dataset.class_names)
+    network: nn.Module = make(cfg.model, "model", in_channels=C, image_size=S, num_classes=num_classes)
+    make(cfg.init, "init")(network)
+    for regulariser in regularisers(cfg):
+        regulariser.attach(network)
+    return network
+
+
+def fit_to_images(network: nn.Module, train: Batches) -> None:
+    """Show preprocessed training images, without augmentation, to a network that has the method `fit_to_images`.
+
+    It is called with `sample`; `sample(n)` iterates over chunks [b, C, S, S] of at most n images. What it does belongs
+    to its weights, so a network that is loaded needs no images.
+    """
+    fit = getattr(network, "fit_to_images", None)
+    if fit is not None:
+        fit(train.sample)
+
+
+def optimizer(cfg: DictConfig, network: nn.Module) -> Optimizer:
+    """The optimizer of the network's trainable parameters, on the device they are on."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    built: Optimizer = make(cfg.optimizer, "optimizer", params=trained, network=network)
+    return built
+
+
+def schedule(cfg: DictConfig, optimizer: Optimizer, steps_per_epoch: int) -> Schedule:
+    """The learning-rate schedule, to be stepped once an update."""
+    total_steps = cfg.engine.epochs * steps_per_epoch
+    if cfg.engine.max_steps is not None:
+        total_steps = min(total_steps, cfg.engine.max_steps)
+    lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
+    curve: Curve = make(cfg.schedule, "schedule", **lengths, mode=cfg.objective.mode)
+    return Schedule(optimizer, curve)
+
+
+def loss(cfg: DictConfig) -> nn.Module:
+    """The loss: mean over a batch of scores [B, K] and labels [B] or class probabilities [B, K]."""
+    criterion: nn.Module = make(cfg.loss, "loss")
+    return criterion
+
+
+def views(cfg: DictConfig) -> Views:
+    """How an image is looked at when it is scored."""
+    chosen: Views = make(cfg.views, "views")
+    return chosen
+
+
+def regularisers(cfg: DictConfig) -> list[Regulariser]:
+    """The regularisers, in the order in which they were chosen."""
+    return [make(node, f"reg.{name}") for name, node in cfg.reg.items()]
+
+
+def augment(cfg: DictConfig, source: Source | None = None) -> Pipeline:
+    """The augmentations, in the order in which they were chosen; ready for the training split where it is given."""
+    members: list[Augmentation] = [make(node, f"augment.{name}") for name, node in cfg.augment.items()]
+    pipeline = Pipeline(members)
+    if source is not None:
+        pipeline.prepare(source.image_shape, lambda: look_at(source))
+    return pipeline
+
+
+def average(cfg: DictConfig, network: nn.Module, schedule: Schedule) -> Any:
+    """The average of the network's weights over the run, or None. The schedule says how far the run is."""
+    return make(cfg.average, "average", network=network, schedule=schedule) if cfg.average else None
+
+
+def batches(
+    dataset: Data,
+    split: Any,
+    preprocess: Preprocess,
+    device: torch.device,
+    settings: Settings,
+    augment: Pipeline | None = None,
+    seed: int | None = None,
+) -> Batches:
+    """The batches of a split, on the device; with a seed, those that train."""
+    source = dataset.loaded(split)
+    return Batches(
+        _route(dataset, source, device),
+        len(source),
+        dataset.batch_size * settings.accumulate_steps if seed is not None else dataset.eval_batch_size,
+        preprocess,
+        augment=augment or None,
+        seed=seed,
+        drop_last=dataset.drop_last and seed is not None,
+        limit=settings.limit_batches,
+    )
+
+
+def _route(dataset: Data, source: Source, device: torch.device) -> Resident | Workers:
+    """Pixels that are in memory stay on the device, others are read by workers."""
+    if isinstance(source, Images) and dataset.route != "workers":
+        return Resident(source, device)
+    return Workers(source, device, dataset.num_workers)
+
+
+def scored_network(cfg: DictConfig, dataset: Data, saved: Mapping[str, Any]) -> tuple[nn.Module, Preprocess]:
+    """The network of a saved state with the weights that count, and its preprocessing; on the CPU."""
+    network = model(cfg, dataset)
+    preprocess = blank(dataset.image_shape, dataset.preprocess)
+    try:
+        network.load_state_dict(saved["average"] or saved["network"])
+        preprocess.load_state_dict(saved["preprocess"])
+    except RuntimeError as error:
+        detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(f"model: the checkpoint does not fit the config ({detail})") from None
+    return network.eval(), preprocess
+
+
+def make(node: DictConfig, key: str, **given: Any) -> Any:
+    """What the node's `_target_` makes of its keys and of those given arguments that it takes.
+
+    Raises:
+        UserError: the constructor rejects a value.
+    """
+    target = configs.resolve(node["_target_"], f"{key}._target_")
+    parameters = configs.parameters_of(target)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    taken = {
+        name: value for name, value in given.items() if (name in parameters or takes_any) and node.get(name) is None
+    }
+    try:
+        return _instantiate(node, target)(**taken)
+    except ValueError as error:
+        raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+def _instantiate(node: DictConfig, target: Any) -> Any:
+    """The target with the node's keys as arguments; a node of plain values needs nothing of Hydra's, which is slow."""
+    keys: Any = OmegaConf.to_container(node, resolve=True)
+    if configs.is_plain(keys):
+        return partial(target, **{key: value for key, value in keys.items() if key != "_target_"})
+    from hydra.utils import instantiate
+
+    return instantiate(node, _convert_="all", _partial_=True)

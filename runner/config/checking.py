@@ -1,0 +1,189 @@
+"""Whether a config makes sense: every key held to the constructor it is meant for."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.config.composing import LIST_GROUPS, folder
+from runner.errors import UserError, did_you_mean
+from runner.quantity import Count, Range, problem
+
+RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
+# Arguments that build fills in from the data, the engine or the network.
+FILLED_IN = {
+    *("in_channels", "image_size", "num_classes"),
+    *("params", "network", "schedule"),
+    *("steps_per_epoch", "total_steps", "mode"),
+}
+ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": Count, "output_dir": str}
+
+
+def check(config: DictConfig) -> None:
+    """Hold every key to the constructor it is meant for, before any file or device is touched.
+
+    Raises:
+        UserError: a key is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "config"
+        if "missing" in type(error).__name__.lower():
+            raise UserError(f"{key}: must be set, as in {key}=VALUE") from None
+        raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
+    assert isinstance(plain, dict)
+    known = _root_keys() - {"sweep"}
+    for missing in sorted(known - plain.keys()):
+        raise UserError(f"{missing}: missing from the config; it may be of another version of runner, or cut short")
+    _check_name(plain.get("name"))
+    for word, value in plain.items():
+        key = str(word)
+        if key in ROOT_TYPES:
+            _check_value(key, value, ROOT_TYPES[key])
+        elif key not in known:
+            raise UserError(f"{key}: no such key{did_you_mean(key, known)}")
+        elif key in LIST_GROUPS:
+            for option, node in _mapping(key, value).items():
+                _check_node(f"{key}.{option}", node)
+        elif value:
+            _check_node(key, value)
+
+
+def check_sweep(config: DictConfig) -> None:
+    """Hold the keys of the group `sweep` to what they are meant for; a trial's own config is checked apart.
+
+    Raises:
+        UserError: a key is unknown, of the wrong type or out of range.
+    """
+    _check_name(config.name)
+    _check_node("sweep", OmegaConf.to_container(config.sweep, resolve=True))
+
+
+def bounds(config: DictConfig, key: str) -> Range | None:
+    """The bounds of a key's values, by the annotation of the argument that it becomes; None where there are none."""
+    node, _, name = key.rpartition(".")
+    target = OmegaConf.select(config, f"{node}._target_") if node else None
+    if target is None:
+        return None
+    annotation = _hints(resolve(target, f"{node}._target_")).get(name)
+    return next((extra for extra in get_args(annotation) if isinstance(extra, Range)), None)
+
+
+def _check_name(name: Any) -> None:
+    if isinstance(name, str) and (not name or name.startswith(".") or "/" in name or "\0" in name):
+        raise UserError(f"name: must be the name of one folder, without / and not beginning with a dot, not {name!r}")
+
+
+def _root_keys() -> set[str]:
+    groups = {path.name for path in folder().iterdir() if path.is_dir() and not path.name.startswith("_")}
+    return {*ROOT_TYPES, "objective", *groups} - {"experiment", "hydra"}
+
+
+def _check_node(path: str, node: Any) -> None:
+    """A mapping with a `_target_`: its other keys are that callable's arguments."""
+    node = _mapping(path, node)
+    if "_target_" not in node:
+        raise UserError(
+            f"{path}: has no _target_ (the class or function to build it with); choose an option or add one"
+        )
+    target = resolve(node["_target_"], f"{path}._target_")
+    parameters = parameters_of(target)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    known = {name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    hints = _hints(target)
+    for key, value in node.items():
+        if key in RESERVED:
+            continue
+        if key not in known and not takes_any:
+            raise UserError(f"{path}.{key}: no such key{_key_hint(path, str(key), known)}")
+        if isinstance(value, dict) and "_target_" in value:
+            _check_node(f"{path}.{key}", value)
+        else:
+            _check_value(f"{path}.{key}", value, hints.get(key, Any))
+    given = {*node, *FILLED_IN}
+    for name, parameter in parameters.items():
+        if name not in given and parameter.default is parameter.empty and name in known and "_partial_" not in node:
+            raise UserError(f"{path}.{name}: must be set, as in {path}.{name}=VALUE")
+
+
+def is_plain(node: Mapping[str, Any]) -> bool:
+    """Whether a node's keys are values and nothing else: no callable to be built among them, no word of Hydra's."""
+    words = RESERVED - {"_target_"}
+    return not any(key in words or _has_target(value) for key, value in node.items())
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_has_target, value.values()))
+    return isinstance(value, list) and any(map(_has_target, value))
+
+
+def _key_hint(path: str, key: str, known: set[str]) -> str:
+    return did_you_mean(f"{path}.{key}", {f"{path}.{name}" for name in known - FILLED_IN})
+
+
+def _check_value(key: str, value: Any, annotation: Any) -> None:
+    found = problem(value, annotation)
+    if found:
+        raise UserError(f"{key}: {found}")
+
+
+def _mapping(path: str, node: Any) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        name = path.partition(".")[0]
+        raise UserError(f"{path}: must be an option's keys, not {node!r}; see runner options {name}")
+    return node
+
+
+@cache
+def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a callable, by name."""
+    return inspect.signature(target).parameters
+
+
+@cache
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations of a callable's arguments; none where they cannot be evaluated (users' code may do as it likes)."""
+    owner = target if dataclasses.is_dataclass(target) or not inspect.isclass(target) else target.__init__
+    try:
+        return get_type_hints(owner, include_extras=True)
+    except Exception:
+        return {}
+
+
+def resolve(dotted: str, key: str) -> Callable[..., Any]:
+    """The class or function of that dotted name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not isinstance(dotted, str):
+        raise UserError(f"{key}: must be a dotted name such as mypackage.MyNet, not {dotted!r}")
+    parts = dotted.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:cut])
+        try:
+            found: Any = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and (name == error.name or name.startswith(error.name + ".")):
+                continue
+            raise UserError(f"{key}: importing {name} failed: {error}") from error
+        for part in parts[cut:]:
+            if not hasattr(found, part):
+                hint = did_you_mean(part, [word for word in dir(found) if not word.startswith("_")])
+                raise UserError(f"{key}: {name} has no '{part}'{hint if 'mean' in hint else ''}")
+            found = getattr(found, part)
+        if not callable(found):
+            raise UserError(f"{key}: {dotted} is neither a class nor a function")
+        return found
+    raise UserError(
+        f"{key}: no module '{parts[0]}'; name it as package.Class, and run from the folder that holds it or install it"
+    )

@@ -1,0 +1,166 @@
+"""Composed configs: where they come from, and what to say of a line that composes none."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.errors import UserError, did_you_mean
+
+LIST_GROUPS = ("reg", "augment")  # groups of which several options may be chosen at once
+
+
+def folder() -> Path:
+    """The folder of our own configs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def user_folders() -> list[Path]:
+    """Folders of the user's own configs, from RUNNER_CONFIGS (separated as PATH is).
+
+    Raises:
+        UserError: one does not exist.
+    """
+    paths = [Path(text) for text in os.environ.get("RUNNER_CONFIGS", "").split(os.pathsep) if text]
+    for path in paths:
+        if not path.is_dir():
+            raise UserError(f"RUNNER_CONFIGS: no folder {path}; correct the variable or unset it")
+    return [path.absolute() for path in paths]
+
+
+def search_path_override() -> list[str]:
+    """The override that lets Hydra find the user's folders, if there are any."""
+    paths = ",".join(f"'file://{path}'" for path in user_folders())
+    return [f"hydra.searchpath=[{paths}]"] if paths else []
+
+
+def compose(overrides: Sequence[str] = (), command: str = "train") -> DictConfig:
+    """The config that `runner COMMAND OVERRIDES` would use. Choices of group options are in `choices(config)`.
+
+    Raises:
+        UserError: an override names no option or key.
+    """
+    config, _ = compose_with_choices(overrides, command)
+    return config
+
+
+def compose_with_choices(overrides: Sequence[str], command: str = "train") -> tuple[DictConfig, dict[str, str]]:
+    """The config, and which option was chosen from each group."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    words = [*search_path_override(), *overrides]
+    try:
+        with initialize_config_dir(str(folder()), version_base="1.3"):
+            whole = hydra_compose(command, words, return_hydra_config=True)
+    except Exception as error:
+        raise explained(error, overrides, command) from error
+    chosen = choices(whole, whole.hydra.runtime.choices)
+    config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    return config, chosen
+
+
+def choices(config: DictConfig, runtime_choices: Mapping[str, Any]) -> dict[str, str]:
+    """The option chosen from each group, by name; several of one group joined by commas."""
+    chosen = {
+        str(group): str(option)
+        for group, option in runtime_choices.items()
+        if option is not None and not str(group).startswith("hydra/")
+    }
+    for group in LIST_GROUPS:  # Hydra leaves out what was chosen as a list
+        chosen[group] = ",".join(str(key) for key in config.get(group, {})) or "none"
+    return chosen
+
+
+def flat(config: Any) -> dict[str, Any]:
+    """Leaf values by dotted key; lists are leaves."""
+    plain = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
+    return dict(_leaves("", plain))
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(f"{path}.{key}" if path else str(key), item)
+    else:
+        yield path, value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Explaining
+
+
+def explained(error: Exception, overrides: Sequence[str], command: str = "train") -> Exception:
+    """A composition error of Hydra's as one line that names the key and the remedy; any other error as it is."""
+    from hydra.errors import HydraException, OverrideParseException
+
+    if isinstance(error, yaml.YAMLError):
+        return UserError(f"config: a YAML file cannot be read: {' '.join(str(error).split())}")
+    null_group = next((word for word in overrides if re.fullmatch(r"(reg|augment|average)=null", word)), None)
+    if isinstance(error, UserError) or not (null_group or isinstance(error, HydraException | OmegaConfBaseException)):
+        return error
+    if null_group:
+        group = null_group.partition("=")[0]
+        return UserError(f"{group}: null is no option; use {group}=none")
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return UserError(
+            f"{error.override}: not an override ({text.splitlines()[0]}); expected KEY=VALUE, quoted if odd"
+        )
+    missing = getattr(error, "missing_cfg_file", None)
+    if missing:
+        return _unknown_option(missing, getattr(error, "options", None) or _options_in(text))
+    match = re.search(r"Could not (?:override|append|delete).*?'([^']+)'", text)
+    if match:
+        return _unknown_key(match[1], overrides, command)
+    cause = error.__cause__
+    reason = " ".join((text if cause is None else f"{text} {cause}").split())
+    return UserError(f"config: {reason}")
+
+
+def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
+    group, _, option = missing.rpartition("/")
+    if not group:
+        return UserError(f"{option}: no such config file")
+    return UserError(f"{group}={option}: no such option{did_you_mean(option, visible(options))}")
+
+
+def _options_in(text: str) -> list[str]:
+    return [line.strip() for line in text.partition("Available options")[2].splitlines()[1:] if line.startswith("\t")]
+
+
+def visible(options: Sequence[str]) -> list[str]:
+    """Options a user may choose: those without a leading underscore."""
+    return [option for option in options if not option.startswith("_")]
+
+
+def _unknown_key(key: str, overrides: Sequence[str], command: str) -> UserError:
+    """Compose without the override that failed, to see which keys there are."""
+    key = key.split("@")[0].strip("+~")
+    rest = [word for word in overrides if word.lstrip("+~").partition("=")[0] != key]
+    try:
+        config, _ = compose_with_choices(rest if len(rest) < len(overrides) else [], command)
+    except Exception:
+        return UserError(f"{key}: no such key")
+    group, _, rest_of_key = key.partition(".")
+    option = rest_of_key.partition(".")[0]
+    if group in LIST_GROUPS and any(
+        (root / group / f"{option}.yaml").is_file() for root in [folder(), *user_folders()]
+    ):
+        return UserError(
+            f"{key}: {option} is not chosen; choose it first: {group}={option}, or a list such as {group}=[..]"
+        )
+    known = set(flat(config)) | {path.name for path in folder().iterdir() if path.is_dir()}
+    hint = did_you_mean(key, known)
+    return UserError(
+        f"{key}: no such key{hint if 'mean' in hint else '; see runner options or runner train --cfg job'}"
+    )

@@ -1,0 +1,89 @@
+"""Configs of stored runs: what identifies one, and what may change when it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from runner.config.composing import explained, flat, folder, visible
+from runner.errors import UserError, did_you_mean
+
+# What may change when a run goes on; the rest is the run's identity.
+FREE_KEYS = (
+    "name",
+    "output_dir",
+    "engine.epochs",
+    "engine.max_steps",
+    "engine.pause_epoch",
+    "engine.patience",
+    "engine.eval_every_epochs",
+    "engine.divergence_factor",
+    "engine.device",
+    "engine.compile",
+    "engine.threads",
+    "engine.deterministic",
+    "engine.checkpoint_every_epochs",
+    "engine.checkpoint_every_steps",
+    "engine.checkpoint_every_seconds",
+    "engine.snapshot_every_epochs",
+    "log",
+    "data.root",
+    "data.cache",
+    "data.route",
+    "data.resident_limit_mb",
+    "data.num_workers",
+    "data.eval_batch_size",
+)
+FREE_IN_TEST = ("views",)  # a group whose option may change when a run is tested
+
+
+def identity(config: DictConfig) -> dict[str, Any]:
+    """The leaves that decide what is trained and how; a checkpoint belongs to exactly one identity."""
+    return {key: value for key, value in flat(config).items() if not is_free(key)}
+
+
+def is_free(key: str) -> bool:
+    return any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
+
+
+def with_overrides(config: DictConfig, overrides: Sequence[str], for_: Literal["resume", "test"]) -> DictConfig:
+    """A stored config with values changed from the command line.
+
+    Raises:
+        UserError: an override is no KEY=VALUE of a key that exists, or would make it another run.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    changed = config.copy()
+    known = flat(config)
+    for word in overrides:
+        try:
+            override = OverridesParser.create().parse_override(word)
+        except HydraException as error:
+            raise explained(error, overrides) from None
+        key = override.key_or_group
+        if for_ == "test" and key in FREE_IN_TEST:
+            changed[key] = _option(key, str(override.value()))
+            known = flat(changed)
+            continue
+        if key not in known:
+            raise UserError(f"{key}: no such key in this run's config{did_you_mean(key, known)}")
+        if not is_free(key) and not (for_ == "test" and key.startswith(FREE_IN_TEST)):
+            remedy = "start a new run with runner train" if for_ == "resume" else "it was trained with that setting"
+            raise UserError(f"{key}: cannot change in {for_} of a stored run; {remedy}")
+        OmegaConf.update(changed, key, override.value())
+    return changed
+
+
+def _option(group: str, option: str) -> DictConfig:
+    """The keys of one option of a group, as its YAML has them."""
+    path = folder() / group / f"{option}.yaml"
+    if not path.is_file():
+        options = visible([found.stem for found in path.parent.glob("*.yaml")])
+        raise UserError(f"{group}={option}: no such option{did_you_mean(option, options)}")
+    loaded = OmegaConf.load(path)
+    assert isinstance(loaded, DictConfig)
+    return loaded
