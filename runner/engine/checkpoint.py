@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -28,7 +28,26 @@ FORMAT = 1
 LAST, PREVIOUS, BEST, MANIFEST = "last.pt", "previous.pt", "best.pt", "manifest.json"
 
 
-class Checkpoints:
+class Written:
+    """What a thread of its own writes: all of it is on the disk when the `with` ends."""
+
+    _writer: ThreadPoolExecutor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+
+    def wait(self) -> None:
+        """Return once the latest save is on the disk; raises what its write raised."""
+        raise NotImplementedError
+
+
+class Checkpoints(Written):
     """Saves a run's state and finds it again.
 
     Args:
@@ -51,15 +70,6 @@ class Checkpoints:
         self._pending: Future[None] | None = None
         self._saved = time.monotonic()
         self._best: tuple[dict[str, Any], dict[str, int]] | None = None  # that is not on the disk yet
-
-    def __enter__(self) -> Checkpoints:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        try:
-            self.wait()
-        finally:
-            self._writer.shutdown()
 
     def due_at_step(self, step: int) -> bool:
         every = self.settings.checkpoint_every_steps
@@ -100,7 +110,6 @@ class Checkpoints:
         return content, {"epoch": state.epoch, "step": state.step}
 
     def wait(self) -> None:
-        """Return once the latest save is on the disk; raises what its write raised."""
         pending, self._pending = self._pending, None
         if pending:
             pending.result()
@@ -167,7 +176,7 @@ class Checkpoints:
         _sync_folder(self.folder)
 
 
-class StackCheckpoints:
+class StackCheckpoints(Written):
     """The checkpoints of T trials that train together, each in its own folder as if it had trained alone.
 
     Args:
@@ -180,15 +189,6 @@ class StackCheckpoints:
             Checkpoints(folder, settings, identity, self._writer)
             for folder, identity in zip(folders, identities, strict=True)
         ]
-
-    def __enter__(self) -> StackCheckpoints:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        try:
-            self.wait()
-        finally:
-            self._writer.shutdown()
 
     @property
     def warnings(self) -> list[str]:

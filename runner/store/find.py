@@ -15,7 +15,7 @@ import yaml
 
 from runner.errors import UserError
 from runner.store.config_file import CONFIG, Loader
-from runner.store.folder import METRICS, RUN
+from runner.store.folder import METRICS, RUN, read_record, reason
 
 SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # where a key of the outermost level begins
 
@@ -38,15 +38,13 @@ class FoundRun:
             UserError: run.json or config.yaml is missing or damaged.
         """
         try:
-            record = json.loads((path / RUN).read_bytes())
-        except (ValueError, OSError) as error:
-            raise UserError(f"{path / RUN}: cannot be read ({_reason(error)})") from None
-        if not isinstance(record, dict) or not {"id", "name", "status"} <= set(record):
-            raise UserError(f"{path / RUN}: not a run's record")
+            record = read_record(path, RUN)
+        except FileNotFoundError:
+            raise UserError(f"{path / RUN}: no such file") from None
         try:
             config = read_leaves((path / CONFIG).read_text())
         except (yaml.YAMLError, ValueError, OSError) as error:
-            raise UserError(f"{path / CONFIG}: cannot be read ({_reason(error)})") from None
+            raise UserError(f"{path / CONFIG}: cannot be read ({reason(error)}); restore it from a copy") from None
         return cls(path, record, config)
 
     @property
@@ -183,9 +181,3 @@ def number(value: Any) -> float | None:
     """The value if it is a finite number, else None."""
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if plain and math.isfinite(value) else None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return " ".join(str(error).split())

@@ -102,14 +102,21 @@ def read_record(path: Path, file: str) -> dict[str, Any]:
         UserError: it is damaged.
     """
     try:
-        record = json.loads((path / file).read_text())
+        record = json.loads((path / file).read_bytes())
         if not isinstance(record, dict) or not {"id", "name", "status"} <= set(record):
-            raise ValueError("no record of a run or a sweep")
+            raise ValueError("not the record of a run or a sweep")
     except FileNotFoundError:
         raise
     except (ValueError, OSError) as error:
-        raise UserError(f"{path / file}: damaged ({error}); restore it from a copy") from None
+        raise UserError(f"{path / file}: cannot be read ({reason(error)}); restore it from a copy") from None
     return record
+
+
+def reason(error: Exception) -> str:
+    """What a reader's error says, in one line."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return " ".join(str(error).split())
 
 
 class RunFolder(Folder):

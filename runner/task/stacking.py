@@ -50,7 +50,7 @@ def decide(
             file.truncate()
             file.write(json.dumps(known, indent=1) + "\n")
     decision = known[name]
-    if decision["together"] and num_alike < decision["least"]:
+    if decision["together"] and num_alike < decision.get("least", 1):
         return 0, f"{num_alike} trials of a shape are faster one by one, a stack pays from {decision['least']} on"
     return decision["together"], decision["reason"]
 

@@ -42,8 +42,8 @@ def test_a_path_without_runs_is_named(tmp_path):
     ("file", "content", "reason"),
     [
         ("run.json", "{", "cannot be read"),
-        ("run.json", "[1]", "not a run's record"),
-        ("run.json", '{"id": 1}', "not a run's record"),
+        ("run.json", "[1]", "not the record of a run"),
+        ("run.json", '{"id": 1}', "not the record of a run"),
         ("config.yaml", "seed: [", "cannot be read"),
         ("config.yaml", "only text", "not a config"),
         ("config.yaml", None, "No such file"),

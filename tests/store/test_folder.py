@@ -70,7 +70,7 @@ def test_a_cut_line_of_metrics_is_left_out(train):
 def test_a_damaged_run_json_is_named(train):
     run = train("model=linear", "engine.epochs=1")
     (run.folder / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"run.json: damaged"):
+    with pytest.raises(UserError, match=r"run.json: cannot be read"):
         RunFolder.open(run.folder)
 
 
