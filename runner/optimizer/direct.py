@@ -20,7 +20,7 @@ Kernel = Callable[[list[Tensor], list[Tensor], Sequence[State], Mapping[str, Any
 
 
 def sgd(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
-    """torch's fused update of parameters that share the settings of a group, once their states count it."""
+    """torch's fused update of parameters that share a group's settings. States that count updates have counted this."""
     rho = group["momentum"]
     torch._fused_sgd_(
         params,

@@ -43,7 +43,9 @@ class TensorBoard:
         self.folder = folder
         self.settings = settings
         self.hparams = hparams
-        self.sample = sample
+        # Drawn here: torch's operations in another thread would give that one threads of its own, and those of the
+        # training would no longer have a core each.
+        self.picture = None if sample is None or not len(sample) else grid(sample)
         self.trial = trial
         self.lines = ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
         self.sparing = Sparing(HISTOGRAMS_SHARE)
@@ -103,8 +105,8 @@ class TensorBoard:
             _, *session = hparams_summary(dict(self.hparams), metrics)
             for summary in session:
                 self.writer.file_writer.add_summary(summary)
-            if self.sample is not None and len(self.sample):
-                self.writer.add_image("train/images", grid(self.sample), 0)
+            if self.picture is not None:
+                self.writer.add_image("train/images", self.picture, 0)
         self.writer.flush()
 
     def _scalars(self, record: Mapping[str, float], step: int) -> None:
