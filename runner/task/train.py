@@ -147,7 +147,8 @@ def _watch(stack: ExitStack, training: build.Training, members: Sequence[Member]
         for trial, member in enumerate(members):
             show_images = training.state.step == 0 and log.num_images > 0
             sample = training.train.of(trial).pictures(log.num_images) if show_images else None
-            board = TensorBoard(member.folder.path, log, hparams(member.cfg, member.folder.record), sample, trial)
+            shown = hparams(member.cfg, member.folder.record)
+            board = TensorBoard(member.folder.path, log, shown, sample, member.folder.metrics, trial)
             stack.callback(board.close)
             yield board
     if len(members) == 1 and not console.quiet:

@@ -5,7 +5,8 @@ Everything is written by a thread of its own, from copies; training does not wai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from runner.engine.state import TrainState
 from runner.watch.settings import LogSettings
 from runner.watch.sparing import Sparing
 
+PICTURE = "train/images"
+HPARAMS = "_hparams_/session_start_info"
 HISTOGRAM_BINS = 60
 HISTOGRAMS_SHARE = 0.01  # of the time of a run
 
@@ -29,6 +32,7 @@ class TensorBoard:
     Args:
         hparams: flat hyper-parameters for the HParams tab: numbers, text or booleans.
         sample: augmented training images [N, C, H, W] in [0, 1], or None.
+        past: the records of the epochs that were trained before, where a run goes on.
         trial: whose run it is, where several train together.
     """
 
@@ -38,6 +42,7 @@ class TensorBoard:
         settings: LogSettings,
         hparams: Mapping[str, Any],
         sample: Tensor | None,
+        past: Sequence[Mapping[str, Any]] = (),
         trial: int = 0,
     ) -> None:
         self.folder = folder
@@ -46,6 +51,7 @@ class TensorBoard:
         # Drawn here: torch's operations in another thread would give that one threads of its own, and those of the
         # training would no longer have a core each.
         self.picture = None if sample is None or not len(sample) else grid(sample)
+        self.past = past
         self.trial = trial
         self.lines = ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
         self.sparing = Sparing(HISTOGRAMS_SHARE)
@@ -53,9 +59,7 @@ class TensorBoard:
         self.writer: Any = None
 
     def started(self, state: TrainState) -> None:
-        if state.step:
-            keep_events(self.folder, state.step)
-        self._later(self._open, state.step == 0)
+        self._later(self._open, state.step)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         if self.trial not in state.present:
@@ -93,26 +97,32 @@ class TensorBoard:
         if future.done():
             future.result()  # a failure of an earlier write surfaces here or at the close
 
-    def _open(self, fresh: bool) -> None:
+    def _open(self, step: int) -> None:
+        """Go on after `step`. What a killed run had no time to write is written now."""
         from torch.utils.tensorboard.summary import hparams as hparams_summary
         from torch.utils.tensorboard.writer import SummaryWriter
 
+        written = keep_events(self.folder, step)
         self.writer = SummaryWriter(str(self.folder))
-        if fresh:
+        if (HPARAMS, 0) not in written:
             metrics = dict.fromkeys(("val/accuracy", "val/loss", "train/accuracy", "train/loss"), 0.0)
             # Without the first summary, which lists keys: TensorBoard would take that of one run for all, and show no
             # column for a key that this run lacks. It finds keys and metrics in the runs themselves instead.
             _, *session = hparams_summary(dict(self.hparams), metrics)
             for summary in session:
                 self.writer.file_writer.add_summary(summary)
-            if self.picture is not None:
-                self.writer.add_image("train/images", self.picture, 0)
+        if self.picture is not None and (PICTURE, 0) not in written:
+            self.writer.add_image(PICTURE, self.picture, 0)
+        for record in self.past:
+            if record["step"] <= step:
+                lost = {name: value for name, value in record.items() if (name, record["step"]) not in written}
+                self._scalars(lost, record["step"])
         self.writer.flush()
 
-    def _scalars(self, record: Mapping[str, float], step: int) -> None:
+    def _scalars(self, record: Mapping[str, float | None], step: int) -> None:
         for name, value in record.items():
             if name not in ("epoch", "step"):  # the axis is the step
-                self.writer.add_scalar(name, value, step)
+                self.writer.add_scalar(name, math.nan if value is None else value, step)
         self.writer.flush()
 
     def _histograms(self, copies: list[tuple[str, Tensor]], step: int) -> None:
@@ -150,28 +160,38 @@ def grid(images: Tensor, columns: int = 8, side: int = 96) -> Tensor:
     return padded.reshape(rows, columns, C, H + 4, W + 4).permute(2, 0, 3, 1, 4).reshape(C, rows * (H + 4), -1)
 
 
-def keep_events(folder: Path, last_step: int) -> None:
+def keep_events(folder: Path, last_step: int) -> set[tuple[str, int]]:
     """Rewrite the run's event files as one without what comes after `last_step`, so that a resumed curve has no
-    doubled steps in any reader. A record cut short by a crash goes too."""
+    doubled steps in any reader. A record cut short by a crash goes too.
+
+    Returns:
+        Tag and step of all that is kept.
+    """
+    written: set[tuple[str, int]] = set()
+    paths = sorted(folder.glob("events.out.tfevents.*"), key=lambda path: path.name)
+    if not paths:
+        return written
     from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    paths = sorted(folder.glob("events.out.tfevents.*"), key=lambda path: path.name)
-    if not paths:
-        return
     target = paths[-1].with_name(paths[-1].name + ".0")
     temporary = folder / ".events.tmp"
     with temporary.open("wb") as file:
         writer = RecordWriter(file)
         for path in paths:
             for data in RawEventFileLoader(str(path)).Load():
-                if Event.FromString(data).step <= last_step:
+                event = Event.FromString(data)
+                values = {(value.tag, event.step) for value in event.summary.value}
+                # Doubled where an earlier rewriting was cut short.
+                if event.step <= last_step and not (values and values <= written):
                     writer.write(data)
+                    written |= values
         writer.flush()
     temporary.replace(target)
     for path in paths:
         path.unlink()
+    return written
 
 
 def _host(tensor: Tensor) -> Tensor:

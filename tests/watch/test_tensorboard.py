@@ -96,6 +96,26 @@ def test_events_after_a_step_can_be_forgotten(run, tmp_path):
     assert len(list(copy.iterdir())) == 1
 
 
+@pytest.mark.parametrize("left", ["nothing", "no epoch", "an epoch twice"])
+def test_what_a_killed_run_had_no_time_to_write_is_written_when_it_goes_on(train, left):
+    from runner.task.resume import resume
+
+    run = train("model=linear", "engine.epochs=2", "log.tensorboard=true")
+    (path,) = run.folder.glob("events.out.tfevents.*")
+    if left == "nothing":
+        path.unlink()
+    elif left == "no epoch":
+        keep_events(run.folder, last_step=37)
+    else:
+        path.with_name(path.name + ".0").write_bytes(path.read_bytes())
+    run = resume(run.folder, ["engine.epochs=3"])
+    events = events_of(run.folder)
+    assert [event.step for event in events.Scalars("val/accuracy")] == [38, 76, 114]
+    expected = [pytest.approx(record["val/accuracy"]) for record in run.metrics]
+    assert [event.value for event in events.Scalars("val/accuracy")] == expected
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
 def test_a_grid_holds_every_image_enlarged():
     picture = grid(torch.rand(10, 3, 8, 8), columns=4, side=16)
     assert picture.shape == (3, 3 * 20, 4 * 20)
