@@ -114,9 +114,14 @@ def batches(
     seed: int | None = None,
 ) -> Batches:
     """The batches of a split, on the device; with a seed, those that train."""
-    source = dataset.loaded(split)
+    source = dataset.loaded(split, device)
+    route: Resident | Workers
+    if isinstance(source, Images) and dataset.stays(split, device):
+        route = Resident(source, device)
+    else:
+        route = Workers(source, device, dataset.num_workers)
     return Batches(
-        _route(dataset, source, device),
+        route,
         len(source),
         dataset.batch_size * settings.accumulate_steps if seed is not None else dataset.eval_batch_size,
         preprocess,
@@ -125,13 +130,6 @@ def batches(
         drop_last=dataset.drop_last and seed is not None,
         limit=settings.limit_batches,
     )
-
-
-def _route(dataset: Data, source: Source, device: torch.device) -> Resident | Workers:
-    """Pixels that are in memory stay on the device, others are read by workers."""
-    if isinstance(source, Images) and dataset.route != "workers":
-        return Resident(source, device)
-    return Workers(source, device, dataset.num_workers)
 
 
 def scored_network(cfg: DictConfig, dataset: Data, saved: Mapping[str, Any]) -> tuple[nn.Module, Preprocess]:

@@ -70,7 +70,7 @@ class Ground:
         self.precision = devices.Precision(self.settings.precision, self.device)
         devices.prepare(self.settings, cfg.seed, self.device)
         self.dataset = dataset or data(cfg)
-        self.source = self.dataset.loaded("train")
+        self.source = self.dataset.loaded("train", self.device)
         self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
         given = (self.preprocess, self.device, self.settings)
         self.train = batches(self.dataset, "train", *given, augment=augment(cfg, self.source), seed=cfg.seed)

@@ -19,6 +19,7 @@ from runner.engine.stack_step import StackEvaluate, StackStep
 from runner.engine.step import seconds_per_step
 from runner.engine.template import Template
 from runner.errors import CannotStack
+from runner.machine import free_memory
 from runner.stacks import check_alike
 
 
@@ -95,4 +96,4 @@ def most_together(cfg: DictConfig, dataset: Data | None = None) -> int:
     """How many trials of this config fit into half of the memory that is free."""
     made = training(cfg, dataset)
     needed = memory.of_trial(made.state, made.step, next(iter(made.train.epoch())))
-    return max(1, memory.available(made.state.device) // (2 * needed))
+    return max(1, free_memory(made.state.device) // (2 * needed))

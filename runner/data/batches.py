@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -38,12 +38,15 @@ class Resident:
     """All pixels stay on the device; a batch is a selection of rows."""
 
     def __init__(self, images: Images, device: torch.device) -> None:
+        self.device = device
         self.pixels = images.pixels.to(device)
         self.labels = images.labels.to(device)
 
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
-        for chunk in chunks:
-            rows = chunk.to(self.pixels.device, non_blocking=True)
+        if not chunks:
+            return
+        order = torch.cat(list(chunks)).to(self.device, non_blocking=True)  # one copy an epoch, not one a batch
+        for rows in order.split([len(chunk) for chunk in chunks]):
             yield self.pixels.index_select(0, rows), self.labels.index_select(0, rows)
 
 
@@ -136,19 +139,20 @@ class Batches:
         for number, (pixels, labels) in enumerate(self.route.batches(chunks), start):
             images = as_float(pixels)
             if self.augment is not None:
-                images = self.augment.apply(images, self.draws_of_batch(draws, number, pixels.device))
+                images = self.augment.apply(images, self.draws_of_batch(draws, number))
             yield self.preprocess(images), labels
 
     def draws(self, epoch: int) -> Any:
-        """The random numbers of the epoch's augmentation, on the CPU; None without one."""
+        """The random numbers of the epoch's augmentation, on the device; None without one."""
         if self.augment is None:
             return None
         assert self.seed is not None
-        return self.augment.draw_epoch(epoch, self.seed, self.order(epoch), self.total_images)
+        draws = self.augment.draw_epoch(epoch, self.seed, self.order(epoch), self.total_images)
+        return _each(draws, lambda numbers: numbers.to(self.route.device, non_blocking=True))
 
-    def draws_of_batch(self, draws: Any, number: int, device: torch.device) -> Any:
-        """Those of batch `number`, on the device."""
-        return _rows(draws, slice(number * self.batch_size, (number + 1) * self.batch_size), device)
+    def draws_of_batch(self, draws: Any, number: int) -> Any:
+        """Those of batch `number`."""
+        return _each(draws, lambda numbers: numbers[number * self.batch_size : (number + 1) * self.batch_size])
 
     def of_trial(self, seed: int, augment: Augment | None) -> Batches:
         """The same images in the order, and with the augmentation, of another trial; pixels are shared."""
@@ -173,7 +177,7 @@ class Batches:
         pixels, _ = next(self.route.batches([chunk]))
         images = as_float(pixels)
         if self.augment is not None and self.seed is not None:
-            images = self.augment.apply(images, _rows(self.draws(0), slice(0, len(chunk)), images.device))
+            images = self.augment.apply(images, _each(self.draws(0), lambda numbers: numbers[: len(chunk)]))
         return images
 
     def _all_ready(self) -> Resident | None:
@@ -227,7 +231,7 @@ def _augmented(members: Sequence[Batches], images: Tensor, draws: Sequence[Any],
     augment = members[0].augment
     if augment is None:
         return images
-    parts = [member.draws_of_batch(own, number, images.device) for member, own in zip(members, draws, strict=True)]
+    parts = [member.draws_of_batch(own, number) for member, own in zip(members, draws, strict=True)]
     if all(member.augment is augment for member in members):
         return augment.apply(images, _joined(parts))
     changed = [
@@ -243,13 +247,13 @@ def as_float(pixels: Tensor) -> Tensor:
     return pixels.to(torch.float32).mul_(1 / 255)
 
 
-def _rows(draws: Any, rows: slice, device: torch.device) -> Any:
-    """Those rows of every tensor in nested draws, on the device."""
+def _each(draws: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Nested draws, every tensor of them changed."""
     if isinstance(draws, Tensor):
-        return draws[rows].to(device, non_blocking=True)
+        return change(draws)
     if isinstance(draws, dict):
-        return {key: _rows(value, rows, device) for key, value in draws.items()}
-    return [_rows(value, rows, device) for value in draws]
+        return {key: _each(value, change) for key, value in draws.items()}
+    return [_each(value, change) for value in draws]
 
 
 def _joined(parts: Sequence[Any]) -> Any:

@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from runner.data.source import Source, load
+from runner.data.source import Images, Source, load
 from runner.errors import UserError
+from runner.machine import free_memory
 from runner.quantity import Count, NonNegative, PositiveCount, Share
 from runner.seeds import generator
 
@@ -35,6 +36,7 @@ class Data:
     resident_limit_mb: NonNegative = 4096
     num_workers: Count = 2
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
+    _stays: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def class_names(self) -> list[str]:
@@ -58,14 +60,39 @@ class Data:
                 self._read_train_and_val()
         return self._sources[split]
 
-    def loaded(self, split: Split) -> Source:
-        """The images of a split, in memory if that is where they are to stay: by `route`, or because they fit."""
+    def stays(self, split: Split, device: torch.device) -> bool:
+        """Whether the pixels of a split stay on that device: by `route`, or because they fit. Decided once.
+
+        Raises:
+            UserError: they were to stay, and there is no room.
+        """
+        if split not in self._stays:
+            self._stays[split] = self.route != "workers" and self._has_room(split, device)
+        return self._stays[split]
+
+    def loaded(self, split: Split, device: torch.device) -> Source:
+        """The images of a split, in memory if they are to stay on that device."""
         source = self.source(split)
-        C, H, W = source.image_shape
-        fits = len(source) * C * H * W <= self.resident_limit_mb * 2**20
-        if self.route == "resident" or (self.route == "auto" and fits):
+        if self.stays(split, device):
             self._sources[split] = load(source)
         return self._sources[split]
+
+    def _has_room(self, split: Split, device: torch.device) -> bool:
+        source = self.source(split)
+        C, H, W = source.image_shape
+        size = len(source) * C * H * W
+        places = {device} if isinstance(source, Images) else {device, torch.device("cpu")}  # files are decoded there
+        if isinstance(source, Images) and device.type == "cpu":
+            return True
+        free = min(free_memory(place) for place in places)
+        if self.route == "auto":  # half of it: a split that is cut from another is copied, and a training needs some
+            return size <= self.resident_limit_mb * 2**20 and 2 * size <= free
+        if size > free:
+            raise UserError(
+                f"data.route: the images to keep of '{split}' take {size / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB "
+                f"are free; use auto or workers, or a smaller data.image_size"
+            )
+        return True
 
     def _read_train_and_val(self) -> None:
         train, val = self._required("train"), self.read("val")

@@ -1,8 +1,7 @@
-"""How much memory a trial takes, and how much there is."""
+"""How much memory a trial takes."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -33,11 +32,3 @@ def of_trial(state: TrainState, step: Step, batch: Any) -> int:
     averages = list(state.average.network.parameters()) if state.average else []
     tensors = [*parameters, *parameters, *moments, *averages]
     return sum(kept.values()) + sum(tensor.nbytes for tensor in tensors)
-
-
-def available(device: torch.device) -> int:
-    """Bytes that are free on the device now."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

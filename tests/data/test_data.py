@@ -9,6 +9,7 @@ from PIL import Image
 
 import runner
 from runner.data import Digits, Folder, Images, Synthetic
+from runner.data.batches import Resident, Workers
 from runner.data.dataset import stratified
 from runner.data.preprocess import fit
 from runner.errors import UserError
@@ -138,6 +139,24 @@ class TestFolder:
         assert run.status == "finished"
         assert run.metrics[-1]["step"] == 2 * 3  # 13 images: three batches, the last one would hold a single image
 
+    @pytest.mark.parametrize(
+        ("free", "limit", "expected"), [(2**20, 4096, Resident), (5000, 4096, Workers), (2**20, 0, Workers)]
+    )
+    def test_files_stay_in_memory_if_they_are_within_the_limit_and_half_of_what_is_free(
+        self, folder, monkeypatch, free, limit, expected
+    ):
+        monkeypatch.setattr("runner.data.dataset.free_memory", lambda device: free)
+        words = ["data=folder", f"data.root={folder}", "data.num_workers=0", f"data.resident_limit_mb={limit}"]
+        train = runner.build.training(runner.compose([*words, "model=linear"])).train  # 14 images: 6 kB
+        assert isinstance(train.route, expected)
+        assert len(next(iter(train.epoch()))[1]) == 14
+
+    def test_files_that_must_stay_and_do_not_fit_are_refused(self, folder, monkeypatch):
+        monkeypatch.setattr("runner.data.dataset.free_memory", lambda device: 5000)
+        cfg = runner.compose(["data=folder", f"data.root={folder}", "data.route=resident"])
+        with pytest.raises(UserError, match=r"^data\.route: the images to keep of 'train' take .* use auto or workers"):
+            runner.build.training(cfg)
+
     @pytest.mark.parametrize("route", ["resident", "workers"])
     def test_a_corrupt_image_is_named(self, folder, route, tmp_path):
         bad = folder / "train/dog/3.png"
@@ -220,7 +239,7 @@ class TestBatches:
     def test_any_batch_can_be_had_without_those_before_it(self, augment):
         batches = self.batches(f"augment={augment}")
         whole = list(batches.epoch(3))
-        for start in (1, 7, 18):
+        for start in (1, 7, 18, 19):
             rest = list(batches.epoch(3, start=start))
             assert len(rest) == 19 - start
             for (images, labels), (again, labels_again) in zip(whole[start:], rest, strict=True):

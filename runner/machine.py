@@ -1,0 +1,50 @@
+"""What the machine has to give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import torch
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be had on the device now; of the host's, no more than the job or container may take."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    return min([int(psutil.virtual_memory().available), *_left_to_groups()])
+
+
+def _left_to_groups() -> Iterator[int]:
+    """Bytes left to each control group of this process that has a limit, by version 2 or 1. Empty but on Linux."""
+    try:
+        groups = OWN_CGROUPS.read_text().splitlines()
+    except OSError:
+        return
+    for line in groups:
+        _, controllers, place = line.split(":", 2)
+        if not controllers:
+            root, names = CGROUPS, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root, names = CGROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        own = root / place.lstrip("/")
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(root) and (left := _left_to_group(folder, *names)) is not None:
+                yield left
+
+
+def _left_to_group(folder: Path, limit: str, used: str, reclaimable: str) -> int | None:
+    """Its limit less what is in use, but for cached files that make room; None where it has no limit."""
+    try:
+        total, taken = int((folder / limit).read_text()), int((folder / used).read_text())
+        told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # not there, or "max"
+        return None
+    return max(0, total - taken + int(told.get(reclaimable, 0)))
