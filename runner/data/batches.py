@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from runner.data.source import Images, Source
 from runner.errors import UserError
+from runner.machine import free_memory
 from runner.seeds import generator
 
-READY_LIMIT = 2**29  # bytes of preprocessed images kept where nothing random happens to them
+READY_SHARE = 1 / 16  # of free memory, for preprocessed images where nothing random happens to them
 SAMPLE_CHUNK = 256  # images at a time, where some are looked at before training
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, S, S], labels [B]
@@ -184,7 +185,7 @@ class Batches:
         """The same images preprocessed once and for all, where they fit."""
         assert isinstance(self.route, Resident)
         pixels = self.route.pixels
-        if pixels.numel() * 4 > READY_LIMIT:
+        if pixels.numel() * 4 > READY_SHARE * free_memory(pixels.device):
             return None
         with torch.no_grad():
             return Resident(Images(self.preprocess(as_float(pixels)), self.route.labels), pixels.device)

@@ -121,6 +121,8 @@ def load(source: Source) -> Images:
 def decode(path: Path, size: int, channels: int) -> Tensor:
     """One file as uint8 [C, size, size]: the short side scaled to `size`, then the centre cut out.
 
+    By Pillow: torchvision's decoders are deprecated since 0.29.
+
     Raises:
         UserError: the file cannot be decoded.
     """
@@ -129,14 +131,15 @@ def decode(path: Path, size: int, channels: int) -> Tensor:
     try:
         with Image.open(path) as file:
             file.draft("RGB", (size, size))  # JPEGs much larger than needed are decoded at a fraction of the cost
-            upright = ImageOps.exif_transpose(file)
-            picture = upright.convert("L" if channels == 1 else "RGB")
+            ImageOps.exif_transpose(file, in_place=True)
+            mode = "L" if channels == 1 else "RGB"
+            picture = file if file.mode == mode else file.convert(mode)
+            if picture.size != (size, size):
+                picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+            pixels = np.array(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable image ({_reason(error)}); repair or remove the file") from None
-    if picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-    array = np.array(picture, dtype=np.uint8).reshape(size, size, channels)
-    return torch.from_numpy(array).permute(2, 0, 1)
+    return torch.from_numpy(pixels.reshape(size, size, channels)).permute(2, 0, 1)
 
 
 def size_of(path: Path) -> tuple[int, int]:
