@@ -67,6 +67,7 @@ class Workers:
             multiprocessing_context=_start_method() if num_workers else None,
             pin_memory=device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent if num_workers else None,
+            generator=generator(0, "workers"),  # else each start of reading takes a number from the global one
         )
 
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:

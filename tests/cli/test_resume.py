@@ -109,6 +109,18 @@ def test_a_run_killed_at_several_steps_and_resumed_ends_with_the_same_bits(runne
         assert all(len(set(values)) == len(values) for values in steps.values())
 
 
+def test_a_killed_run_whose_images_are_read_by_workers_ends_with_the_same_bits(runner):
+    words = ["data.route=workers", "data.num_workers=1", "engine.epochs=2", "log.tensorboard=false"]
+    train(runner, *words)
+    (whole,) = runner.runs()
+    (runner.folder / "kill_at").write_text(str(STEPS_PER_EPOCH - 5))
+    train(runner, *words, status=-signal.SIGKILL)
+    folder = runner.runs()[-1]
+    runner("resume", folder, "--trust")
+    assert_same_bits(weights(folder), weights(whole))
+    assert metrics(folder) == metrics(whole)
+
+
 def test_a_run_killed_again_and_again_gets_through(runner):
     train(runner)
     (whole,) = runner.runs()

@@ -12,6 +12,7 @@ from runner.data import Digits, Folder, Images, Synthetic
 from runner.data.batches import Resident, Workers
 from runner.data.dataset import stratified
 from runner.data.preprocess import fit
+from runner.engine.device import random_state
 from runner.errors import UserError
 
 
@@ -253,6 +254,18 @@ class TestBatches:
 
     def test_drop_last_leaves_the_short_batch_out(self):
         assert {len(labels) for _, labels in self.batches("data.drop_last=true").epoch()} == {64}
+
+    @pytest.mark.parametrize("num_workers", [0, 1])
+    def test_reading_draws_nothing_from_the_global_generators(self, num_workers):
+        batches = self.batches("data.route=workers", f"data.num_workers={num_workers}", "data.batch_size=600")
+        before = random_state(torch.device("cpu"))
+        batches.pictures(5)
+        for epoch in (0, 1):
+            assert len(list(batches.epoch(epoch))) == 2
+        after = random_state(torch.device("cpu"))
+        assert torch.equal(before["torch"], after["torch"])
+        assert torch.equal(before["numpy"][0], after["numpy"][0])
+        assert torch.equal(before["python"][1], after["python"][1])
 
     def test_pictures_are_what_the_network_sees_before_preprocessing(self):
         batches = self.batches("augment=flip")
