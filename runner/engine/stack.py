@@ -276,14 +276,15 @@ class StackOptimizer:
 
     def gather(self) -> None:
         """Take up the state that the trials' own optimizers have loaded."""
+        self.num_updates = 0
         for row, optimizer in enumerate(self.optimizers):
             for piece, name, parameter in self._parameters(optimizer):
                 loaded = optimizer.state[parameter]
                 for key, value in piece.slices(self.rows)[name].items():
                     if key in loaded:
                         value[row].copy_(loaded[key])
-                if piece.rule.count in loaded:
-                    self.num_updates = int(loaded[piece.rule.count])
+                if piece.rule.count in loaded:  # of parameters that have ended, it stands still
+                    self.num_updates = max(self.num_updates, int(loaded[piece.rule.count]))
         self._share()
 
     def _share(self) -> None:

@@ -7,7 +7,7 @@ B images, C channels, H by W pixels, K classes, T trials. Images and labels are 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,12 @@ from torch.func import functional_call
 
 from runner.engine.evaluate import Evaluate, Views, predict
 from runner.engine.folded import mapping
+from runner.engine.rows import Rows
 from runner.engine.settings import Settings
 from runner.engine.stack import StackState
 from runner.engine.state import TrainState
 from runner.engine.step import Batch, Outcome, Step, compiled
-from runner.engine.template import Template
+from runner.engine.template import Template, same
 from runner.errors import CannotStack
 
 Numbers = dict[str, Tensor]  # each [T], or that of one trial
@@ -42,7 +43,7 @@ class Alike:
             raise CannotStack(f"{key}: {type(self.first).__name__} in one trial is another class in the next")
         for name, value in vars(self.first).items():
             values = [vars(member)[name] for member in members]
-            if all(_same(value, other) for other in values):
+            if all(same(value, other) for other in values):
                 continue
             if not all(type(other) in (int, float) for other in values):
                 raise CannotStack(f"{key}: {name} of {type(self.first).__name__} differs and is no plain number")
@@ -54,16 +55,6 @@ class Alike:
         made = copy.copy(self.first)
         vars(made).update(numbers)
         return made
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return isinstance(other, Tensor) and one.shape == other.shape and torch.equal(one, other)
-    if isinstance(one, nn.Module):
-        return type(one) is type(other) and _same(vars(one), vars(other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
-    return bool(one == other)
 
 
 class StackStep(Step):
@@ -92,11 +83,11 @@ class StackStep(Step):
         self.rows = state.rows
         self.losses = self._losses
         self.mapped: Any = compiled(self._mapped, settings.compile)
-        self._take(state.present)
+        self._take(state)
 
     def __call__(self, state: TrainState, batch: Batch) -> Outcome:
         if self.trials != state.present:
-            self._take(state.present)
+            self._take(state)
         outcome = super().__call__(state, batch)
         if len(self.trials) == len(state.trials):
             return outcome
@@ -129,13 +120,14 @@ class StackStep(Step):
         finally:
             self.rows.others = kept
 
-    def _take(self, present: Sequence[int]) -> None:
-        """Go on with those trials."""
+    def _take(self, state: TrainState) -> None:
+        """Go on with the trials that are left."""
         device = self.rows.matrix.device
-        own = [self.steps[trial] for trial in present]
-        self.trials = list(present)
+        own = [self.steps[trial] for trial in state.present]
+        self.trials = list(state.present)
         self.own = own
-        self.index = torch.tensor(present, device=device)
+        self.ending = list(_ending(state, self.rows)) if self.clip_norm is not None else []
+        self.index = torch.tensor(self.trials, device=device)
         self.criteria = _criteria(own, device)
         self.penalising, self.softening, self.mixing = (
             [Alike("reg", [_owner(hook) for hook in hooks], device) for hooks in zip(*chosen, strict=True)]
@@ -204,14 +196,28 @@ class StackStep(Step):
         self.rows.add_gradients(torch.autograd.grad(total.sum(), list(self.rows.views.values()), allow_unused=True))
 
     def _clip(self, norm: float) -> None:
-        """Each trial's gradient by its own norm."""
+        """Each trial's gradient by its own norm, to which parameters that have ended add nothing."""
         gradients = self.rows.gradients
+        for row, columns, parameter in self.ending:
+            if not parameter.requires_grad:
+                gradients[row, columns] = 0
         gradients.mul_((norm / (gradients.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1))
 
     def _constrain(self) -> None:
         for own, network in zip(self.own, self.rows.networks, strict=True):
             for constrain in own.constraints:
                 constrain(network)
+
+
+def _ending(state: TrainState, rows: Rows) -> Iterator[tuple[int, slice, Tensor]]:
+    """Parameters whose group ends before the run, each with its place in the matrix of gradients."""
+    for row, trial in enumerate(state.present):
+        member = state.of(trial)
+        names = {parameter: name for name, parameter in member.network.named_parameters()}
+        for group in member.optimizer.param_groups:
+            if group.get("until_epochs") is not None:
+                for parameter in group["params"]:
+                    yield row, rows.columns[names[parameter]], parameter
 
 
 def _criteria(steps: Sequence[Step], device: torch.device) -> Alike:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from runner.engine.folded import mapping
 from runner.engine.noise import STRIDE, WORD, Noise, drawn, scrambled
+from runner.errors import CannotStack
 from runner.seeds import derive
 
 
@@ -18,9 +20,14 @@ class Template:
 
     Args:
         seeds: of each trial; its noise depends on its own alone.
+
+    Raises:
+        CannotStack: the networks differ in more than their tensors and the rates of known noise.
     """
 
     def __init__(self, networks: Sequence[nn.Module], seeds: Sequence[int], device: torch.device) -> None:
+        for network in networks[1:]:
+            _check_alike(networks[0], network)
         self.network = copy.deepcopy(networks[0])
         self.rates: dict[str, Tensor] = {}
         self.layers: dict[str, Noise] = {}
@@ -49,3 +56,36 @@ class Template:
         keys = scrambled((self.keys[trials] + number * STRIDE) & WORD)
         given = {name: rates[trials] for name, rates in self.rates.items()}
         return given | {f"{path}.key": keys for path in self.layers}
+
+
+def _check_alike(one: nn.Module, other: nn.Module) -> None:
+    """Refuse networks of which one cannot stand for the other.
+
+    Raises:
+        CannotStack: naming the layer and what differs.
+    """
+    layers, others = dict(one.named_modules()), dict(other.named_modules())
+    if layers.keys() != others.keys():
+        path = min(layers.keys() ^ others.keys())
+        raise CannotStack(f"model: some of the trials have a layer {path} and others have none")
+    for path, layer in layers.items():
+        if (
+            type(layer).__qualname__ != type(others[path]).__qualname__
+        ):  # each with parametrizations is of its own class
+            raise CannotStack(f"model: layer {path} is of another class in the next trial")
+        for name, value in vars(layer).items():
+            is_rate = name == "p" and drawn(layer) is not None
+            is_plain = isinstance(value, int | float | str | tuple | list | dict | Tensor | None)
+            if is_plain and not (name.startswith("_") or is_rate or same(value, vars(others[path]).get(name))):
+                raise CannotStack(f"model: {name} of layer {path or type(layer).__name__} differs between the trials")
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two are equal, tensors inside them too."""
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and one.shape == other.shape and torch.equal(one, other)
+    if isinstance(one, nn.Module):
+        return type(one) is type(other) and same(vars(one), vars(other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    return bool(one == other)

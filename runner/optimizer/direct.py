@@ -36,33 +36,28 @@ def sgd(params: list[Tensor], grads: list[Tensor], states: Sequence[State], grou
     )
 
 
-def _adam(update: Any) -> Kernel:
-    def kernel(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
-        b1, b2 = group["betas"]
-        update(
-            params,
-            grads,
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [],
-            [state["step"] for state in states],
-            lr=group["lr"],
-            beta1=b1,
-            beta2=b2,
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=group["maximize"],
-        )
+def adam(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
+    """The same of Adam, and of AdamW, which is Adam with decoupled decay."""
+    b1, b2 = group["betas"]
+    update = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
+    update(
+        params,
+        grads,
+        [state["exp_avg"] for state in states],
+        [state["exp_avg_sq"] for state in states],
+        [],
+        [state["step"] for state in states],
+        lr=group["lr"],
+        beta1=b1,
+        beta2=b2,
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=group["maximize"],
+    )
 
-    return kernel
 
-
-KERNELS: Mapping[type[Optimizer], Kernel] = {
-    SGD: sgd,
-    Adam: _adam(torch._fused_adam_),
-    AdamW: _adam(torch._fused_adamw_),
-}
+KERNELS: Mapping[type[Optimizer], Kernel] = {SGD: sgd, Adam: adam, AdamW: adam}
 
 
 class Direct(Optimizer):
@@ -97,7 +92,7 @@ class Direct(Optimizer):
         for group in self.param_groups:
             params = [parameter for parameter in group["params"] if parameter.grad is not None]
             states = [self.state.get(parameter, {}) for parameter in params]
-            if not group["fused"] or (group.get("momentum") != 0 and not all(states)):
+            if not group["fused"] or group.get("amsgrad") or (group.get("momentum") != 0 and not all(states)):
                 return None
             if params:
                 calls.append((params, [parameter.grad for parameter in params], states, group))

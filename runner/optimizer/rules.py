@@ -59,6 +59,8 @@ def rule_for(optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor) 
     lacking = next((name for name in LACKING if group.get(name)), None)
     if lacking or (kind is RMSprop and group["momentum"]):
         raise CannotStack(f"optimizer.{lacking or 'momentum'}: {kind.__name__} with it does not stack")
+    if kind is Adam and group.get("decoupled_weight_decay"):
+        return RULES[AdamW]
     if isinstance(optimizer, Muon):
         return _muon_matrix(optimizer.nesterov, optimizer.num_iterations) if parameter.ndim > 1 else MUON_OTHER
     if kind is SGD and (group["momentum"] or optimizer.state):

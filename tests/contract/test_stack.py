@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 import runner
 from runner import config
 from runner.errors import CannotStack
+from runner.reg import Regulariser
 
 STEPS = 50
 MLP = ["model=mlp", "model.hidden=[16]"]
@@ -107,6 +111,8 @@ NOISY = {
     ),
     "fractional_max_pool": (CONVNET, RATES),
 }
+# Of the keys of model=linear, Unlike takes none but the dropout that it is given.
+UNLIKE = ["model=linear", "model._target_=tests.contract.test_stack.Unlike", "+model.dropout=0.0"]
 CASES = [(group, option) for group, options in OPTIONS.items() for option in options]
 
 
@@ -214,6 +220,7 @@ def test_noise_has_the_statistics_of_the_trial_alone(name):
         ["views=flip"],
         ["views=mirror_translate"],
         ["optimizer=nesterov", "optimizer.groups=[{match:norms,until_epochs:0.5},{match:biases,lr_scale:2}]"],
+        ["optimizer=nesterov", "optimizer.groups=[{match:norms,until_epochs:0.5}]", "engine.clip_norm=0.3"],
         ["data.route=workers", "data.num_workers=0"],
         [
             "optimizer=momentum",
@@ -241,6 +248,58 @@ def test_trials_of_one_seed_and_augmentation_share_their_batches(words):
     images, labels = next(iter(stack.train.epoch()))
     assert (images.ndim, labels.ndim) == (4, 1)
     torch.testing.assert_close(losses(stack, 30), expected, rtol=2e-4, atol=1e-5)
+
+
+def test_decoupled_decay_of_torchs_adam_is_that_of_adamw():
+    words = ["optimizer._target_=torch.optim.Adam", "+optimizer.decoupled_weight_decay=true", "~optimizer.groups"]
+    cfgs = configs([*MLP, "optimizer=adamw", *words, "optimizer.weight_decay=0.5"], RATES)
+    _, expected = alone(cfgs, 30)
+    torch.testing.assert_close(losses(runner.build.stack(cfgs), 30), expected, rtol=2e-4, atol=1e-5)
+
+
+@dataclass
+class Temper(Regulariser):
+    """A user's regulariser whose number lives in a layer of its own."""
+
+    factor: float = 1.0
+
+    def attach(self, network):
+        network.append(Times(self.factor))
+
+
+class Times(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+class Unlike(nn.Sequential):
+    """A user's network whose dropout is there only where it drops, or of a kind that has no form for stacks."""
+
+    def __init__(self, in_channels: int, image_size: int, num_classes: int, kind: str, dropout: float = 0.0):
+        layer = nn.AlphaDropout(dropout) if kind == "alpha" else nn.Dropout(dropout) if dropout else None
+        features = nn.Linear(in_channels * image_size**2, num_classes)
+        super().__init__(nn.Flatten(), *([layer] if layer else []), features)
+
+
+@pytest.mark.parametrize(
+    ("words", "differences", "what"),
+    [
+        (
+            [*MLP, "+reg.temper._target_=tests.contract.test_stack.Temper", "+reg.temper.factor=1"],
+            {"reg.temper.factor": (1.0, 0.1)},
+            "factor of layer",
+        ),
+        ([*UNLIKE, "+model.kind=alpha"], {"model.dropout": (0.1, 0.9)}, "p of layer 1"),
+        ([*UNLIKE, "+model.kind=usual"], {"model.dropout": (0.0, 0.9)}, "some of the trials have a layer 2"),
+    ],
+)
+def test_networks_that_differ_in_what_a_stack_cannot_carry_are_refused(words, differences, what):
+    with pytest.raises(CannotStack, match=what):
+        runner.build.stack(configs(words, differences))
 
 
 def test_bf16_agrees_within_its_precision():

@@ -16,6 +16,8 @@ KINDS = {
     "nesterov": (direct.DirectSGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
     "adam": (direct.DirectAdam, {"weight_decay": 0.1, "fused": True}),
     "adamw": (direct.DirectAdamW, {"betas": (0.8, 0.9), "fused": True}),
+    "adam, decoupled": (direct.DirectAdam, {"weight_decay": 0.1, "decoupled_weight_decay": True, "fused": True}),
+    "adam, amsgrad": (direct.DirectAdam, {"amsgrad": True, "fused": True}),
     "adamw, foreach": (direct.DirectAdamW, {"foreach": True}),
     "adagrad": (direct.DirectAdagrad, {"foreach": True}),
     "rmsprop": (direct.DirectRMSprop, {"foreach": True}),
