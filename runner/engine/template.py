@@ -71,7 +71,7 @@ def _check_alike(one: nn.Module, other: nn.Module) -> None:
     for path, layer in layers.items():
         if (
             type(layer).__qualname__ != type(others[path]).__qualname__
-        ):  # each with parametrizations is of its own class
+        ):
             raise CannotStack(f"model: layer {path} is of another class in the next trial")
         for name, value in vars(layer).items():
             is_rate = name == "p" and drawn(layer) is not None

@@ -178,6 +178,20 @@ def test_a_trial_of_a_stack_goes_on_alone(tmp_path, optimizer):
         assert_same_state(ours[part], theirs[part])
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_trials_begun_alone_go_on_as_a_stack_where_parameters_have_ended(tmp_path, optimizer):
+    words = [*CONVNET, f"optimizer={optimizer}", "optimizer.groups=[{match:norms,until_epochs:'2 steps'}]"]
+    cfgs = configs(words, optimizer__lr=[1e-2, 3e-2], seed=[0, 1])
+    whole = [alone(cfg, tmp_path / f"whole{number}")[1] for number, cfg in enumerate(cfgs)]
+    for cfg, folder in zip(cfgs, folders_in(tmp_path, 2), strict=True):
+        first = cfg.copy()
+        first.engine.pause_epoch = 1
+        alone(first, folder)
+    notes = trained(runner.build.stack(cfgs), folders_in(tmp_path, 2), cfgs, restore=True)
+    for number in range(2):
+        assert_same_records(notes.of(number), whole[number].of(0)[1:])
+
+
 @pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
 def test_a_restored_stack_goes_on_as_one_never_stopped(tmp_path, optimizer):
     words = [*CONVNET, f"optimizer={optimizer}", "reg=dropout", "schedule=plateau"]
