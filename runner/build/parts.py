@@ -129,6 +129,7 @@ def batches(
         seed=seed,
         drop_last=dataset.drop_last and seed is not None,
         limit=settings.limit_batches,
+        num_parts=settings.accumulate_steps,
     )
 
 

@@ -87,9 +87,10 @@ class Batches:
         num_images: images in the split.
         batch_size: images an update; the last batch of an epoch may be shorter.
         seed: of the order and the augmentation; None for the stored order.
-        drop_last: leave a short last batch out. A last batch of one image is always left out of training: batch
-            normalisation has no variance there.
+        drop_last: leave a short last batch out.
         limit: use at most this many batches an epoch.
+        num_parts: how many parts an update cuts a batch into. The last batch of training is shortened, or left out,
+            where one of its parts would be a single image: batch normalisation has no variance there.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Batches:
         seed: int | None = None,
         drop_last: bool = False,
         limit: int | None = None,
+        num_parts: int = 1,
     ) -> None:
         self.route = route
         self.preprocess = preprocess
@@ -109,8 +111,10 @@ class Batches:
         self.seed = seed
         self.batch_size = batch_size
         remainder = num_images % batch_size
-        dropped = remainder if drop_last or (seed is not None and remainder == 1) else 0
-        self.num_images = num_images if dropped == num_images else num_images - dropped
+        last = 0 if drop_last else remainder
+        if seed is not None and batch_size > num_parts:
+            last = _without_single_images(last, num_parts)
+        self.num_images = num_images - remainder + last or num_images
         self.total_images = num_images
         if limit is not None:
             self.num_images = min(self.num_images, limit * batch_size)
@@ -242,6 +246,14 @@ def _augmented(members: Sequence[Batches], images: Tensor, draws: Sequence[Any],
         if member.augment is not None
     ]
     return torch.cat(changed)
+
+
+def _without_single_images(num_images: int, num_parts: int) -> int:
+    """How many of them make a batch that `Tensor.chunk` cuts into so many parts, or fewer, of two images or more."""
+    part = -(-num_images // num_parts)
+    if part > 1 and num_images % part == 1:
+        num_images -= 1
+    return num_images if num_images > num_parts else 0
 
 
 def as_float(pixels: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import runner
-from runner.data import Digits, Folder, Images, Synthetic
+from runner.data import Batches, Digits, Folder, Images, Synthetic
 from runner.data.batches import Resident, Workers
 from runner.data.dataset import stratified
 from runner.data.preprocess import fit
@@ -251,6 +251,29 @@ class TestBatches:
         training = runner.build.training(runner.compose(["data.batch_size=599", "data.eval_batch_size=298"]))
         assert [len(labels) for _, labels in training.train.epoch()] == [599, 599]
         assert [len(labels) for _, labels in training.evaluate.batches.epoch()] == [298, 1]
+
+    @pytest.mark.parametrize("num_parts", [1, 2, 3, 4, 7])
+    def test_the_last_batch_of_training_is_the_longest_that_is_cut_without_a_part_of_one_image(self, num_parts):
+        def longest(num_images):
+            cuts = [torch.arange(count).chunk(num_parts) for count in range(num_images, 0, -1)]
+            return next((sum(map(len, parts)) for parts in cuts if all(len(part) > 1 for part in parts)), 0)
+
+        images, batch_size = Digits().source("train"), 10 * num_parts
+        route = Resident(images, torch.device("cpu"))
+        for remainder in range(batch_size):
+            total = 3 * batch_size + remainder
+            training, plain = (
+                Batches(route, total, batch_size, torch.nn.Identity(), seed=seed, num_parts=num_parts)
+                for seed in (0, None)
+            )
+            expected = [batch_size] * 3 + [longest(remainder)] * (longest(remainder) > 0)
+            assert [len(labels) for _, labels in training.epoch()] == expected
+            assert (training.num_images, training.num_batches) == (sum(expected), len(expected))
+            assert plain.num_images == total
+
+    def test_single_images_can_be_asked_for(self):
+        training = self.batches("data.batch_size=1", "engine.accumulate_steps=4")
+        assert (training.num_images, training.num_batches) == (1199, 300)
 
     def test_drop_last_leaves_the_short_batch_out(self):
         assert {len(labels) for _, labels in self.batches("data.drop_last=true").epoch()} == {64}

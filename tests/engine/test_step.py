@@ -48,6 +48,19 @@ def test_the_short_last_batch_is_cut_fairly():
     assert_same_weights(large, cut, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("num_trials", [1, 2])
+@pytest.mark.parametrize(("batch_size", "num_parts", "sizes"), [(13, 2, [26, 26]), (149, 4, [596, 6])])
+def test_no_part_of_a_batch_is_too_small_for_batch_norm(batch_size, num_parts, sizes, num_trials):
+    words = ["model=mlp", "model.norm=batch", f"data.batch_size={batch_size}", f"engine.accumulate_steps={num_parts}"]
+    cfgs = [runner.compose([*words, f"seed={seed}", f"optimizer.lr=0.0{seed + 1}"]) for seed in range(num_trials)]
+    made = runner.build.training(*cfgs) if num_trials == 1 else runner.build.stack(cfgs)
+    *_, one, last = made.train.epoch()
+    assert [labels.shape[-1] for _, labels in (one, last)] == sizes
+    for batch in (one, last):
+        found, _ = made.step(made.state, batch)
+        assert found.isfinite().all()
+
+
 def test_clipping_bounds_the_norm_of_the_whole_gradient():
     made = training("engine.clip_norm=0.01")
     losses(made, 1)
