@@ -187,6 +187,8 @@ class RunFolder(Folder):
 
     def rewind_metrics(self, epoch: int) -> None:
         """Forget the epochs after `epoch`: they will be trained again."""
+        if not (self.path / METRICS).exists():
+            return
         kept = [record for record in self.metrics if record["epoch"] <= epoch]
         self.replace(METRICS, "".join(json.dumps(record) + "\n" for record in kept))
 

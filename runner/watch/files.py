@@ -36,8 +36,7 @@ class MetricsFile:
         self.began = time.perf_counter()
 
     def started(self, state: TrainState) -> None:
-        if state.step:
-            self.folder.rewind_metrics(state.epoch)
+        self.folder.rewind_metrics(state.epoch)  # also to nothing, where a run was killed before its first checkpoint
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         pass

@@ -121,6 +121,17 @@ def test_a_killed_run_whose_images_are_read_by_workers_ends_with_the_same_bits(r
     assert metrics(folder) == metrics(whole)
 
 
+def test_a_run_killed_before_its_first_checkpoint_begins_its_metrics_anew(runner):
+    (runner.folder / "kill_at").write_text(str(STEPS_PER_EPOCH + 9))
+    words = ["engine.checkpoint_every_steps=0", "engine.checkpoint_every_seconds=1000", "engine.epochs=2"]
+    train(runner, *words, "log.tensorboard=false", status=-signal.SIGKILL)
+    (folder,) = runner.runs()
+    assert not (folder / "checkpoints").exists()
+    assert [record["epoch"] for record in metrics(folder)] == [1]
+    runner("resume", folder, "--trust")
+    assert [record["epoch"] for record in metrics(folder)] == [1, 2]
+
+
 def test_a_run_killed_again_and_again_gets_through(runner):
     train(runner)
     (whole,) = runner.runs()
