@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 Mode = Literal["max", "min"]
@@ -146,8 +147,10 @@ def rank(samples: Mapping[str, Samples], mode: Mode, alpha: float = ALPHA) -> Ra
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation; 0 where values differ by their rounding alone."""
     mean = math.fsum(values) / len(values)
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return mean, deviation if deviation > ROUNDING * _size(values) else 0.0
 
 
 def _two_sided(t: float, freedom: float) -> float:
@@ -156,5 +159,5 @@ def _two_sided(t: float, freedom: float) -> float:
     return 2 * float(stdtr(freedom, -abs(t)))
 
 
-def _size(a: Sequence[float], b: Sequence[float]) -> float:
-    return max(map(abs, (*a, *b)))
+def _size(*values: Sequence[float]) -> float:
+    return max(map(abs, chain(*values)))

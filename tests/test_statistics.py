@@ -26,6 +26,12 @@ def test_the_interval_is_students(values):
     assert interval(A, 0.9).high < interval(A).high
 
 
+def test_values_that_differ_by_their_rounding_have_no_spread():
+    estimate = interval([0.1 + 0.2, 0.3, 0.3])
+    assert (estimate.deviation, estimate.high - estimate.mean) == (0, 0)
+    assert interval([1e-100, 2e-100]).deviation > 0
+
+
 def test_one_value_has_no_interval_and_none_no_mean():
     one, none = interval([0.5]), interval([])
     assert (one.mean, one.n) == (0.5, 1)
