@@ -16,12 +16,17 @@ import yaml
 from runner.errors import UserError
 from runner.store.config_file import CONFIG, Loader
 from runner.store.folder import METRICS, RUN, read_record, reason
+from runner.store.sweep_folder import SWEEP, TRIALS
 
+ROUND, SEARCH, FINALS = "round", "search", "finals"
 SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # where a key of the outermost level begins
 
 
 class FoundRun:
-    """A run on disk: `record` is run.json, `config` the leaves of its config by dotted key."""
+    """A run on disk: `record` is run.json, `config` the leaves of its config by dotted key.
+
+    A sweep's trial has the kind of its round among them, as `round`, to be shown and asked for like a key.
+    """
 
     def __init__(self, path: Path, record: dict[str, Any], config: dict[str, Any]) -> None:
         self.path = path
@@ -29,6 +34,8 @@ class FoundRun:
         self.config = config
         chosen = record.get("choices")
         self.choices: dict[str, str] = chosen if isinstance(chosen, dict) else {}
+        if self.round is not None:
+            self.config = {**config, ROUND: self.round}
 
     @classmethod
     def read(cls, path: Path) -> FoundRun:
@@ -55,6 +62,19 @@ class FoundRun:
     @property
     def finished(self) -> bool:
         return self.status == "finished"
+
+    @property
+    def round(self) -> str | None:
+        """search or finals; None of a run that is no sweep's trial, or of a time that did not write it."""
+        about = self.record.get(ROUND)
+        return about.get("kind") if isinstance(about, dict) else None
+
+    @property
+    def sweep(self) -> str | None:
+        """The folder of the sweep whose trial this is, if it lies where a trial does."""
+        trials, _ = os.path.split(os.path.abspath(self.path))  # noqa: PTH100 - a thousand times, fast
+        folder, name = os.path.split(trials)
+        return folder if name == TRIALS else None
 
     @property
     def epochs(self) -> int | None:
@@ -134,6 +154,17 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[FoundRun], list[str]]:
         except UserError as error:
             damaged.append(str(error))
     return found, damaged
+
+
+def without_searches(runs: Sequence[FoundRun]) -> list[FoundRun]:
+    """The runs without the search trials of sweeps that have a finished trial of their finals among these.
+
+    A search trial goes into the finals for being the best of many, so its score is too good by luck; pooled with the
+    fresh seeds of the finals, it would favour the luckiest setting.
+    """
+    with_finals = {run.sweep for run in runs if run.round == FINALS and run.finished and run.sweep is not None}
+    judged = {folder for folder in with_finals if (Path(folder) / SWEEP).is_file()}
+    return [run for run in runs if not (run.round == SEARCH and run.sweep in judged)]
 
 
 def run_folders(root: Path) -> Iterator[Path]:

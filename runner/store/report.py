@@ -14,9 +14,12 @@ from typing import Any
 from rich.cells import cell_len
 
 from runner.statistics import ALPHA
+from runner.store.difference import freeze
+from runner.store.find import ROUND, SEARCH
 from runner.store.table import BEST, SAME, UNKNOWN, Row, Table, fields, status_text
 
 SIGNS = {BEST: "*", SAME: "=", UNKNOWN: "?"}
+FIXED, COUNTS, GROUPS, KEYS, CONSTANT, MORE, FOLDER, FOLLOWS = range(8)  # ranks of columns
 
 
 @dataclass
@@ -35,32 +38,58 @@ class Column:
         return f"{head}{dot}\n{tail}" if dot else self.name
 
     @property
+    def num_distinct(self) -> int:
+        return len(set(self.cells))
+
+    @property
     def width(self) -> int:
         return max(map(cell_len, [*self.heading.split("\n"), *self.cells]))
 
 
 def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
     """Every column as text, in their order from left to right."""
-    implied = {difference.key for difference in table.differences if difference.implied}
     whole = all(row.statuses.keys() == {"finished"} for row in rows)
     repeated = any(row.estimate.n > 1 for row in rows)
     halves = [row.estimate.high - row.estimate.mean for row in rows]
     spread = [
-        Column("±95%", [_number(half) for half in halves], 1),
-        Column("std", [_number(row.estimate.deviation) for row in rows], 3),
+        Column("±95%", [_number(half) for half in halves], COUNTS),
+        Column("std", [_number(row.estimate.deviation) for row in rows], MORE),
     ]
     return [
-        Column("", [SIGNS.get(row.mark, "") for row in rows], 0, right=False),
-        *(_setting_column(key, rows, 5 if key in implied else 2) for key in table.keys),
-        Column(table.metric, [_metric_cell(row) for row in rows], 0),
+        Column("", [SIGNS.get(row.mark, "") for row in rows], FIXED, right=False),
+        *(_setting_column(key, rows, rank) for key, rank in _ranks(table, rows).items()),
+        Column(table.metric, [_metric_cell(row) for row in rows], FIXED),
         *(spread if repeated else []),
-        Column("n", [str(row.estimate.n) for row in rows], 1),
-        Column("status", [status_text(row) for row in rows], 3 if whole else 1, right=False),
-        Column("epochs", ["-" if row.epochs is None else f"{row.epochs:.4g}" for row in rows], 3),
-        Column("time", ["-" if row.seconds is None else f"{row.seconds:.1f} s" for row in rows], 3),
-        Column("images/s", [_rate(row.images_per_second) for row in rows], 3),
-        Column("folder", _below(shared_folder(rows), rows), 4, right=False),
+        Column("n", [str(row.estimate.n) for row in rows], COUNTS),
+        Column("status", [status_text(row) for row in rows], MORE if whole else COUNTS, right=False),
+        Column("epochs", ["-" if row.epochs is None else f"{row.epochs:.4g}" for row in rows], MORE),
+        Column("time", ["-" if row.seconds is None else f"{seconds_text(row.seconds)} s" for row in rows], MORE),
+        Column("images/s", [_rate(row.images_per_second) for row in rows], MORE),
+        Column("folder", _below(shared_folder(rows), rows), FOLDER, right=False),
     ]
+
+
+def _ranks(table: Table, rows: Sequence[Row]) -> dict[str, int]:
+    """The rank of each key's column: groups, keys that vary within an option, those that an option decides last.
+
+    That a key follows from the option of another group is held to be so where there are two rows an option or more.
+    What is the same in all rows shown, of more that there are, comes after what is not.
+    """
+    implied = {difference.key for difference in table.differences if difference.implied}
+    groups = [key for key in table.keys if any(key in row.runs[0].choices for row in table.rows)]
+    frozen = {key: [freeze(row.settings[key]) for row in table.rows] for key in table.keys}
+    same = {key for key in table.keys if len({freeze(row.settings[key]) for row in rows}) == 1 < len(rows)}
+
+    def decides(group: str, key: str) -> bool:
+        options = len(set(frozen[group]))
+        return 1 < options <= len(table.rows) / 2 and len(set(zip(frozen[group], frozen[key], strict=True))) == options
+
+    ranks = {}
+    for key in table.keys:
+        chosen = key in groups or key == ROUND
+        follows = key in implied or (not chosen and any(decides(group, key) for group in groups))
+        ranks[key] = FOLLOWS if follows else CONSTANT if key in same else GROUPS if chosen else KEYS
+    return ranks
 
 
 def _setting_column(key: str, rows: Sequence[Row], rank: int) -> Column:
@@ -88,6 +117,11 @@ def _number(value: float) -> str:
     if value != value:  # NaN
         return "-"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
+
+
+def seconds_text(seconds: float) -> str:
+    """With one digit after the point, or two that count."""
+    return f"{seconds:.1f}" if seconds >= 1 or seconds == 0 else f"{seconds:.2g}"
 
 
 def _rate(value: float | None) -> str:
@@ -123,7 +157,11 @@ def rule(table: Table) -> str:
 
 def notes(table: Table, rows: Sequence[Row]) -> list[str]:
     """What else one must know to read the table: brackets, what varies within rows, rows left out."""
-    found = []
+    found = [searches_note(table)] if table.num_searches else []
+    if any(row.settings.get(ROUND) == SEARCH and row.mark == BEST for row in table.rows):
+        found.append(
+            "the best is a search trial: the best of many is so by luck too, which only fresh seeds tell apart"
+        )
     if table.ranking.best is not None and any(not row.samples and row.so_far is not None for row in rows):
         found.append("values in brackets are of runs that have not finished; they do not count")
     if any(row.num_values > row.estimate.n for row in rows):
@@ -137,6 +175,12 @@ def notes(table: Table, rows: Sequence[Row]) -> list[str]:
     if len(rows) < len(table.rows):
         found.append(f"{len(table.rows) - len(rows)} more rows (--limit)")
     return found
+
+
+def searches_note(table: Table) -> str:
+    number = table.num_searches
+    trials = "1 search trial" if number == 1 else f"{number} search trials"
+    return f"{trials} left out: the finals ran the best of them again, on fresh seeds (--search shows them too)"
 
 
 def title(table: Table) -> str:

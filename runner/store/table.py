@@ -88,6 +88,7 @@ class Table:
     metric: str
     mode: Mode
     varying: list[str]  # keys that vary within rows: pairs are alike in these
+    num_searches: int = 0  # trials left out, since their sweep's finals tell more
 
     @property
     def keys(self) -> list[str]:

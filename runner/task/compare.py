@@ -18,9 +18,10 @@ from runner.errors import UserError
 from runner.statistics import Mode
 from runner.store.condition import where
 from runner.store.difference import check_keys
-from runner.store.find import FoundRun, find_runs
+from runner.store.find import FINALS, ROUND, SEARCH, FoundRun, find_runs, without_searches
 from runner.store.metric import check_metric, direction, shared_objective
 from runner.store.report import (
+    FOLLOWS,
     Column,
     as_csv,
     as_json,
@@ -30,6 +31,7 @@ from runner.store.report import (
     label,
     notes,
     rule,
+    searches_note,
     shared_folder,
     title,
 )
@@ -59,13 +61,15 @@ def main(words: Sequence[str]) -> int:
         print(f"runner: {line}; left out", file=sys.stderr)
     if not found:
         raise UserError(f"{', '.join(map(str, arguments.paths))}: no run here can be read; name another folder")
-    table = compare(found, arguments.by, arguments.metric, arguments.mode, arguments.where)
+    table = compare(found, arguments.by, arguments.metric, arguments.mode, arguments.where, arguments.search)
     table.rows = sort_rows(table, arguments.sort, folder_of) if arguments.sort else table.rows
     rows = table.rows[: arguments.limit]
     if arguments.format == "table":
         show(Console(highlight=False), table, rows)
     else:
         print({"json": as_json, "csv": as_csv, "markdown": as_markdown}[arguments.format](table, rows), end="")
+        if table.num_searches and arguments.format in ("json", "csv"):  # which have no place for notes
+            print(f"runner: {searches_note(table)}", file=sys.stderr)
     if arguments.figure:
         _draw(table, rows, arguments.figure)
     if arguments.html:
@@ -82,8 +86,9 @@ def compare(
     metric: str | None = None,
     mode: Mode | None = None,
     conditions: Sequence[str] = (),
+    search: bool = False,
 ) -> Table:
-    """The runs that meet the conditions, as a table.
+    """The runs that meet the conditions, as a table; with `search`, search trials beside the finals of their sweep.
 
     Raises:
         UserError: a key or the metric is in no run, or no run meets the conditions.
@@ -92,6 +97,11 @@ def compare(
     runs = where(found, conditions)
     if not runs:
         raise UserError(f"--where {' --where '.join(conditions)}: none of the {len(found)} runs meets this; loosen it")
+    kept = runs if search else without_searches(runs)
+    num_searches, runs = len(runs) - len(kept), kept
+    kinds = {run.round for run in runs}
+    if by and {SEARCH, FINALS} <= kinds:
+        by = list(dict.fromkeys([*by, ROUND]))  # never pooled
     if metric is None:
         metric, shared_mode = shared_objective(runs, USUAL_METRIC)
         mode = mode or shared_mode
@@ -100,7 +110,10 @@ def compare(
     mode = mode or direction(metric)
     if mode is None:
         raise UserError(f"--mode: {metric} is neither accuracy nor loss; say which is better with --mode max or min")
-    return tabulate(runs, metric, mode, by, IGNORED)
+    # Finals are like any runs of their settings; what was searched is not.
+    table = tabulate(runs, metric, mode, by, IGNORED if SEARCH in kinds else IGNORED | {ROUND})
+    table.num_searches = num_searches
+    return table
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -116,6 +129,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--metric", help="such as val/loss (the runs' own objective, else val/accuracy)")
     parser.add_argument("--mode", choices=("max", "min"), help="which is better (max for accuracy, min for loss)")
     parser.add_argument("--where", action="append", default=[], metavar="'KEY OP VALUE'", help="=, !=, <, <=, >, >=")
+    parser.add_argument("--search", action="store_true", help="the search trials of sweeps with finals too")
     parser.add_argument("--sort", metavar="KEY", help="any column, - before it: descending (the metric, best first)")
     parser.add_argument("--format", choices=("table", "json", "csv", "markdown"), default="table")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the table and the curves")
@@ -175,7 +189,7 @@ def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
         left = [column.name for column in wanted if column not in kept]
         lines.append(
             f"{len(left)} column{'s' * (len(left) != 1)} left out for want of width: {', '.join(left)} "
-            "(--format csv has all)"
+            "(a wider terminal or --format markdown shows all)"
         )
     shared = shared_folder(rows)
     if shared and any(column.name == "folder" for column in kept):
@@ -188,13 +202,17 @@ def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
 
 
 def fitting(wanted: Sequence[Column], width: int) -> list[Column]:
-    """The columns that fit side by side, those of the lowest rank first."""
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index].rank)
+    """The columns that fit side by side: those of the lowest rank first, of one rank those that tell more apart.
+
+    What follows from other columns is shown only where all of these fit.
+    """
+    order = sorted(range(len(wanted)), key=lambda index: (wanted[index].rank, -wanted[index].num_distinct))
     kept: set[int] = set()
     room = width
     for place, index in enumerate(order):
         room_after = room - wanted[index].width - 2 * (place > 0)
-        if place < NUM_FIXED or room_after >= 0:
+        follows = wanted[index].rank == FOLLOWS and len(kept) < place
+        if place < NUM_FIXED or (room_after >= 0 and not follows):
             kept.add(index)
             room = room_after
     return [wanted[index] for index in sorted(kept)]

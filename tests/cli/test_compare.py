@@ -161,6 +161,30 @@ def test_a_narrow_terminal_gets_fewer_columns_and_is_told(compare, write_run, wi
     assert all(f"some_long_key_{k}" in wide for k in range(9))
 
 
+def test_a_narrow_terminal_keeps_what_tells_rows_apart(compare, write_run):
+    """First the option, then the key that varies within it; what the option decides goes, however narrow."""
+    for index in range(6):
+        own = {"optimizer": ("adam", "rmsprop")[index % 2]}
+        decided = {"optimizer.eps": 1 + index % 2, "model.m": 3 + index % 2}  # in its own section, and in another
+        lr = {"optimizer.lr": 0.123456 / (1 + index)}
+        write_run(f"outputs/{index}", [0.5 + index / 10], choices=own, **{"engine.dull": index // 3}, **decided, **lr)
+    wide = compare(width=200)[0].splitlines()[1].split()
+    assert wide[:5] == ["optimizer", "lr", "dull", "m", "eps"]
+    header = " ".join(compare(width=46)[0].splitlines()[:2])
+    assert all(word in header for word in ("optimizer", "lr", "val/accuracy"))
+    assert not {"m", "eps"} & set(header.split())
+    note = " ".join(compare(width=46)[0].split())
+    assert re.search(r"left out for want of width: .*optimizer\.eps.* \(a wider terminal or --format markdown", note)
+
+
+def test_what_is_the_same_in_all_rows_shown_goes_before_what_is_not(compare, write_run):
+    for index in range(6):
+        own = {"optimizer": "adam" if index < 3 else "rmsprop"}
+        write_run(f"outputs/{index}", [0.5 + index / 10], choices=own, **{"model.width": 1000 + index})
+    lines = compare("--limit", "2", width=27)[0].splitlines()
+    assert lines[:2] == ["   model.                ", "    width  val/accuracy  n"]
+
+
 def test_damaged_runs_are_named_and_the_rest_is_shown(compare, pair, tmp_path):
     (tmp_path / "outputs/digits/s0/run.json").write_text("{")
     (tmp_path / "outputs/digits/a0/config.yaml").unlink()
@@ -244,3 +268,64 @@ def test_the_page_needs_nothing_else_and_is_escaped(compare, write_run, tmp_path
     assert "= not distinguishable from it" in text
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert compare("--format", "csv", "--figure", "curves.png")[0].count("\n") == 3  # and no word of the file
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sweeps
+
+
+@pytest.fixture
+def swept(write_run, tmp_path):
+    """A search whose luckiest trial, of lr=0.1, is worse on the fresh seeds of the finals."""
+
+    def write(number, lr, seed, value, kind, status="finished", sweep="outputs/digits/sweep"):
+        path = write_run(f"{sweep}/trials/{number:04d}", [value], seed=seed, status=status, **{"optimizer.lr": lr})
+        record = json.loads((path / "run.json").read_text())
+        about = {"round": {"index": int(kind == "finals"), "kind": kind}}
+        (path / "run.json").write_text(json.dumps(record | about))
+        (tmp_path / sweep / "sweep.json").write_text("{}")
+
+    write(0, 0.1, 0, 0.99, "search")
+    write(1, 0.2, 0, 0.90, "search")
+    for seed in (1, 2):
+        write(2 * seed, 0.1, seed, 0.80 + seed / 1000, "finals")
+        write(2 * seed + 1, 0.2, seed, 0.88 + seed / 1000, "finals")
+    return write
+
+
+def test_of_a_sweep_with_finals_the_finals_decide(compare, swept):
+    rows = json.loads(compare("--format", "json")[0])
+    assert [(row["keys"], row["n"]) for row in rows] == [({"optimizer.lr": 0.2}, 2), ({"optimizer.lr": 0.1}, 2)]
+    out, _ = compare()
+    assert "4 runs in 2 rows" in out
+    note = "2 search trials left out: the finals ran the best of them again, on fresh seeds (--search shows them too)"
+    assert note in out.splitlines()
+    assert note in compare("--format", "markdown")[0].splitlines()
+    assert compare("--format", "csv")[1] == f"runner: {note}\n"
+
+
+@pytest.mark.parametrize("by", [[], ["--by", "optimizer.lr"]])
+def test_search_trials_are_rows_of_their_own(compare, swept, by):
+    rows = json.loads(compare("--search", "--format", "json", *by)[0])
+    found = [(row["keys"]["optimizer.lr"], row["keys"]["round"], row["n"]) for row in rows]
+    assert found == [(0.1, "search", 1), (0.2, "search", 1), (0.2, "finals", 2), (0.1, "finals", 2)]
+    out, _ = compare("--search")
+    assert "the best is a search trial: the best of many is so by luck too" in out
+    assert "left out" not in out
+
+
+def test_finals_are_pooled_with_plain_runs_of_their_setting(compare, swept, write_run):
+    write_run("outputs/plain", [0.883], seed=3, **{"optimizer.lr": 0.2})
+    first, _ = json.loads(compare("--format", "json")[0])
+    assert (first["keys"], first["n"]) == ({"optimizer.lr": 0.2}, 3)
+
+
+def test_a_search_without_finished_finals_is_shown(compare, swept):
+    for number, status in enumerate(("finished", "running")):
+        kind = "search" if status == "finished" else "finals"
+        swept(number, 0.3, number, 0.95, kind, status, sweep="outputs/digits/other")
+    rows = json.loads(compare("--format", "json")[0])
+    assert [(row["keys"]["optimizer.lr"], row["keys"]["round"]) for row in rows if row["keys"]["optimizer.lr"] == 0.3]
+    assert "2 search trials left out" in compare()[0]
+    rows = json.loads(compare("--format", "json", "--where", "round=search")[0])
+    assert sorted(row["keys"]["optimizer.lr"] for row in rows) == [0.1, 0.2, 0.3]
