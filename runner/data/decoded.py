@@ -45,8 +45,8 @@ def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Calla
     A cache that cannot be written costs the decoding and nothing else.
     """
     path = cache / f"{name}.npy"
-    with contextlib.suppress(OSError, ValueError):  # missing, or damaged
-        pixels = np.load(path, mmap_mode="c")  # copy on write: torch wants a writable array
+    with contextlib.suppress(Exception):  # missing, or damaged: numpy's reader has an error for every kind of rubbish
+        pixels = np.lib.format.open_memmap(path, mode="c")  # copy on write: torch wants a writable array
         if pixels.shape == shape and pixels.dtype == np.uint8:
             os.utime(path)
             return torch.from_numpy(pixels)
@@ -58,6 +58,8 @@ def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Calla
         try:
             with temporary.open("wb") as file:
                 np.save(file, fresh.numpy())
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -81,12 +81,26 @@ def test_what_changed_is_decoded_again(photos, num_decoded, change):
         assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_a_damaged_cache_is_made_again(photos, num_decoded):
+DAMAGES = {
+    "nothing left": lambda whole: b"",
+    "cut in its header": lambda whole: whole[:100],
+    "cut in its pixels": lambda whole: whole[:-100],
+    "looks like an archive": lambda whole: b"PK\x03\x04" + whole,
+    "a header that never ends": lambda whole: whole.replace(b"}", b"(", 1),
+    "another array": lambda whole: whole.replace(b"(12, 3, 9, 9)", b"(12, 9, 3, 9)", 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_made_again(photos, num_decoded, damage):
     first = pixels(photos)
     (path,) = Path(os.environ["XDG_CACHE_HOME"]).glob("runner/*.npy")
-    path.write_bytes(path.read_bytes()[:100])
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](whole))
+    assert path.read_bytes() != whole
     assert all(torch.equal(a, b) for a, b in zip(first, pixels(photos), strict=True))
     assert num_decoded() == 24
+    assert path.read_bytes() == whole
 
 
 def test_a_cache_that_cannot_be_written_costs_the_decoding_alone(photos, tmp_path):
