@@ -1,8 +1,9 @@
 """Decoded image files, kept on the disk: the second start reads one memory-mapped file instead of decoding again.
 
-A file of the cache belongs to a list of image files, each with its path, size and time of change, and to the size and
-channels that they are brought to: whatever changes among them makes another file. The least recently used files go when
-the cache outgrows `LIMIT_BYTES`.
+A file of the cache belongs to a list of image files, each with its path, size and times, and to the size and channels
+that they are brought to: whatever changes among them makes another file. Of the times, that of the content can be set
+(`cp -p` and rsync do) while that of the inode cannot, so no file is rewritten unnoticed. The least recently used files
+go when the cache outgrows `LIMIT_BYTES`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def key(paths: list[Path], size: int, channels: int) -> str:
     told = hashlib.blake2b(repr((FORMAT, pillow, size, channels)).encode(), digest_size=16)
     for path in paths:
         about = path.stat()
-        told.update(f"{path.absolute()}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+        told.update(f"{path.absolute()}\0{about.st_size}\0{about.st_mtime_ns}\0{about.st_ctime_ns}\n".encode())
     return told.hexdigest()
 
 
