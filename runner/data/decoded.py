@@ -49,7 +49,8 @@ def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Calla
     with contextlib.suppress(Exception):  # missing, or damaged: numpy's reader has an error for every kind of rubbish
         pixels = np.lib.format.open_memmap(path, mode="c")  # copy on write: torch wants a writable array
         if pixels.shape == shape and pixels.dtype == np.uint8:
-            os.utime(path)
+            with contextlib.suppress(OSError):  # the cache of another user, or on a disk that is only read
+                os.utime(path)
             return torch.from_numpy(pixels)
     fresh = torch.empty(shape, dtype=torch.uint8)
     decode(fresh)

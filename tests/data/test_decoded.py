@@ -114,6 +114,18 @@ def test_a_cache_that_cannot_be_written_costs_the_decoding_alone(photos, tmp_pat
     assert len(pixels(photos, f"data.cache={tmp_path}/file/below")[0]) == 10
 
 
+def test_a_cache_that_can_only_be_read_is_used(photos, num_decoded, monkeypatch):
+    first = pixels(photos)
+    before = num_decoded()
+
+    def refuse(*args):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)  # as for a file of another user
+    assert all(torch.equal(a, b) for a, b in zip(first, pixels(photos), strict=True))
+    assert num_decoded() == before
+
+
 def test_the_least_recently_used_files_make_room(tmp_path, monkeypatch):
     monkeypatch.setattr(decoded, "LIMIT_BYTES", 3000)
     for number in range(4):
