@@ -18,15 +18,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from runner.errors import UserError
+
 FORMAT = 1  # of the cache, and of how images are decoded: another number makes other files
 LIMIT_BYTES = 32 * 2**30
 
 
-def folder(setting: str) -> Path:
-    """The cache's folder; `auto` is the place where the user's caches are."""
-    if setting != "auto":
-        return Path(setting).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "runner"
+def folder(setting: str) -> Path | None:
+    """The cache's folder; `auto` is the place where the user's caches are, none for a user without a home.
+
+    Raises:
+        UserError: it is to be in the home of a user who has none.
+    """
+    try:
+        if setting != "auto":
+            return Path(setting).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "runner"
+    except RuntimeError:
+        if setting == "auto":
+            return None
+        raise UserError(f"data.cache: no home for the ~ of {setting}; give the folder's whole path, or null") from None
 
 
 def key(paths: list[Path], size: int, channels: int) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 import runner
 from runner.data import decoded, source
 from runner.data.source import load
+from runner.errors import UserError
 
 
 @pytest.fixture
@@ -124,6 +125,21 @@ def test_a_cache_that_can_only_be_read_is_used(photos, num_decoded, monkeypatch)
     monkeypatch.setattr(os, "utime", refuse)  # as for a file of another user
     assert all(torch.equal(a, b) for a, b in zip(first, pixels(photos), strict=True))
     assert num_decoded() == before
+
+
+def test_a_user_without_a_home_has_no_cache_unless_it_is_elsewhere(photos, monkeypatch, tmp_path):
+    def homeless(path):
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert len(pixels(photos)[0]) == 10
+    pixels(photos, f"data.cache={tmp_path}/here")
+    assert list(tmp_path.glob("here/*.npy"))
+    with pytest.raises(UserError, match=r"^data\.cache: no home for the ~ of ~/photos; give the folder's whole path"):
+        pixels(photos, "data.cache=~/photos")
 
 
 def test_the_least_recently_used_files_make_room(tmp_path, monkeypatch):
