@@ -139,7 +139,7 @@ def test_a_user_without_a_home_has_no_cache_unless_it_is_elsewhere(photos, monke
     pixels(photos, f"data.cache={tmp_path}/here")
     assert list(tmp_path.glob("here/*.npy"))
     with pytest.raises(UserError, match=r"^data\.cache: no home for the ~ of ~/photos; give the folder's whole path"):
-        pixels(photos, "data.cache=~/photos")
+        pixels(photos, "data.cache='~/photos'")
 
 
 def test_the_least_recently_used_files_make_room(tmp_path, monkeypatch):
