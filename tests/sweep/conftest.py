@@ -104,6 +104,27 @@ def two_rounds(write_sweep):
 
 
 @pytest.fixture
+def lengthened(write_sweep):
+    """A search, finals, then another round and its finals."""
+    space = {"lr": Range(1e-3, 1.0, "log")}
+    first = [({"lr": "0.1"}, 0.5, "finished"), ({"lr": "0.2"}, 0.6, "finished")]
+    second = [({"lr": "0.2"}, 0.6, "finished"), ({"lr": "0.3"}, 0.7, "finished")]
+    sweep = write_sweep([space, space], [first, second])
+    one, two = sweep.folder.record["rounds"]
+
+    def finals(index, lr, seeds):
+        return {"index": index, "kind": "finals", "ranges": {}, "epochs": 2, "notes": []} | {
+            "settings": [{"lr": lr}], "seeds": seeds, "num_trials": len(seeds)
+        }  # fmt: skip
+
+    records = [one, finals(1, "0.2", [1, 2]), {**two, "index": 2}, finals(3, "0.3", [1])]
+    again = [({"lr": "0.2", "seed": str(seed)}, 0.6, "finished") for seed in (1, 2)]
+    sweep.folder.update(rounds=records)
+    sweep.write([first, again, second, [({"lr": "0.3", "seed": "1"}, 0.65, "finished")]], records)
+    return sweep
+
+
+@pytest.fixture
 def options(write_sweep):
     """A space of two choices alone."""
     space = {"optimizer": Choice(("sgd", "adam")), "model.activation": Choice(("relu", "tanh"))}

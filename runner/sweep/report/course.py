@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ from runner.sweep.outcome import Outcome
 from runner.sweep.rounds import Plan, Record
 from runner.sweep.space import Point, key_of
 
-IDLE_SECONDS = 60.0  # before a start; what is more was time in which the sweep did not run
+RESUMED = "resumed"  # the event of a process that goes on with a sweep
+IDLE_SECONDS = 60.0  # before a start; what is more, in journals without that event, was no time of the sweep
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ class Course:
     @property
     def searches(self) -> list[Record]:
         return [record for record in self.rounds if record["kind"] == "search"]
+
+    def number(self, record: Record) -> str:
+        """What a round of the search is called, 1, 2, 3 and so on, whatever finals lie between; or finals."""
+        if record["kind"] == "finals":
+            return "finals"
+        return str(1 + [search["index"] for search in self.searches].index(record["index"]))
 
     def of_round(self, record: Record) -> list[Standing]:
         return [trial for trial in self.trials if trial.round == record["index"]]
@@ -118,33 +125,71 @@ def read_course(folder: SweepFolder, plan: Plan) -> Course:
         objective.get("name", "score"),
         rounds,
         [standings[number] for number in sorted(standings)],
-        ends_of(events),
+        ends_of(events, float(folder.record["seconds"])),
         outcomes.judge(plan, rounds, standings),
         _configured(folder, plan),
     )
 
 
-def ends_of(events: Sequence[Mapping[str, Any]]) -> list[Ended]:
+def ends_of(events: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> list[Ended]:
     """The ends of trials, in their order, with the seconds in which the sweep ran until then.
 
-    The journal's times are whole seconds: what ends within one is spread over it.
+    The journal's times are whole seconds, and it lacks what a sweep does before and after its trials: the clock of each
+    process that worked on the sweep is slowed, if need be, so that none ends after it.
+
+    Args:
+        seconds: in which the whole sweep ran, if that is known.
     """
+    parts = _by_process(events)
+    until = [float(part[0]["seconds_before"]) for part in parts[1:]] + [seconds]
     found: list[Ended] = []
-    same_second: dict[float, int] = {}
+    begun = 0.0
+    for part, end in zip(parts, until, strict=True):
+        own = _spread(part)
+        last = max((moment for _, moment in own), default=0.0)
+        if end <= begun:  # nobody lived to write it down
+            end = begun + last
+        pace = min(1.0, (end - begun) / last) if last else 1.0
+        found += [
+            Ended(trial, len(found) + place, begun + moment * pace) for place, (trial, moment) in enumerate(own, 1)
+        ]
+        begun = end
+    latest = max((end.seconds for end in found), default=0.0)
+    pace = seconds / latest if 0 < seconds < latest else 1.0
+    return [replace(end, seconds=end.seconds * pace) for end in found]
+
+
+def _by_process(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The events of each process that worked on the sweep; that of its going on is its first."""
+    parts: list[list[Mapping[str, Any]]] = [[]]
+    for event in events:
+        if event["event"] == RESUMED:
+            parts.append([])
+        parts[-1].append(event)
+    return parts
+
+
+def _spread(events: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """The trials that ended, in their order, each with the seconds since the first event.
+
+    What ends within one second is spread over it.
+    """
+    ended: list[tuple[int, float]] = []
     for event, seconds in zip(events, _running_seconds(events), strict=True):
-        if event["event"] in ENDED and event["trial"] not in {end.trial for end in found[-1:]}:
-            found.append(Ended(event["trial"], len(found) + 1, seconds))
-            same_second[seconds] = same_second.get(seconds, 0) + 1
-    seen: dict[float, int] = {}
-    spread = []
-    for end in found:
-        place = seen[end.seconds] = seen.get(end.seconds, 0) + 1
-        spread.append(Ended(end.trial, end.place, end.seconds + place / same_second[end.seconds]))
-    return spread
+        if event["event"] in ENDED and event["trial"] not in [trial for trial, _ in ended[-1:]]:
+            ended.append((event["trial"], seconds))
+    within: dict[float, list[int]] = {}
+    for trial, seconds in ended:
+        within.setdefault(seconds, []).append(trial)
+    return [
+        (trial, seconds + place / len(trials))
+        for seconds, trials in within.items()
+        for place, trial in enumerate(trials, 1)
+    ]
 
 
 def _running_seconds(events: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Seconds from the first event to each, without those before a resumption."""
+    """Seconds from the first event to each, without what a start has waited for long."""
     total, before = 0.0, None
     found = []
     for event in events:

@@ -142,7 +142,7 @@ def draw_keys(course: Course) -> Any:
             below.tick_params(labelleft=False)
     handles = [
         Line2D([], [], linestyle="", marker=marker_of(course, record), color=shade(course, record), label=label)
-        for record, label in [(record, round_name(record)) for record in course.rounds]
+        for label, record in {round_name(course, record): record for record in course.rounds}.items()
     ]
     handles += status_legend(course)
     longest = max(len(str(handle.get_label())) for handle in handles)
@@ -190,7 +190,7 @@ def _draw_spans(panel: Any, course: Course, axis: Axis) -> None:
     dress(panel, axis, "x", 5, grid=False)
     number = len(course.searches)
     panel.set_ylim(number - 0.4, -0.6)
-    panel.set_yticks(range(number), [str(record["index"] + 1) for record in course.searches], fontsize=7.5)
+    panel.set_yticks(range(number), [course.number(record) for record in course.searches], fontsize=7.5)
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
     for place, record in enumerate(course.searches):
@@ -282,9 +282,9 @@ def _name_rounds(panel: Any, course: Course, along: str) -> None:
     """Write above each round what it is, in as many words as there is room for."""
     for start, end, record in _round_spans(course, along):
         low, high = panel.transData.transform([(start, 0), (end, 0)])[:, 0] * 72 / panel.figure.dpi
-        name = "finals" if record["kind"] == "finals" else f"round {record['index'] + 1}"
-        epochs = epochs_text(record)
-        short = "F" if record["kind"] == "finals" else str(record["index"] + 1)
+        number, epochs = course.number(record), epochs_text(record)
+        final = record["kind"] == "finals"
+        name, short = (number, "F") if final else (f"round {number}", number)
         for text in (f"{name}: {epochs}" if epochs else name, f"{name}\n{epochs}", short):
             if 4.7 * max(map(len, text.split("\n"))) < high - low - 4 or text == short:
                 break

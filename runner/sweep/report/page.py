@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.store import SweepFolder
+from runner.store.report import seconds_text
 from runner.sweep.journal import Standing
 from runner.sweep.outcome import Outcome
 from runner.sweep.report.axes import number_text
@@ -126,9 +128,10 @@ def _rounds(course: Course) -> list[str]:
     for record in course.rounds:
         scores = [t.score for t in course.of_round(record) if t.status == "finished" and t.score is not None]
         best = (max if course.plan.mode == "max" else min)(scores) if scores else None
-        name = "finals" if record["kind"] == "finals" else str(record["index"] + 1)
         epochs = str(record["epochs"]) if record["epochs"] else ""
-        rows.append([name, str(record["num_trials"]), epochs, _score(best), *_searched(course, record)])
+        rows.append(
+            [course.number(record), str(record["num_trials"]), epochs, _score(best), *_searched(course, record)]
+        )
     parts = [table(Cells(headings, rows, [False, True, True, True, *(False for _ in course.keys)]))]
     if course.plan.settings.halving:
         parts.append(paragraph("With sweep.halving, only the better half of a round goes on after half of its epochs."))
@@ -187,17 +190,15 @@ def _trials(course: Course, folder: Path) -> list[str]:
 
 
 def _trial(course: Course, trial: Standing, folder: Path) -> list[str | Link]:
-    record = course.rounds[trial.round]
-    name = "finals" if record["kind"] == "finals" else str(record["index"] + 1)
     error = (trial.error or "").strip().splitlines()[-1:]
     link: str | Link = Link(trial.folder, trial.folder) if (folder / trial.folder).is_dir() else trial.folder
     return [
         str(trial.trial),
-        name,
+        course.number(course.rounds[trial.round]),
         trial.status,
         _score(trial.score),
         str(trial.epochs) if trial.epochs else "",
-        f"{trial.seconds:.1f}",
+        seconds_text(trial.seconds),
         *(course.value(trial, key) or "" for key in course.keys),
         link,
         *(error or [""]),
@@ -214,7 +215,8 @@ def _repetition(folder: SweepFolder) -> list[str]:
     versions = [f"python {about['python']}"] if "python" in about else []
     versions += [f"{name} {version}" for name, version in packages.items()]
     commit = about.get("commit")
-    parts = [verbatim(folder.record["command"]), paragraph(f"Seed of the points: {folder.record['seed']}.")]
+    command = shlex.join(["runner", "sweep", *folder.record["overrides"]])  # as it was lengthened
+    parts = [verbatim(command), paragraph(f"Seed of the points: {folder.record['seed']}.")]
     if versions:
         parts.append(paragraph(f"Versions: {', '.join(versions)}."))
     if commit:

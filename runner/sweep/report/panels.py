@@ -87,15 +87,16 @@ def marker_of(course: Course, record: Record) -> str:
     return "d" if record["kind"] == "finals" else MARKERS[course.searches.index(record) % len(MARKERS)]
 
 
-def round_name(record: Record) -> str:
-    name = "finals" if record["kind"] == "finals" else f"round {record['index'] + 1}"
+def round_name(course: Course, record: Record) -> str:
+    number = course.number(record)
+    name = number if record["kind"] == "finals" else f"round {number}"
     turn = f", {record['key'].rpartition('.')[2]}" if record.get("key") else ""
     return f"{name}{turn}: {epochs_text(record)}" if record["epochs"] else f"{name}{turn}"
 
 
-def round_title(record: Record) -> str:
+def round_title(course: Course, record: Record) -> str:
     """The name with the number of trials."""
-    name, _, epochs = round_name(record).partition(": ")
+    name, _, epochs = round_name(course, record).partition(": ")
     number = record["num_trials"]
     trials = "1 trial" if number == 1 else f"{number} trials"
     return f"{name}: {trials} of {epochs}" if epochs else f"{name}: {trials}"

@@ -195,7 +195,7 @@ def _label_bands(panel: Any, course: Course, axis: Axis) -> None:
         transform = panel.get_xaxis_transform()
         panel.plot([low, high], [height, height], color=tone, linewidth=2.5, transform=transform, clip_on=False)
         style: dict[str, Any] = {"color": INK, "fontsize": 8.5, "va": "bottom", "ha": "center", "transform": transform}
-        panel.text((low + high) / 2, height + 0.004, round_title(record), clip_on=False, **style)
+        panel.text((low + high) / 2, height + 0.004, round_title(course, record), clip_on=False, **style)
 
 
 def _label_boxes(panel: Any, course: Course, found: Sequence[Box], x: Axis, y: Axis, short: bool) -> None:
@@ -213,7 +213,7 @@ def _label_boxes(panel: Any, course: Course, found: Sequence[Box], x: Axis, y: A
         if named[box.record["index"]] > 1 and len(found) > MOST_NAMED:
             continue
         x0, y0, x1, y1 = own
-        title = str(box.record["index"] + 1) if short else round_title(box.record)
+        title = course.number(box.record) if short else round_title(course, box.record)
         best: tuple[float, float, float, str, tuple[float, float, float, float]] | None = None
         for text in dict.fromkeys([title, title.replace(": ", "\n")]):
             lines = text.split("\n")

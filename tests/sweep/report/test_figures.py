@@ -199,6 +199,43 @@ def test_the_time_in_which_a_sweep_did_not_run_does_not_count():
     assert found[1].seconds < found[2].seconds
 
 
+def test_going_on_sets_the_clock_to_what_had_run_before():
+    events = [
+        {"time": "2026-01-01T00:00:00", "event": "started", "trial": 0},
+        {"time": "2026-01-01T00:00:30", "event": "finished", "trial": 0},
+        {"time": "2026-01-01T00:00:50", "event": "resumed", "trial": None, "seconds_before": 20.0},
+        {"time": "2026-01-01T00:00:51", "event": "started", "trial": 1},
+        {"time": "2026-01-01T00:00:54", "event": "finished", "trial": 1},
+        {"time": "2026-01-01T00:00:54", "event": "finished", "trial": 2},
+    ]
+    found = ends_of(events, 24.0)
+    assert [(end.trial, end.place) for end in found] == [(0, 1), (1, 2), (2, 3)]
+    assert [end.seconds for end in found] == pytest.approx([20.0, 20 + 4 * 4.5 / 5, 24.0])
+    unknown = [{**event, "seconds_before": 0.0} for event in events]  # killed before its seconds were written down
+    assert [end.seconds for end in ends_of(unknown)] == pytest.approx([31, 31 + 4.5, 31 + 5])
+
+
+def test_no_trial_ends_after_its_sweep(two_rounds):
+    assert two_rounds.course.ends[-1].seconds > 9
+    two_rounds.folder.update(seconds=2.5)
+    ends = [end.seconds for end in two_rounds.course.ends]
+    assert ends == sorted(ends)
+    assert ends[-1] == pytest.approx(2.5)
+
+
+def test_the_legend_names_every_round_of_a_lengthened_sweep_once(lengthened):
+    (legend,) = draw_keys(lengthened.course).legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["round 1: 1 epoch", "finals: 2 epochs", "round 2: 2 epochs", "best setting"]
+    left, _ = draw_progress(lengthened.course).axes
+    assert [text.get_text().split(":")[0].split("\n")[0] for text in left.texts] == [
+        "round 1",
+        "finals",
+        "round 2",
+        "F",
+    ]
+
+
 def test_importance_finds_the_key_that_decides(write_sweep):
     space = {"idle": Range(1e-3, 1.0, "log"), "decides": Range(1e-3, 1.0, "log"), "option": Choice(("a", "b"))}
     generator = np.random.default_rng(1)

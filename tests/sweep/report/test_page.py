@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -97,11 +98,12 @@ def test_nothing_of_a_trial_becomes_markup(write_sweep):
     space = {"model.name": Choice((evil, "a&b"))}
     trials = [({"model.name": evil}, 0.5, "finished"), ({"model.name": "a&b"}, None, "failed")]
     sweep = write_sweep([space], [trials], metric="<i>score</i>")
-    sweep.folder.update(command=f"runner sweep {evil}")
+    sweep.folder.update(overrides=[evil])
     html = report(sweep.folder, sweep.course, PICTURES, f"runner train {evil}")
     page = Page(html)
     assert not {"script", "b", "i", "read"} & set(page.tags)
-    assert page.text.count(evil) >= 4  # as text, in the result, both commands and the tables
+    assert page.text.count(evil) >= 4  # as text, in the result, the command and the tables
+    assert f"runner sweep {shlex.quote(evil)}" in page.text
     assert "How to <read> it." in page.text
 
 
@@ -122,6 +124,24 @@ def test_rounds_and_repetition_are_there(two_rounds):
     assert rounds[3][:4] == ["finals", "4", "2", "0.9600"]
     for text in ("runner sweep sweep=lr", "Seed of the points: 7.", "Versions: python 3.11.7."):
         assert text in page.text
+
+
+def test_a_lengthened_sweep_counts_its_searches_and_says_how_it_was_asked_for_at_last(lengthened):
+    lengthened.folder.update(overrides=["sweep=lr", "sweep.rounds=[{trials: 2, epochs: 1}]"])
+    page = Page(report(lengthened.folder, lengthened.course, [], None))
+    assert [row[0] for row in page.rows if len(row) == 5] == ["round", "1", "finals", "2", "finals"]
+    trials = [row[1] for row in page.rows if len(row) == 9]
+    assert trials == ["round", "1", "1", "finals", "finals", "2", "2", "finals"]
+    assert "runner sweep sweep=lr 'sweep.rounds=[{trials: 2, epochs: 1}]'" in page.text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.0312, "0.031"), (0.5, "0.5"), (1.26, "1.3"), (125.0, "125.0")])
+def test_the_seconds_of_short_trials_are_told(two_rounds, seconds, text):
+    two_rounds.folder.journal.write_text(
+        two_rounds.folder.journal.read_text().replace('"seconds": 1.5', f'"seconds": {seconds}')
+    )
+    page = Page(report(two_rounds.folder, two_rounds.course, [], None))
+    assert {row[5] for row in page.rows if len(row) == 10} == {"seconds", text}
 
 
 def test_a_sweep_in_which_nothing_finished_has_a_report(write_sweep):
