@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from runner.data.dataset import PreprocessName
-from runner.data.source import Images, Source
+from runner.data.source import Files, Images, Source
 from runner.seeds import generator
 
-SAMPLE = 10_000  # images looked at where a split is too large to keep in memory
+SAMPLE = 50_000  # images that are looked at, of a split that has more
+CHUNK = 512
 
 
 class Preprocess(nn.Module):
@@ -73,18 +74,19 @@ def _sums(source: Source) -> tuple[Tensor, Tensor, int]:
 def look_at(source: Source) -> Iterator[Tensor]:
     """Chunks [n, C, H, W] of a split for statistics, in double precision from 0 to 1.
 
-    All of it where it is in memory; else at most `SAMPLE` images, always the same ones.
+    All of it, or `SAMPLE` images of a larger one: the same ones in the same order, wherever they are read from.
     """
     for pixels in _chunks(source):
         yield pixels.to(torch.float64) / 255
 
 
 def _chunks(source: Source) -> Iterator[Tensor]:
-    if isinstance(source, Images):
-        yield from source.pixels.split(512)
+    if isinstance(source, Images) and len(source) <= SAMPLE:
+        yield from source.pixels.split(CHUNK)
         return
     chosen = torch.arange(len(source))
     if len(source) > SAMPLE:
-        chosen = torch.randperm(len(source), generator=generator(0, "preprocess"))[:SAMPLE]
-    for chunk in chosen.split(512):
-        yield source.read(chunk.tolist())
+        chosen = torch.randperm(len(source), generator=generator(0, "preprocess"))[:SAMPLE].sort().values
+    read = source.read_by_threads if isinstance(source, Files) else source.read
+    for chunk in chosen.split(CHUNK):
+        yield read(chunk.tolist())

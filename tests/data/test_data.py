@@ -14,6 +14,7 @@ from runner.data.dataset import stratified
 from runner.data.preprocess import fit
 from runner.engine.device import random_state
 from runner.errors import UserError
+from runner.seeds import generator
 
 
 @pytest.fixture
@@ -158,6 +159,18 @@ class TestFolder:
         with pytest.raises(UserError, match=r"^data\.route: the images to keep of 'train' take .* use auto or workers"):
             runner.build.training(cfg)
 
+    @pytest.mark.parametrize(("sample", "chunk"), [(50_000, 512), (10, 4)])
+    def test_equal_seeds_give_equal_pixels_by_either_route(self, folder, monkeypatch, sample, chunk):
+        monkeypatch.setattr("runner.data.preprocess.SAMPLE", sample)
+        monkeypatch.setattr("runner.data.preprocess.CHUNK", chunk)
+        words = ["data=folder", f"data.root={folder}", "augment=[crop,flip,pca_color]", "model=linear"]
+        seen = []
+        for route in ("resident", "workers"):
+            cfg = runner.compose([*words, f"data.route={route}", "data.num_workers=0", "data.preprocess=mean_image"])
+            training = runner.build.training(cfg)
+            seen.append(torch.cat([images for _ in range(2) for images, _ in training.train.epoch()]))
+        assert torch.equal(*seen)
+
     @pytest.mark.parametrize("route", ["resident", "workers"])
     def test_a_corrupt_image_is_named(self, folder, route, tmp_path):
         bad = folder / "train/dog/3.png"
@@ -212,6 +225,13 @@ class TestPreprocess:
     )
     def test_equals_its_formula(self, name, expected):
         torch.testing.assert_close(fit(self.source, name)(self.images), expected(self.images), rtol=1e-4, atol=1e-5)
+
+    def test_a_large_split_is_looked_at_by_a_sample_that_is_always_the_same(self, monkeypatch):
+        monkeypatch.setattr("runner.data.preprocess.SAMPLE", 30)
+        one, other = fit(self.source, "mean_image"), fit(self.source, "mean_image")
+        assert torch.equal(one.shift, other.shift)
+        chosen = torch.randperm(40, generator=generator(0, "preprocess"))[:30]
+        torch.testing.assert_close(one.shift, self.images[chosen].mean(0))
 
     def test_statistics_come_from_the_training_split_alone(self):
         cfg = runner.compose([])
