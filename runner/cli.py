@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_USER_ERROR)
     except SweepFailed as error:
         print(f"runner: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.status)
     except Interrupted as error:
         sys.exit(128 + error.signal_number)
     except KeyboardInterrupt:
@@ -142,6 +142,8 @@ def run_hydra(command: Command, words: list[str]) -> int | None:
     assert command.config is not None
     register()
     overrides = flags_first(words[1:])
+    if command.config == "sweep":
+        overrides = as_sweep(overrides)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us instead of Hydra's printer
     sys.argv = [f"runner {words[0]}", *overrides, *config.search_path_override()]
     entry = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=command.config)
@@ -229,6 +231,25 @@ def flags_first(words: Sequence[str]) -> list[str]:
         else:
             overrides.append(word)
     return flags + overrides
+
+
+def as_sweep(words: list[str]) -> list[str]:
+    """The line of a sweep as Hydra needs it.
+
+    It is a multirun, unless something else is to be done with the config; `sweep.under` may bring keys of its own; and
+    the user's folder of configs is known to all that reads configs, and to every process of the sweep.
+    """
+    import argparse
+
+    from runner import config
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    own, words = parser.parse_known_args(words)
+    if own.config_dir:
+        config.add_user_folder(Path(own.config_dir))
+    words = ["++" + word if word.startswith("sweep.under=") else word for word in words]
+    return words if any(word.startswith("-") for word in words) else ["--multirun", *words]
 
 
 def complete(words: list[str]) -> int | None:

@@ -18,7 +18,9 @@ class CannotStack(Exception):
 
 
 class SweepFailed(Exception):
-    """A sweep ended early because its trials fail: one line with the reason. Exit status 1."""
+    """A sweep came to nothing for its trials fail: one line with the reason. Exit status 1, or what their ends say."""
+
+    status = 1
 
 
 class Interrupted(BaseException):

@@ -69,7 +69,7 @@ def schedule(cfg: DictConfig, optimizer: Optimizer, steps_per_epoch: int) -> Sch
     if cfg.engine.max_steps is not None:
         total_steps = min(total_steps, cfg.engine.max_steps)
     lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
-    curve: Curve = make(cfg.schedule, "schedule", **lengths, mode=cfg.objective.mode)
+    curve: Curve = make(cfg.schedule, "schedule", **lengths, mode=make(cfg.objective, "objective").mode)
     return Schedule(optimizer, curve)
 
 

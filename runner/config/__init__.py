@@ -3,6 +3,7 @@
 from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, resolve
 from runner.config.composing import (
     LIST_GROUPS,
+    add_user_folder,
     choices,
     compose,
     compose_with_choices,
@@ -18,6 +19,7 @@ from runner.config.stored import FREE_KEYS, identity, is_free, with_overrides
 __all__ = [
     "FREE_KEYS",
     "LIST_GROUPS",
+    "add_user_folder",
     "bounds",
     "check",
     "check_sweep",

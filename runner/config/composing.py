@@ -14,6 +14,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.errors import UserError, did_you_mean
 
+EXTRAS = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/ray": "ray",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+}
 LIST_GROUPS = ("reg", "augment")  # groups of which several options may be chosen at once
 
 
@@ -33,8 +39,14 @@ def user_folders() -> list[Path]:
     paths = [Path(text) for text in os.environ.get("RUNNER_CONFIGS", "").split(os.pathsep) if text]
     for path in paths:
         if not path.is_dir():
-            raise UserError(f"RUNNER_CONFIGS: no folder {path}; correct the variable or unset it")
+            raise UserError(f"RUNNER_CONFIGS: no folder {path}; correct the variable (or --config-dir) or unset it")
     return [path.absolute() for path in paths]
+
+
+def add_user_folder(path: Path) -> None:
+    """Have this process, and those that it starts, find configs in that folder too."""
+    paths = [*map(str, user_folders()), str(path.absolute())]
+    os.environ["RUNNER_CONFIGS"] = os.pathsep.join(dict.fromkeys(paths))
 
 
 def search_path_override() -> list[str]:
@@ -122,6 +134,8 @@ def explained(error: Exception, overrides: Sequence[str], command: str = "train"
     match = re.search(r"Could not (?:override|append|delete).*?'([^']+)'", text)
     if match:
         return _unknown_key(match[1], overrides, command)
+    if "requires --multirun" in text or "does not support sweep type" in text:
+        return UserError("config: a range is searched by runner sweep; runner train -m takes values, as in seed=1,2,3")
     cause = error.__cause__
     reason = " ".join((text if cause is None else f"{text} {cause}").split())
     return UserError(f"config: {reason}")
@@ -131,6 +145,8 @@ def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
     group, _, option = missing.rpartition("/")
     if not group:
         return UserError(f"{option}: no such config file")
+    if missing in EXTRAS:
+        return UserError(f"{group}={option}: needs an extra; install it with: pip install -e '.[{EXTRAS[missing]}]'")
     return UserError(f"{group}={option}: no such option{did_you_mean(option, visible(options))}")
 
 
@@ -143,10 +159,27 @@ def visible(options: Sequence[str]) -> list[str]:
     return [option for option in options if not option.startswith("_")]
 
 
+def _single(overrides: Sequence[str]) -> list[str]:
+    """The same without what only a search understands: the first of several values, and no ranges."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import ChoiceSweep
+
+    parser = OverridesParser.create()
+    words = []
+    for word in overrides:
+        override = parser.parse_override(word)
+        value = override.value()
+        if isinstance(value, ChoiceSweep):
+            words.append(f"{override.get_key_element()}={override.get_value_string().partition(',')[0]}")
+        elif not override.is_sweep_override():
+            words.append(word)
+    return words
+
+
 def _unknown_key(key: str, overrides: Sequence[str], command: str) -> UserError:
     """Compose without the override that failed, to see which keys there are."""
     key = key.split("@")[0].strip("+~")
-    rest = [word for word in overrides if word.lstrip("+~").partition("=")[0] != key]
+    rest = [word for word in _single(overrides) if word.lstrip("+~").partition("=")[0] != key]
     try:
         config, _ = compose_with_choices(rest if len(rest) < len(overrides) else [], command)
     except Exception:
@@ -159,7 +192,8 @@ def _unknown_key(key: str, overrides: Sequence[str], command: str) -> UserError:
         return UserError(
             f"{key}: {option} is not chosen; choose it first: {group}={option}, or a list such as {group}=[..]"
         )
-    known = set(flat(config)) | {path.name for path in folder().iterdir() if path.is_dir()}
+    known = {name for name in flat(config) if "._" not in name}
+    known |= {path.name for path in folder().iterdir() if path.is_dir()}
     hint = did_you_mean(key, known)
     return UserError(
         f"{key}: no such key{hint if 'mean' in hint else '; see runner options or runner train --cfg job'}"

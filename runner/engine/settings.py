@@ -38,10 +38,14 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """The metric that decides which epoch is best, and which way is better."""
+    """The metric that decides which epoch is best, and which way is better. `auto`: less of a loss, else more."""
 
     name: Literal["val/accuracy", "val/loss", "train/accuracy", "train/loss"] = "val/accuracy"
-    mode: Literal["max", "min"] = "max"
+    mode: Literal["auto", "max", "min"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.mode == "auto":
+            object.__setattr__(self, "mode", "min" if self.name.endswith("loss") else "max")
 
     def better(self, value: float, than: float | None) -> bool:
         """Whether `value` beats `than`; anything beats None, and NaN beats nothing."""

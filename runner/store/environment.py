@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import socket
@@ -18,7 +19,8 @@ PACKAGES = ("runner", "torch", "torchvision", "numpy", "hydra-core", "omegaconf"
 
 @cache
 def environment(device: str) -> dict[str, Any]:
-    """Versions, machine and commit, for `environment.json`; looked up once a process."""
+    """Versions and machine, and the commit of the project in the current folder, for `environment.json`; looked up once
+    a process."""
     return {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},
@@ -27,9 +29,19 @@ def environment(device: str) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "device": device,
         "folder": str(Path.cwd()),
+        "code": code(),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
+
+
+def code() -> str:
+    """A digest of runner's own modules, by which a change of them is noticed, however it is installed."""
+    package = Path(__file__).parents[1]
+    told = hashlib.blake2b(digest_size=8)
+    for path in sorted(package.rglob("*.py")):
+        told.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return told.hexdigest()
 
 
 def _version(package: str) -> str | None:

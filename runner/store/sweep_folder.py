@@ -79,10 +79,12 @@ def changes(folder: SweepFolder) -> list[str]:
         for package, version in before.get("packages", {}).items()
         if version != now_["packages"].get(package)
     ]
-    if before.get("commit") != now_["commit"]:
-        found.append(f"the code was at commit {_short(before)} when the sweep began and is at {_short(now_)} now")
+    if before.get("code") != now_["code"]:
+        found.append(f"runner's code is another one: its digest was {before.get('code')} and is {now_['code']} now")
+    elif before.get("commit") != now_["commit"]:
+        found.append(f"the project was at commit {_short(before)} when the sweep began and is at {_short(now_)} now")
     elif before.get("uncommitted_changes") != now_["uncommitted_changes"]:
-        found.append("the code has uncommitted changes now, or had them when the sweep began")
+        found.append("the project has uncommitted changes now, or had them when the sweep began")
     return [f"{change}; trials from before and after may not compare" for change in found]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from runner.errors import Interrupted
 from runner.store import SweepFolder
 from runner.sweep import outcome as outcomes
 from runner.sweep.display import warn, warned
+from runner.sweep.journal import Journal, seconds_until
 from runner.sweep.outcome import Outcome
 from runner.sweep.report.course import Course, read_course
 from runner.sweep.report.figures import draw
@@ -24,11 +26,19 @@ from runner.sweep.report.summary import add_pictures
 from runner.sweep.rounds import Plan
 from runner.sweep.space import Point
 
+CLOCK_SECONDS = 2.0  # that times of the journal, which are whole seconds, may be off
+
 
 @contextmanager
 def noted(folder: SweepFolder) -> Iterator[None]:
     """Keep the status of the sweep right, however the block ends, and let the folder go."""
     began, before = time.perf_counter(), float(folder.record["seconds"])
+    journal = Journal(folder.journal)
+    events, _ = journal.read()
+    if events:
+        told = seconds_until(events)
+        before = told if told > before + CLOCK_SECONDS else before  # a process that was killed noted nothing
+        journal.append([{"event": "resumed", "trial": None, "seconds_before": before}])
     status = "failed"
     try:
         yield
@@ -93,12 +103,14 @@ def _say(console: Console, folder: SweepFolder, outcome: Outcome, command: str |
     if outcome.finals:
         winner = outcome.finals[0]
         say(f"[bold green]best[/]    {escape(_shown(winner.point))}")
-        say(f"        {name} {how_sure(outcome)}")
+        say(f"        {name} {how_sure(outcome, name)}")
     else:
         say(f"[bold green]best[/]    {escape(_shown(_point(best.overrides)))}")
         say(f"        {name} {best.score:.4f} in trial {best.trial}, of one seed: sweep.finals=2 would say how sure")
     for setting in outcome.same:
         say(f"        not to be told apart from it: {escape(_shown(setting.point))} ({setting.estimate.mean:.4f})")
+    for note in outcome.notes:
+        say(f"edge    {escape(note)}")
     for edge in outcome.edges:
         say(f"[yellow]edge[/]    {escape(edge)}; a wider range may hold a better one")
     say(f"folder  {escape(str(folder.path))}")
@@ -113,12 +125,17 @@ def _say_report(say: Callable[[str], None], folder: SweepFolder) -> None:
         say(f"report  {escape(str(folder.path / REPORT))}")
 
 
-def how_sure(outcome: Outcome) -> str:
-    """The winner's score with its interval, in words."""
+def how_sure(outcome: Outcome, metric: str = "") -> str:
+    """The winner's score with its interval, in words, within what the metric can be."""
+    least = 0.0 if metric.endswith(("accuracy", "loss")) else -math.inf
+    most = 1.0 if metric.endswith("accuracy") else math.inf
     estimate = outcome.finals[0].estimate
     if estimate.n < 2:
         return f"{estimate.mean:.4f} on one seed, which says nothing of how sure it is"
-    return f"{estimate.mean:.4f} (95% interval {estimate.low:.4f} to {estimate.high:.4f}) over {estimate.n} fresh seeds"
+    if estimate.deviation == 0:
+        return f"{estimate.mean:.4f} on each of {estimate.n} fresh seeds, too alike to say how sure it is"
+    low, high = (min(max(bound, least), most) for bound in (estimate.low, estimate.high))
+    return f"{estimate.mean:.4f} (95% interval {low:.4f} to {high:.4f}) over {estimate.n} fresh seeds"
 
 
 def _shown(point: Point) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -97,7 +97,8 @@ class Watcher:
         events, self.offset = self.journal.read(self.offset)
         for event in events:
             follow(self.standings, [event])
-            self._tell(event)
+            if event["trial"] is not None:
+                self._tell(event)
         if self.live:
             self.live.update(self._picture(), refresh=True)
 
@@ -105,8 +106,9 @@ class Watcher:
         """What deserves a line that stays: a new round, the end of a trial, the first failure in full."""
         if event["event"] == "queued" and event["round"] != self.round_shown:
             self.round_shown = event["round"]
-            record = self.folder.record["rounds"][event["round"]]
-            self._say(f"[bold]{escape(describe_round(record))}[/]")
+            rounds = self.folder.record["rounds"]
+            record = rounds[event["round"]]
+            self._say(f"[bold]{escape(describe_round(record, rounds))}[/]")
             for note in record["notes"]:
                 self._say(f"  {escape(note)}")
         if event["event"] == "failed" and not self.failed_shown:
@@ -126,12 +128,14 @@ class Watcher:
     def _picture(self) -> RenderableType:
         trials = list(self.standings.values())
         parts: list[RenderableType] = []
-        for record in self.folder.record["rounds"]:
+        rounds = self.folder.record["rounds"]
+        for record in rounds:
             own = [trial for trial in trials if trial.round == record["index"]]
             ended = sum(trial.ended for trial in own)
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=max(1, len(own)), completed=ended, width=24)
-            line.add_row(f"{_name(record):<8}", bar, f"{ended}/{len(own)} trials of {record['epochs']} epochs")
+            done = f"{ended}/{len(own)} trials of {_count(record['epochs'], 'epoch')}"
+            line.add_row(f"{name_of(record, rounds):<8}", bar, done)
             parts.append(line)
         running = [trial for trial in trials if trial.status == "started"]
         if running:
@@ -157,7 +161,7 @@ class Watcher:
         return table
 
 
-def describe_round(record: Record) -> str:
+def describe_round(record: Record, rounds: Sequence[Record]) -> str:
     """One line on what a round searches."""
     parts = []
     for name, about in record["ranges"].items():
@@ -165,14 +169,21 @@ def describe_round(record: Record) -> str:
             parts.append(f"{name}: " + ", ".join(f"{option} {share:.0%}" for option, share in about["options"].items()))
         else:
             parts.append(f"{name}: {about['low']:.3g} to {about['high']:.3g}")
-    epochs = f" of {record['epochs']} {'epoch' if record['epochs'] == 1 else 'epochs'}" if record["epochs"] else ""
+    epochs = f" of {_count(record['epochs'], 'epoch')}" if record["epochs"] else ""
     settings, seeds = len(record.get("settings", [])), len(record.get("seeds", []))
-    what = "; ".join(parts) or f"{settings} settings on {seeds} seeds each"
-    return f"{_name(record)}: {record['num_trials']} trials{epochs}; {what}"
+    what = "; ".join(parts) or f"{_count(settings, 'setting')} on {_count(seeds, 'seed')} each"
+    return f"{name_of(record, rounds)}: {record['num_trials']} trials{epochs}; {what}"
 
 
-def _name(record: Record) -> str:
-    return "finals" if record["kind"] == "finals" else f"round {record['index'] + 1}"
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def name_of(record: Record, rounds: Sequence[Record]) -> str:
+    """What people call a round: the searches are numbered by themselves."""
+    if record["kind"] == "finals":
+        return "finals"
+    return f"round {sum(other['kind'] == 'search' for other in rounds[: record['index'] + 1])}"
 
 
 def _listed(title: str, trials: list[Standing]) -> Table:
@@ -189,7 +200,7 @@ def _block(title: str) -> Table:
 def _line(trial: Standing) -> str:
     colour = COLOURS.get(trial.status, "white")
     score = f" {trial.score:.4f}" if trial.score is not None and trial.status not in ("failed", "diverged") else ""
-    reason = f"  ({escape(trial.error.strip().splitlines()[-1])})" if trial.error and trial.status != "finished" else ""
+    reason = f"  ({escape(trial.reason)})" if trial.error and trial.status != "finished" else ""
     return f"trial {trial.trial:<3} [{colour}]{trial.status}[/]{score}  {escape(_words(trial))}{reason}"
 
 

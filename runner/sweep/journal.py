@@ -11,9 +11,11 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runner.errors import UserError
 from runner.store import now, plain
 
 ENDED = ("finished", "failed", "diverged", "stopped")
@@ -41,6 +43,15 @@ class Standing:
     def ended(self) -> bool:
         return self.status in ENDED
 
+    @property
+    def reason(self) -> str:
+        """The error in one line: of a traceback, the exception with the first line of what it says."""
+        lines = (self.error or "").strip().splitlines()
+        starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+        if starts:
+            lines = [line for line in lines[starts[-1] + 1 :] if line[:1] not in (" ", "")]
+        return lines[0] if lines else "no reason given"
+
 
 class Journal:
     """`journal.jsonl` of a sweep."""
@@ -61,14 +72,28 @@ class Journal:
             os.fsync(file.fileno())
 
     def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The events from a byte on, and the byte after them."""
+        """The events from a byte on, and the byte after them.
+
+        Raises:
+            UserError: a line is damaged.
+        """
         if not self.path.exists():
             return [], 0
         with self.path.open("rb") as file:
             file.seek(offset)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+        return [self._event(line) for line in whole.splitlines()], offset + len(whole)
+
+    def _event(self, line: bytes) -> dict[str, Any]:
+        try:
+            event = json.loads(line)
+            return {**event, "trial": event["trial"], "event": str(event["event"])}
+        except (ValueError, TypeError, KeyError):
+            number = self.path.read_bytes().splitlines().index(line) + 1
+            raise UserError(
+                f"{self.path}: line {number} is damaged; restore the file from a copy, or remove that line"
+            ) from None
 
     def standings(self) -> dict[int, Standing]:
         """Every trial by number."""
@@ -79,6 +104,8 @@ def follow(standings: dict[int, Standing], events: Sequence[Mapping[str, Any]]) 
     """The standings after more events; changes and returns what it is given."""
     for event in events:
         number = event["trial"]
+        if number is None:  # of the sweep, not of a trial
+            continue
         if event["event"] == "queued":
             about = {key: event[key] for key in ("round", "overrides", "folder", "epochs")}
             about |= {"choices": event.get("choices", {}), "shape": event.get("shape")}
@@ -92,6 +119,13 @@ def follow(standings: dict[int, Standing], events: Sequence[Mapping[str, Any]]) 
         trial.score = event.get("score") if event.get("score") is not None else trial.score
         trial.error = event.get("error", trial.error)
     return standings
+
+
+def seconds_until(events: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds that the sweep had run at the last event, by the times of the journal, which are whole seconds."""
+    start = max((place for place, event in enumerate(events) if event["event"] == "resumed"), default=0)
+    began, last = (datetime.fromisoformat(event["time"]) for event in (events[start], events[-1]))
+    return float(events[start].get("seconds_before") or 0.0) + max(0.0, (last - began).total_seconds())
 
 
 def _cut_torn_line(file: Any) -> None:

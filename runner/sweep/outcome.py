@@ -38,6 +38,7 @@ class Outcome:
     finals: list[Setting] = field(default_factory=list)
     same: list[Setting] = field(default_factory=list)
     edges: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # of ranges that were widened on the way
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -48,17 +49,20 @@ def judge(plan: Plan, rounds: Sequence[Record], standings: Mapping[int, Standing
     outcome = Outcome(ranked[0] if ranked else None)
     for trial in standings.values():
         outcome.counts[trial.status] = outcome.counts.get(trial.status, 0) + 1
-    finals = next((record for record in reversed(rounds) if record["kind"] == "finals"), None)
+    finals = [record for record in rounds if record["kind"] == "finals"]  # several, where the sweep was lengthened
     if finals:
-        _judge_finals(outcome, plan, finals, [t for t in standings.values() if t.round == finals["index"]])
+        indices = {record["index"] for record in finals}
+        _judge_finals(outcome, plan, finals, [trial for trial in standings.values() if trial.round in indices])
+    outcome.notes = list(dict.fromkeys(note for record in searches for note in record["notes"]))
     if outcome.best and searches:
         outcome.edges = _edges(plan, searches, plan.point(outcome.best))
     return outcome
 
 
-def _judge_finals(outcome: Outcome, plan: Plan, finals: Record, trials: Sequence[Standing]) -> None:
+def _judge_finals(outcome: Outcome, plan: Plan, finals: Sequence[Record], trials: Sequence[Standing]) -> None:
     settings = []
-    for point in finals["settings"]:
+    points = [point for record in finals for point in record["settings"]]
+    for point in [point for place, point in enumerate(points) if point not in points[:place]]:
         own = rank([trial for trial in trials if plan.point(trial) == point], plan.mode)
         if own:
             settings.append(Setting(point, own, statistics.interval([trial.score or 0.0 for trial in own])))
@@ -77,7 +81,10 @@ def _judge_finals(outcome: Outcome, plan: Plan, finals: Record, trials: Sequence
 def _edges(plan: Plan, searches: Sequence[Record], point: Point) -> list[str]:
     """Keys whose best value lies at the edge of all that was searched."""
     found = []
-    whole = plan.space.restored(searches[-1].get("whole", plan.space.describe()))
+    whole = plan.space
+    for record in searches:  # one key's turn has its own range alone
+        ranges: Mapping[str, Any] = record["whole"] if "whole" in record else record["ranges"]
+        whole = whole.joined(whole.restored({**whole.describe(), **ranges}))
     for name, dimension in whole.dimensions.items():
         if isinstance(dimension, Range) and whole.active(name, point):
             value = float(point[key_of(name)])

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner import config, store
+from runner.engine.settings import Objective
 from runner.errors import SweepFailed, UserError
 from runner.store import SweepFolder
 from runner.sweep import conclude, display
@@ -26,12 +28,17 @@ from runner.sweep.ranges import Word, add_functions, read, under_words
 from runner.sweep.report.summary import summarising
 from runner.sweep.resumed import check_unchanged
 from runner.sweep.rounds import Plan
-from runner.sweep.search import Search
+from runner.sweep.search import Search, status_of
 from runner.sweep.settings import Round, SweepSettings
-from runner.sweep.space import Choice, Point, Range, Space
+from runner.sweep.space import Choice, Point, Range, Space, key_of
 from runner.sweep.trials import TrialConfigs, is_group
 
 NOT_SEARCHED = ("sweep=", "sweep.", "job.")
+SET_BY_THE_SWEEP = {
+    "engine.epochs": "sweep.rounds says how long trials are",
+    "seed": "sweep.final_seeds repeats the best settings, and runner train -m seed=1,2,3 any",
+}
+MOST_COMBINATIONS = 256  # of group options, that are looked at before a sweep begins
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
@@ -86,12 +93,14 @@ class CoarseToFine(Sweeper):
         node = self.whole.sweep
         settings = settings_of(node)
         fixed, space, configs = self._space(arguments, settings)
-        objective = self.whole.objective
-        plan = Plan(settings, space, settings.plan(self.whole.engine.epochs), self.whole.engine.epochs, objective.mode)
+        objective = Objective(name=self.whole.objective.name, mode=self.whole.objective.mode)
+        mode: Any = objective.mode
+        epochs = self.whole.engine.epochs
+        plan = Plan(settings, space, settings.plan(epochs), epochs, mode)
         if not plan.rounds:
             raise UserError("sweep.rounds: must have at least one round, such as {trials: 24, epochs: 2}")
-        folder = self._folder(arguments, settings, space, configs)
-        folder.update(objective={"name": objective.name, "mode": objective.mode})
+        folder = self._folder(arguments, plan, configs)
+        folder.update(objective={"name": objective.name, "mode": mode})
         launcher = self._launcher(settings.workers)
         jobs = Jobs(settings.stack, workers_of(self.whole.hydra.launcher, settings.workers))
         search = Search(folder, plan, configs, fixed, launcher.launch, jobs, self.max_batch_size)
@@ -105,8 +114,9 @@ class CoarseToFine(Sweeper):
                 display.watching(folder, plan, log.progress),
             ):
                 search.run()
-        except SweepFailed:
+        except SweepFailed as error:
             finish(quiet=True)
+            error.status = status_of(list(search.journal.standings().values()))
             raise
         finish(quiet=log.progress == "none")
         return search.returns
@@ -120,21 +130,31 @@ class CoarseToFine(Sweeper):
         fixed = [f"{word.key}={word.value}" for word in words if isinstance(word.value, str)]
         sweep_words = [word for word in arguments if word not in given]
         configs = TrialConfigs(partial(self._compose, sweep_words), fixed)
-        under = under_words(settings.under or {})
-        first = {word.key: word.value.options[0] for word in words if isinstance(word.value, Choice)}
-        searched = [word for word in words if not isinstance(word.value, str)]
-        if not searched and not under:
-            example = "optimizer.lr='tag(log,interval(1e-5,1e-1))'"
-            raise UserError(f"sweep.space: nothing to search; choose one, as in sweep=lr, or give a range: {example}")
-        bounds = partial(_bounds, configs, [f"{key}={option}" for key, option in first.items() if is_group(key)])
+        choices = {word.key: word.value.options for word in words if isinstance(word.value, Choice)}
+        own = {word.bare_key for word in read_(given)}  # what the command line says holds whatever the file says
+        says_under = any(word.lstrip("+").startswith("sweep.under") for word in sweep_words)
         dimensions: dict[str, Range | Choice] = {}
+        bounds = partial(_bounds, configs, {key: options for key, options in choices.items() if is_group(key)})
         for word in read_([*settings.space, *given], bounds=bounds):
             if not isinstance(word.value, str):
                 dimensions[word.key] = word.value
-        for group, option, conditional in under:
-            for word in read_(conditional):
-                dimensions[f"{word.key}[{group}={option}]"] = _as_dimension(word)
+        for group, option, conditional in under_words(settings.under or {}):
+            if group in own and not _may_be(configs, choices, group, option):
+                configs.choices([f"{group}={option}"])  # raises where it is no option at all
+                continue
+            for word in read_(conditional, bounds=partial(_bounds, configs, {**choices, group: (option,)})):
+                if says_under or word.bare_key not in own:
+                    dimensions[f"{word.key}[{group}={option}]"] = _as_dimension(word)
+        for key, instead in SET_BY_THE_SWEEP.items():
+            if any(key_of(name) == key for name in dimensions):
+                raise UserError(f"{key}: a sweep sets it itself and cannot search it: {instead}")
+        if not dimensions:
+            example = "optimizer.lr='tag(log,interval(1e-5,1e-1))'"
+            raise UserError(f"sweep.space: nothing to search; choose one, as in sweep=lr, or give a range: {example}")
         space = Space(dimensions, partial(_applies, configs, dimensions))
+        narrowed = {name for name in _unused(space) if key_of(name) not in own and name.partition(".")[0] in own}
+        for name in narrowed:  # the command line leaves no option that has it
+            del dimensions[name]
         _check(space, configs)
         return fixed, space, configs
 
@@ -148,9 +168,7 @@ class CoarseToFine(Sweeper):
         chosen = config.choices(whole, whole.hydra.runtime.choices)
         return OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"]), chosen
 
-    def _folder(
-        self, arguments: list[str], settings: SweepSettings, space: Space, configs: TrialConfigs
-    ) -> SweepFolder:
+    def _folder(self, arguments: list[str], plan: Plan, configs: TrialConfigs) -> SweepFolder:
         """The sweep's folder, new or gone on with, locked, with the sweep's whole config in it."""
         whole = self.whole.copy()
         with open_dict(whole):
@@ -160,15 +178,16 @@ class CoarseToFine(Sweeper):
         if job:
             folder = SweepFolder.open(Path(os.path.relpath(job.folder)))
             folder.lock()
-            check_unchanged(folder, space, whole, configs)
+            check_unchanged(folder, plan, whole, configs)
             for warning in store.changes(folder):
                 display.warn(warning)
         else:
             choices = configs.choices([])
             name = whole.name or "-".join(choices[group] for group in ("data", "model"))
             path = store.make_folder(Path(whole.output_dir), name)
-            folder = SweepFolder.create(path, name, said, settings.seed, store.environment("by trial"))
-        folder.update(status="running", overrides=said, space=space.describe(), finished=None)
+            folder = SweepFolder.create(path, name, said, plan.settings.seed, store.environment("by trial"))
+        folder.update(status="running", overrides=said, space=plan.space.describe(), finished=None)
+        folder.update(config_folders=[str(path) for path in config.user_folders()])
         store.write_config(folder.path, whole, said)
         return folder
 
@@ -237,12 +256,22 @@ def _as_dimension(word: Word) -> Range | Choice:
     return Choice((word.value,)) if isinstance(word.value, str) else word.value
 
 
-def _bounds(configs: TrialConfigs, options: Sequence[str], key: str) -> Any:
-    """The hard bounds of a key's values, by the annotation of the argument it becomes."""
+def _bounds(configs: TrialConfigs, choices: Mapping[str, Sequence[str]], key: str) -> Any:
+    """The hard bounds of a key's values, by the annotation of the argument it becomes under the first choice of group
+    options that has it."""
     if is_group(key) or key[0] in "+~":
         return None
-    cfg, _ = configs.of(dict(option.split("=", 1) for option in options))
-    return config.bounds(cfg, key)
+    groups = {group: options for group, options in choices.items() if is_group(group)}
+    for chosen in islice(product(*groups.values()), MOST_COMBINATIONS):
+        point = dict(zip(groups, chosen, strict=True))
+        if configs.has(key, [f"{group}={option}" for group, option in point.items()]):
+            return config.bounds(configs.of(point)[0], key)
+    return None
+
+
+def _may_be(configs: TrialConfigs, choices: Mapping[str, Sequence[str]], group: str, option: str) -> bool:
+    """Whether a trial can have that option of that group."""
+    return option in (choices[group] if group in choices else [configs.choices([]).get(group)])
 
 
 def _applies(configs: TrialConfigs, dimensions: Mapping[str, Any], name: str, point: Point) -> bool:
@@ -259,17 +288,26 @@ def _applies(configs: TrialConfigs, dimensions: Mapping[str, Any], name: str, po
     return configs.has(key, options)
 
 
+def _combinations(space: Space) -> list[Point]:
+    """Choices of group options that trials may have; of very many, the first."""
+    choices = {name: dim for name, dim in space.dimensions.items() if isinstance(dim, Choice) and is_group(name)}
+    combinations = product(*(dim.options for dim in choices.values()))
+    return [dict(zip(choices, chosen, strict=True)) for chosen in islice(combinations, MOST_COMBINATIONS)]
+
+
+def _unused(space: Space) -> set[str]:
+    """Dimensions that have a place in no trial."""
+    unused = set(space.dimensions)
+    for point in _combinations(space):
+        unused -= {name for name in unused if space.applies(name, point)}
+    return unused
+
+
 def _check(space: Space, configs: TrialConfigs) -> None:
     """Hold every range to its key: it applies somewhere, and both of its ends fit."""
-    choices = {name: dim for name, dim in space.dimensions.items() if isinstance(dim, Choice) and is_group(name)}
-    combinations: list[Point] = [{}]
-    for name, dim in choices.items():
-        combinations = [{**point, name: option} for point in combinations for option in dim.options][:256]
-    unused = set(space.dimensions)
-    for point in combinations:
-        unused -= {name for name in unused if space.applies(name, point)}
-    for name in sorted(unused):
-        configs.of({**combinations[0], name.partition("[")[0]: "0"})  # raises with the nearest right key
+    combinations = _combinations(space)
+    for name in sorted(_unused(space)):
+        configs.of({**combinations[0], key_of(name): "0"})  # raises with the nearest right key
         raise UserError(f"sweep.under: {name} never applies; name a group that is searched, and one of its options")
     for point in combinations:
         for u in (0.0, 1.0):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hydra._internal.grammar import grammar_functions
 from hydra.core.override_parser import overrides_parser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
 from hydra.errors import HydraException
@@ -40,19 +41,29 @@ class Word:
 
 
 def add_functions() -> None:
-    """Let every parser of Hydra's know `zero_or` and `one_minus`."""
+    """Let every parser of Hydra's know `zero_or` and `one_minus`, and a `tag` that adds to the tags inside it."""
     create = overrides_parser.create_functions
     if getattr(create, "has_ranges", False):
         return
 
     def create_functions() -> Any:
         functions = create()
+        functions.functions["tag"] = tag
         functions.register(name="zero_or", func=zero_or)
         functions.register(name="one_minus", func=one_minus)
         return functions
 
     create_functions.has_ranges = True  # type: ignore[attr-defined]
     overrides_parser.create_functions = create_functions
+
+
+def tag(*args: str | Sweep, sweep: Sweep | None = None) -> Sweep:
+    """As Hydra's own, which forgets what `zero_or`, `one_minus` or a `tag` inside it has said."""
+    inner = [arg for arg in (*args, sweep) if isinstance(arg, Sweep)]
+    before = {name for one in inner for name in one.tags}
+    made = grammar_functions.tag(*args, sweep=sweep)
+    made.tags = {*made.tags, *before}
+    return made
 
 
 def zero_or(sweep: Sweep) -> Sweep:
@@ -122,7 +133,9 @@ def _range(key: str, sweep: IntervalSweep, bounds: Bounds | None) -> Range:
     low, high = float(sweep.start), float(sweep.end)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UserError(f"{key}: the bounds of a range must be finite, not {low:g} and {high:g}")
-    if low >= high:
+    if low == high:
+        raise UserError(f"{key}: a range from {low:g} to itself; give the value alone, {key}={low:g}")
+    if low > high:
         raise UserError(f"{key}: the lower bound {low:g} of the range is not below the upper {high:g}; swap them")
     if {"log", "one_minus"} <= sweep.tags and low <= 0:
         low_enough = True  # one_minus(log) is a logarithm of 1 - x, which 0 does not harm

@@ -14,8 +14,8 @@ from runner import config, store
 from runner.errors import UserError
 from runner.store import SweepFolder
 from runner.sweep.journal import Journal
+from runner.sweep.rounds import Plan, Record
 from runner.sweep.search import in_folder, replaced
-from runner.sweep.space import Space
 from runner.sweep.trials import TrialConfigs
 
 # What may change when a sweep goes on: how much and how it runs, not what it searches.
@@ -47,23 +47,28 @@ def words_for(words: Sequence[str]) -> list[str]:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as sweep.finals=3")
     arguments = parser.parse_intermixed_args(list(words))
     folder = SweepFolder.open(arguments.folder)
+    for path in folder.record.get("config_folders", []):
+        config.add_user_folder(Path(path))
     said = replaced(folder.record["overrides"], arguments.overrides)
     return [*said, in_folder(arguments.folder)]
 
 
-def check_unchanged(folder: SweepFolder, space: Space, now: DictConfig, configs: TrialConfigs) -> None:
+def check_unchanged(folder: SweepFolder, plan: Plan, now: DictConfig, configs: TrialConfigs) -> None:
     """Hold the config of today to that of the sweep's beginning, and to the configs of the trials that it made.
 
     Raises:
         UserError: something differs that decides what is searched; its key is named.
     """
-    before, after = folder.record["space"], json.loads(json.dumps(space.describe()))
+    if folder.record["rounds"] and not folder.journal.exists():
+        raise UserError(f"{folder.journal}: is missing; restore it from a copy, or start a new sweep")
+    before, after = folder.record["space"], json.loads(json.dumps(plan.space.describe()))
     for name in [*before, *after]:
         if before.get(name) != after.get(name):
             raise UserError(
                 f"{name}: the sweep searches {_shown(before.get(name))}, asked for now is {_shown(after.get(name))}; "
                 "put it back, or start a new sweep"
             )
+    _check_lengths(folder.record["rounds"], plan)
     _compare(folder.config, now, "the sweep")
     seen = set()
     for trial in Journal(folder.journal).standings().values():
@@ -74,6 +79,31 @@ def check_unchanged(folder: SweepFolder, space: Space, now: DictConfig, configs:
         point = dict(word.split("=", 1) for word in trial.overrides)
         made, _ = configs.of(point)
         _compare(store.read_config(folder.trial(trial.trial)), made, f"trial {trial.trial}")
+
+
+def _check_lengths(begun: Sequence[Record], plan: Plan) -> None:
+    """Rounds and points may be added; what has run keeps its length."""
+    searches = [record for record in begun if record["kind"] == "search"]
+    if len(plan.rounds) < len(searches):
+        raise UserError(
+            f"sweep.rounds: {len(searches)} have begun, asked for now are {len(plan.rounds)}; put them back"
+        )
+    for number, (record, round_) in enumerate(zip(searches, plan.rounds, strict=False), 1):
+        for key, before, after in (
+            ("epochs", record["epochs"], round_.epochs),
+            ("trials", record["num_trials"], max(round_.trials, record["num_trials"] if "fixed" in record else 0)),
+        ):
+            if (key == "epochs" and before != after) or (key == "trials" and before > after):
+                raise UserError(
+                    f"sweep.rounds: round {number} has {before} {key}, asked for now are {after} (engine.epochs is "
+                    f"{plan.epochs}); put it back, or start a new sweep"
+                )
+    for record in begun:
+        if record["kind"] == "finals" and record["epochs"] != plan.epochs:
+            raise UserError(
+                f"engine.epochs: the finals trained for {record['epochs']}, asked for now are {plan.epochs}; put it "
+                "back, or start a new sweep"
+            )
 
 
 def _shown(described: Any) -> str:

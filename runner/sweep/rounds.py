@@ -145,11 +145,12 @@ class Plan:
             yield from narrow
             return
         whole = points(self.space.restored(record["whole"]), self.settings.draw, derive(seed, "whole"), number)
-        every = round(1 / self.settings.explore) if self.settings.explore else 0
+        explore = self.settings.explore
         seen = [record["best"]]
         yield record["best"]
         for place in itertools.count(1):
-            stream = whole if every and place % every == 0 else narrow
+            explores = int(place * explore + 1e-9) > int((place - 1) * explore + 1e-9)
+            stream = whole if explores else narrow
             point = next((point for point in stream if point not in seen), None)
             if point is None:
                 return

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 
 from runner import config, stacks
-from runner.errors import SweepFailed, UserError
+from runner.errors import EXIT_DIVERGED, EXIT_USER_ERROR, SweepFailed, UserError
 from runner.store import SweepFolder, write_config
 from runner.sweep import display
 from runner.sweep.journal import Journal, Standing
@@ -71,11 +71,16 @@ class Search:
             SweepFailed: so many trials failed that going on makes no sense.
         """
         self._lengthen()
+        if self.plan.settings.on_error == "stop":
+            self._give_up()
         for record in self.rounds:
             self._run_round(record)
         while following := self.plan.next_round(self.rounds, self.journal.standings()):
             self.folder.update(rounds=[*self.rounds, following])
             self._run_round(following)
+        trials = list(self.journal.standings().values())
+        if self.configs and trials and not any(trial.status == "finished" for trial in trials):
+            raise SweepFailed(f"no trial has finished; the first {trials[0].status}: {trials[0].reason}")
 
     def _lengthen(self) -> None:
         """More points for rounds that have begun, where the plan has come to ask for more."""
@@ -209,13 +214,23 @@ def why_give_up(trials: Sequence[Standing], settings: Any) -> str | None:
     failed = [trial for trial in trials if trial.status == "failed"]
     if not failed:
         return None
-    last_line = (failed[0].error or "").strip().splitlines()[-1:] or ["no reason given"]
     if settings.on_error == "stop":
-        return f"trial {failed[0].trial} failed ({last_line[0]}), and sweep.on_error is stop"
+        return (
+            f"trial {failed[0].trial} failed ({failed[0].reason}), and sweep.on_error is stop; to go on without it, "
+            "resume with sweep.on_error=continue"
+        )
     worked = any(trial.status in ("finished", "stopped", "paused") for trial in trials)
     if len(failed) >= settings.max_failures and not worked:
-        return f"{len(failed)} trials have failed and none has finished; the first: {last_line[0]}"
+        return f"{len(failed)} trials have failed and none has finished; the first: {failed[0].reason}"
     return None
+
+
+def status_of(trials: Sequence[Standing]) -> int:
+    """The exit status where no trial finished: the user's mistake, divergence, or failures."""
+    failed = [trial for trial in trials if trial.status == "failed"]
+    if not failed:
+        return EXIT_DIVERGED
+    return 1 if any("Traceback" in (trial.error or "") for trial in failed) else EXIT_USER_ERROR
 
 
 def replaced(fixed: Sequence[str], words: Sequence[str]) -> list[str]:

@@ -71,7 +71,7 @@ def _epochs(path: str, value: Any, epochs: int) -> int:
     text = str(value).strip()
     try:
         share = float(text.removesuffix("%")) / 100 if text.endswith("%") else None
-        number = float(text) if share is None else max(1.0, round(share * epochs))
+        number = float(text) if share is None else max(float(share > 0), round(share * epochs))
     except ValueError:
         number = 0.0
     if number < 1 or number != int(number) or number not in Range(1):

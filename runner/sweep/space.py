@@ -280,6 +280,14 @@ def _units(num_dimensions: int, draw: Draw, seed: int) -> Iterator[list[float]]:
         yield torch.rand(num_dimensions, generator=generator, dtype=torch.float64).tolist()
 
 
+def _levels(range_: Range, number: int) -> list[str]:
+    """So many values of a range, from bound to bound; where it may be 0, that is one of them."""
+    if range_.zero and number > 1:
+        return ["0", *_levels(replace(range_, zero=0.0), number - 1)]
+    within = replace(range_, zero=0.0)
+    return [within.at(place / (number - 1)) for place in range(number)] if number > 1 else [within.at(0.5)]
+
+
 def _grid(space: Space, num_points: int) -> Iterator[Point]:
     """All options, and as many values of each range as the number of points allows, but at least one."""
     ranges = [dim for dim in space.dimensions.values() if isinstance(dim, Range)]
@@ -290,9 +298,7 @@ def _grid(space: Space, num_points: int) -> Iterator[Point]:
         if isinstance(dimension, Choice):
             axes.append(list(dimension.options))
         else:
-            within = replace(dimension, zero=0.0)
-            values = [within.at(i / (levels - 1)) for i in range(levels)] if levels > 1 else [within.at(0.5)]
-            axes.append(["0", *values[:-1]] if dimension.zero and levels > 1 else values)
+            axes.append(_levels(dimension, levels))
     seen = set()
     for values_ in itertools.product(*axes):
         drawn = dict(zip(space.dimensions, values_, strict=True))

@@ -88,6 +88,8 @@ class _Trial:
             about = store.environment(self.cfg.engine.device)
             name = self.folder.path.parent.name
             run_folder = RunFolder.create(self.path, name, overrides, self.standing.choices, about)
+            kind = self.folder.record["rounds"][self.standing.round]["kind"]
+            run_folder.record["round"] = {"index": self.standing.round, "kind": kind}
         return Member(self.cfg, overrides, run_folder)
 
 
