@@ -12,7 +12,7 @@ from typing import Any
 from runner.sweep.journal import Standing
 from runner.sweep.report.axes import Axis, key_axis, score_axis, shows_score
 from runner.sweep.report.course import Course
-from runner.sweep.report.importance import Importance, weigh
+from runner.sweep.report.importance import Importance, foremost, left_out, weigh
 from runner.sweep.report.panels import (
     INK,
     QUIET,
@@ -63,11 +63,11 @@ def draw(course: Course, folder: Path, warn: Callable[[str], None]) -> list[Pict
         weight = f"the forest failed ({type(error).__name__}: {error})"
         warn(f"importance.png: {weight}")
     painters: dict[str, tuple[Callable[[], Any], str]] = {
-        "points": (lambda: draw_points(course, weight), read_points(course)),
-        "keys": (lambda: draw_keys(course), KEYS_READING),
+        "points": (lambda: draw_points(course, weight), read_points(course, weight)),
+        "keys": (lambda: draw_keys(course, weight), KEYS_READING + left_out(course, weight, MOST_KEYS)),
         "progress": (lambda: draw_progress(course), PROGRESS_READING),
         "importance": (lambda: draw_importance(weight), IMPORTANCE_READING),
-        "parallel": (lambda: draw_parallel(course), PARALLEL_READING),
+        "parallel": (lambda: draw_parallel(course, weight), PARALLEL_READING + left_out(course, weight, MOST_KEYS)),
     }
     style: Any = STYLE
     pictures = []
@@ -98,7 +98,8 @@ PROGRESS_READING = (
 )
 IMPORTANCE_READING = (
     "What share of the explained score each key decides. It says nothing of which value is best, and it holds for the "
-    "ranges of this sweep: a key whose whole range is good decides little."
+    "ranges of this sweep: a key whose whole range is good decides little. A trial that diverged counts as the worst "
+    "that finished in its round."
 )
 PARALLEL_READING = (
     "A line is a trial, through its values of every key to its score; the best lie on top. Where dark lines meet on an "
@@ -110,7 +111,7 @@ PARALLEL_READING = (
 # Keys
 
 
-def draw_keys(course: Course) -> Any:
+def draw_keys(course: Course, weight: Importance | str = "") -> Any:
     """The score against each key, with the rounds' ranges beneath.
 
     Raises:
@@ -120,7 +121,7 @@ def draw_keys(course: Course) -> Any:
     from matplotlib.lines import Line2D
 
     scores = needed(score_axis(course))
-    keys = course.keys[:MOST_KEYS]
+    keys = foremost(course, weight, MOST_KEYS)
     columns = min(len(keys), 4 if len(keys) > 6 else 3)
     rows = -(-len(keys) // columns)
     strip = 0.16 * len(course.searches) + 0.1
@@ -224,6 +225,11 @@ def draw_progress(course: Course) -> Any:
         panel.set_xlabel(label)
         panel.set_title(" \n ", fontsize=8)  # room for the rounds' names
     right.set_ylabel("")
+    lines, labels = left.get_legend_handles_labels()
+    signs = [sign for sign in status_legend(course) if sign.get_label() != "best setting"]
+    handles = [*lines, *signs]
+    if handles:
+        figure.legend(handles, [*labels, *(sign.get_label() for sign in signs)], loc="outside lower left", ncols=4)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for panel, along in ((left, "place"), (right, "seconds")):
@@ -255,25 +261,24 @@ def _draw_progress(panel: Any, course: Course, scores: Axis, along: str) -> None
             [at for at, _ in known], [up for _, up in known], color=STAR, linewidth=1.8, drawstyle="steps-post",
             label="best so far", zorder=1.5, gid="best so far",
         )  # fmt: skip
-        panel.legend(loc="lower right" if course.plan.mode == "max" else "upper right")
     panel.set_xlim(0, (max(getattr(end, along) for end in course.ends) if course.ends else 1) * 1.02)
-    for start, _, record in _round_spans(course, along):
-        if record is not course.rounds[0]:
-            panel.axvline(start, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.9)
+    for start, *_ in _round_spans(course, along)[1:]:
+        panel.axvline(start, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.9)
 
 
 def _round_spans(course: Course, along: str) -> list[tuple[float, float, Record]]:
-    """Where each round begins and ends along the axis: half-way between the ends of trials."""
-    by_number = {trial.trial: trial for trial in course.trials}
+    """Where each round begins and ends along the axis: half-way between the ends of trials.
+
+    A round that was given more trials later has a span for these.
+    """
+    round_of = {trial.trial: trial.round for trial in course.trials}
+    runs = [(index, list(ends)) for index, ends in itertools.groupby(course.ends, lambda end: round_of[end.trial])]
     found: list[tuple[float, float, Record]] = []
     before = 0.0
-    for record in course.rounds:
-        own = [getattr(end, along) for end in course.ends if by_number[end.trial].round == record["index"]]
-        if not own:
-            continue
-        after = [getattr(e, along) for e in course.ends if by_number[e.trial].round > record["index"]]
-        end = (max(own) + min(after)) / 2 if after else max(own)
-        found.append((before, end, record))
+    for (index, own), (_, after) in zip(runs, [*runs[1:], (-1, [])], strict=True):
+        last = getattr(own[-1], along)
+        end = (last + getattr(after[0], along)) / 2 if after else last
+        found.append((before, end, course.rounds[index]))
         before = end
     return found
 
@@ -286,8 +291,10 @@ def _name_rounds(panel: Any, course: Course, along: str) -> None:
         final = record["kind"] == "finals"
         name, short = (number, "F") if final else (f"round {number}", number)
         for text in (f"{name}: {epochs}" if epochs else name, f"{name}\n{epochs}", short):
-            if 4.7 * max(map(len, text.split("\n"))) < high - low - 4 or text == short:
+            if 4.7 * max(map(len, text.split("\n"))) < high - low - 4 * (text != short):
                 break
+        else:
+            continue
         style: dict[str, Any] = {"fontsize": 8, "color": QUIET, "ha": "center", "va": "bottom"}
         panel.text((start + end) / 2, 1.01, text.strip(), transform=panel.get_xaxis_transform(), **style)
 
@@ -319,7 +326,12 @@ def draw_importance(weight: Importance | str) -> Any:
     panel.tick_params(axis="y", length=0)
     panel.spines["bottom"].set_visible(False)
     poor = ": a poor fit, read little into this" if weight.r2 < 0.5 else ""
-    caption = f"out-of-bag R² {weight.r2:.2f} over {weight.num_trials} trials{poor}"
+    lost = (
+        f"\nof which {weight.num_diverged} diverged and count as the worst of their round"
+        if weight.num_diverged
+        else ""
+    )
+    caption = f"out-of-bag R² {weight.r2:.2f} over {weight.num_trials} trials{poor}{lost}"
     panel.set_xlabel(f"share of the explained score that the key decides\n{caption}", color=QUIET, loc="left")
     return figure
 
@@ -328,7 +340,7 @@ def draw_importance(weight: Importance | str) -> Any:
 # Parallel coordinates
 
 
-def draw_parallel(course: Course) -> Any:
+def draw_parallel(course: Course, weight: Importance | str = "") -> Any:
     """Every trial as a line through its values and its score.
 
     Raises:
@@ -336,10 +348,9 @@ def draw_parallel(course: Course) -> Any:
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
-    from matplotlib.patheffects import withStroke
 
     scores = needed(score_axis(course))
-    axes = [key_axis(course, key) for key in course.keys[:MOST_KEYS]]
+    axes = [key_axis(course, key) for key in foremost(course, weight, MOST_KEYS)]
     figure = Figure(figsize=(max(6.5, 1.7 * (len(axes) + 1)), 4.6), layout="constrained")
     panel = figure.subplots()
     sign = 1 if course.plan.mode == "max" else -1
@@ -354,14 +365,14 @@ def draw_parallel(course: Course) -> Any:
         line = _line(course, best, axes, scores, course.best_score)
         panel.plot(*zip(*line, strict=True), color=STAR, linewidth=2.4, zorder=3, label="best setting")
         figure.legend(loc="outside lower left")
-    outline = [withStroke(linewidth=2.8, foreground="white")]
+    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
     for place, axis in enumerate([*axes, scores]):
         panel.plot([place, place], [0, 1], color="0.35", linewidth=1, zorder=2)
         for t, text in axis.ticks(6):
             up = _height(axis, t)
             panel.plot([place - 0.02, place + 0.02], [up, up], color="0.35", linewidth=1, zorder=2)
             style: dict[str, Any] = {"va": "center", "fontsize": 8, "color": INK, "zorder": 4}
-            panel.text(place + 0.04, up, text, path_effects=outline, **style)
+            panel.text(place + 0.04, up, text, bbox=behind, **style)
         bold: dict[str, Any] = {"fontweight": "bold"} if place == len(axes) else {}
         panel.text(place, 1.04, wrapped(axis.label, 16), ha="center", va="bottom", fontsize=9, color=INK, **bold)
     panel.set(xlim=(-0.25, len(axes) + 0.4), ylim=(-0.03, 1.03))

@@ -24,11 +24,13 @@ class Importance:
         shares: by key, of all that shuffling a key's values costs the forest; the largest first.
         r2: of trials that a tree has not seen, averaged over the trees; near 0 or below, the shares mean nothing.
         num_trials: that the forest was grown on.
+        num_diverged: of these.
     """
 
     shares: dict[str, float]
     r2: float
     num_trials: int
+    num_diverged: int = 0
 
 
 def weigh(course: Course) -> Importance | str:
@@ -36,13 +38,16 @@ def weigh(course: Course) -> Importance | str:
 
     A forest learns the score from the keys, in the scales that they were drawn in, and from the epochs, so that longer
     trials are told apart from better points. The importance of a key is how much of the explained variance is lost when
-    its values are shuffled among the trials (Breiman, Random Forests, 2001).
+    its values are shuffled among the trials (Breiman, Random Forests, 2001). A diverged trial counts as the worst of
+    its round, or else a key that decides what diverges would decide nothing.
     """
-    trials = [trial for trial in course.trials if shows_score(trial.status) and trial.score is not None]
+    if len(course.keys) < 2:
+        return "one key was searched, so there is none to compare it with"
     scores = score_axis(course)
+    trials = [trial for trial in course.trials if scores and _score(course, trial) is not None]
     if len(trials) < LEAST_TRIALS or scores is None:
         return f"it takes {LEAST_TRIALS} trials with a score to tell, and there are {len(trials)}"
-    y = np.array([scores.place(trial.score) for trial in trials], dtype=float)
+    y = np.array([scores.place(_score(course, trial)) for trial in trials], dtype=float)
     if np.ptp(y) == 0:
         return "all trials have the same score"
     columns = {key: _columns(course, key, key_axis(course, key), trials) for key in course.keys}
@@ -58,7 +63,32 @@ def weigh(course: Course) -> Importance | str:
     if total == 0:
         return "the score does not depend on the keys, as far as a forest can tell"
     ordered = sorted(drops, key=lambda key: -drops[key])
-    return Importance({key: drops[key] / total for key in ordered}, r2, len(trials))
+    num_diverged = sum(trial.status == "diverged" for trial in trials)
+    return Importance({key: drops[key] / total for key in ordered}, r2, len(trials), num_diverged)
+
+
+def foremost(course: Course, weight: Importance | str, most: int) -> list[str]:
+    """The keys of greatest importance, in the sweep's order; the first ones where there is none to tell."""
+    ordered = list(weight.shares) if isinstance(weight, Importance) else course.keys
+    return [key for key in course.keys if key in ordered[:most]]
+
+
+def left_out(course: Course, weight: Importance | str, most: int) -> str:
+    """A sentence that names the keys that are not among the foremost, to go after another one."""
+    shown = foremost(course, weight, most)
+    others = ", ".join(key for key in course.keys if key not in shown)
+    why = ", since they decide less" if isinstance(weight, Importance) else ""
+    return f" Left out{why}: {others}." if others else ""
+
+
+def _score(course: Course, trial: Standing) -> float | None:
+    """What the forest learns of a trial: its score, or of a diverged one the worst score of its round, else of all."""
+    if trial.status != "diverged":
+        return trial.score if shows_score(trial.status) else None
+    finished = [other for other in course.trials if other.status == "finished" and other.score is not None]
+    own = [other for other in finished if other.round == trial.round]
+    worst = min if course.plan.mode == "max" else max
+    return worst((other.score for other in own or finished if other.score is not None), default=None)
 
 
 def _columns(course: Course, key: str, axis: Axis, trials: list[Standing]) -> np.ndarray:

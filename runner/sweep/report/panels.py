@@ -151,9 +151,9 @@ def span_of(course: Course, record: Record, trial: Standing, axis: Axis) -> tupl
         return None if place is None or place < 0 else (place - 0.45, place + 0.45)
     value = course.value(trial, axis.label)
     about = record["ranges"].get(course.name(trial, axis.label))
-    if about is None:  # held, while another key had its turn
+    if about is None:  # held, while another key had its turn, or without a place in this trial
         place = axis.place(value)
-        return None if place is None else (place - 0.012 * axis.width, place + 0.012 * axis.width)
+        return None if value is None or place is None else (place - 0.012 * axis.width, place + 0.012 * axis.width)
     low, high = axis.place(about["low"]), axis.place(about["high"])
     return None if value is None or low is None or high is None else (low, high)
 

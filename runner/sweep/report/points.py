@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from runner.sweep.journal import Standing
 from runner.sweep.report.axes import Axis, key_axis, score_axis, shows_score
 from runner.sweep.report.course import Course
-from runner.sweep.report.importance import Importance
+from runner.sweep.report.importance import Importance, foremost, left_out
 from runner.sweep.report.panels import (
     INK,
+    QUIET,
     STAR,
     Nothing,
     bands_of,
@@ -31,13 +33,13 @@ MOST_PAIRED = 4  # keys in a grid of pairs
 MOST_NAMED = 6  # boxes of a panel; of more, one of each round is
 
 
-def read_points(course: Course) -> str:
+def read_points(course: Course, weight: Importance | str = "") -> str:
     if len(course.keys) == 1:
         return "Every trial by its value and its score; the bands are the ranges of the rounds, the star is the best."
     boxes = "" if all(key_axis(course, key).options for key in course.keys) else " The boxes are the rounds' ranges."
     return (
         f"Every trial at its values, darker where the score is better, larger in later rounds.{boxes} The star is "
-        + ("the best setting.")
+        f"the best setting.{left_out(course, weight, MOST_PAIRED)}"
     )
 
 
@@ -97,6 +99,9 @@ def draw_points(course: Course, weight: Importance | str = "") -> Any:
     if scores is not None and len(keys) > 1:
         _add_colour_bar(figure, flat, scores, course, rest)
     _add_legend(figure, status_legend(course), rest)
+    if rest is not None:
+        others = textwrap.fill(left_out(course, weight, MOST_PAIRED).strip(), 44, break_long_words=False)
+        rest.text(1, 0.4, others, ha="right", va="top", color=QUIET, fontsize=8.5)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     if len(keys) == 1:
@@ -200,6 +205,8 @@ def _label_bands(panel: Any, course: Course, axis: Axis) -> None:
 
 def _label_boxes(panel: Any, course: Course, found: Sequence[Box], x: Axis, y: Axis, short: bool) -> None:
     """Name each box where the name covers the least."""
+    from matplotlib.patheffects import withStroke
+
     size = 7.5 if short else 9
     frame = panel.get_window_extent()
     points = [at for trial in course.trials if (at := _position(course, trial, x, y, False))]
@@ -238,7 +245,10 @@ def _label_boxes(panel: Any, course: Course, found: Sequence[Box], x: Axis, y: A
         taken.append(area)
         at = panel.transData.inverted().transform((left, bottom))
         tone = grey(course.searches.index(box.record), len(course.searches), text=True)
-        panel.text(*at, text, fontsize=size, color=tone, va="bottom", ha="left", zorder=3, clip_on=False)
+        style: dict[str, Any] = {"va": "bottom", "ha": "left", "zorder": 3, "clip_on": False}
+        panel.text(
+            *at, text, fontsize=size, color=tone, path_effects=[withStroke(linewidth=2, foreground="white")], **style
+        )
 
 
 def _meet(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -253,10 +263,7 @@ def _crosses(area: Sequence[float], edge: Sequence[float]) -> bool:
 
 def _foremost(course: Course, weight: Importance | str) -> list[str]:
     """The keys of the points' axes: at most four, the most important ones, ranges before options among two."""
-    keys = course.keys
-    if len(keys) > MOST_PAIRED:
-        ordered = list(weight.shares) if isinstance(weight, Importance) else keys
-        keys = [key for key in keys if key in ordered[:MOST_PAIRED]]
+    keys = foremost(course, weight, MOST_PAIRED)
     return sorted(keys, key=lambda key: not key_axis(course, key).options) if len(keys) == 2 else keys
 
 

@@ -14,7 +14,7 @@ from runner.sweep.report.course import ends_of
 from runner.sweep.report.figures import draw, draw_importance, draw_keys, draw_parallel, draw_progress
 from runner.sweep.report.importance import Importance, weigh
 from runner.sweep.report.panels import Nothing
-from runner.sweep.report.points import boxes, draw_points
+from runner.sweep.report.points import boxes, draw_points, read_points
 from runner.sweep.space import Choice, Range
 
 NAMES = ["points", "keys", "progress", "importance", "parallel"]
@@ -149,6 +149,10 @@ def test_more_keys_make_a_grid_of_the_four_that_matter_most(write_sweep):
     course = write_sweep([space], [trials]).course
     weight = Importance({f"key{n}": 0.1 for n in (5, 3, 1, 0, 2, 4)}, 0.9, 8)
     figure = draw_points(course, weight)
+    assert read_points(course, weight).endswith("best setting. Left out, since they decide less: key2, key4.")
+    assert read_points(course).endswith("best setting. Left out: key4, key5.")
+    texts = " ".join(text.get_text() for panel in figure.axes for text in panel.texts)
+    assert "since they decide less: key2, key4." in texts.replace("\n", " ")
     labels = {panel.get_xlabel() for panel in figure.axes} | {panel.get_ylabel() for panel in figure.axes}
     assert {label for label in labels if label.startswith("key")} == {"key0", "key1", "key3", "key5"}
     assert sum(bool(by_gid(panel, "best")) for panel in figure.axes) == 6
@@ -167,6 +171,14 @@ def test_where_one_key_has_its_turn_a_box_is_thin(write_sweep):
     assert box.x == (0, 1)
     assert sum(box.y) / 2 == pytest.approx(0.5)
     assert box.y[1] - box.y[0] < 0.05
+
+
+def test_a_trial_without_a_key_has_no_box_in_the_place_of_those(write_sweep):
+    space = {"reg": Choice(("none", "dropout")), "reg.dropout.p[reg=dropout]": Range(0.0, 0.8)}
+    trials = [({"reg": "none"}, 0.5, "finished"), ({"reg": "dropout", "reg.dropout.p": "0.4"}, 0.6, "finished")]
+    course = write_sweep([space], [trials]).course
+    (box,) = boxes(course, key_axis(course, "reg"), key_axis(course, "reg.dropout.p"))
+    assert box.y == (0, 0.8)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -255,14 +267,57 @@ def test_importance_finds_the_key_that_decides(write_sweep):
     assert [bar.get_width() for bar in panel.patches] == list(weight.shares.values())
 
 
+def test_a_key_that_decides_what_diverges_is_important(write_sweep):
+    """Of the finished trials alone, the other key would decide all."""
+    space = {"lr": Range(1e-3, 1.0, "log"), "other": Range(0.0, 1.0)}
+    generator = np.random.default_rng(1)
+    trials = []
+    for lr, other in zip(generator.uniform(-3, 0, 40), generator.uniform(0, 1, 40), strict=True):
+        point = {"lr": str(10**lr), "other": str(other)}
+        trials.append((point, None, "diverged") if lr > -1 else (point, 0.8 + 0.1 * other, "finished"))
+    weight = weigh(write_sweep([space], [trials]).course)
+    assert weight.shares["lr"] > 0.3
+    assert weight.num_trials == 40
+    assert weight.num_diverged == sum(status == "diverged" for _, _, status in trials) > 5
+    (panel,) = draw_importance(weight).axes
+    assert f"of which {weight.num_diverged} diverged and count as the worst of their round" in panel.get_xlabel()
+    finished = [trial for trial in trials if trial[2] == "finished"]
+    assert weigh(write_sweep([space], [finished], "finished").course).shares["lr"] < 0.05
+
+
+def test_one_key_has_no_importance(write_sweep):
+    trials = [({"lr": str(n / 20)}, n / 20, "finished") for n in range(1, 19)]
+    assert weigh(write_sweep([{"lr": Range(0.0, 1.0)}], [trials]).course).startswith("one key was searched")
+
+
+def test_a_round_that_was_given_more_trials_has_a_span_for_these(lengthened):
+    folder = lengthened.folder
+    lines = folder.journal.read_text().splitlines()
+    more = [line.replace('"trial": 0', '"trial": 9').replace("2026", "2027") for line in lines[:3]]
+    folder.journal.write_text("\n".join([*lines, *more]) + "\n")
+    spans = figures._round_spans(lengthened.course, "place")
+    assert [(start, end, record["index"]) for start, end, record in spans] == [
+        (0, 2.5, 0), (2.5, 4.5, 1), (4.5, 6.5, 2), (6.5, 7.5, 3), (7.5, 8, 0)
+    ]  # fmt: skip
+
+
+def test_the_legend_of_the_progress_lies_beside_the_panels(two_rounds):
+    figure = draw_progress(two_rounds.course)
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["best so far", "stopped half-way", "diverged", "failed"]
+    figure.draw_without_rendering()
+    assert not any(legend.get_window_extent().overlaps(panel.get_window_extent()) for panel in figure.axes)
+
+
 def test_a_poor_fit_is_said(write_sweep):
     (panel,) = draw_importance(Importance({"a": 1.0}, -0.1, 12)).axes
     assert "poor fit" in panel.get_xlabel()
 
 
-def test_few_trials_have_no_importance(two_rounds):
-    reason = weigh(two_rounds.course)
-    assert reason == "it takes 10 trials with a score to tell, and there are 9"
+def test_few_trials_have_no_importance(options):
+    reason = weigh(options.course)
+    assert reason == "it takes 10 trials with a score to tell, and there are 4"
     with pytest.raises(Nothing):
         draw_importance(reason)
 
@@ -316,7 +371,7 @@ def test_eight_keys_with_long_names_fit_and_a_failing_picture_is_one_warning(wri
     trials = [
         ({name: f"{10.0 ** -(i % (n + 2)):g}" for n, name in enumerate(names)}, i / 20, "finished") for i in range(12)
     ]
-    monkeypatch.setattr(figures, "draw_keys", lambda course: 1 / 0)
+    monkeypatch.setattr(figures, "draw_keys", lambda *_: 1 / 0)
     warnings = []
     pictures = draw(write_sweep([space], [trials]).course, tmp_path, warnings.append)
     assert [picture.name for picture in pictures if picture.png is None] == ["keys"]

@@ -168,7 +168,7 @@ def test_pictures_that_fail_cost_neither_result_nor_report(two_rounds, monkeypat
     ]
     assert f"report  {two_rounds.folder.path / 'report.html'}" in printed.out
     page = Page((two_rounds.folder.path / "report.html").read_text())
-    assert len(page.images) == 2  # keys and progress
+    assert len(page.images) == 3  # keys, progress and importance
     assert "points, parallel: it could not be drawn (ZeroDivisionError: division by zero)." in page.text
 
 
