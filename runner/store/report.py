@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from runner.statistics import ALPHA
 from runner.store.difference import freeze
-from runner.store.find import ROUND, SEARCH
+from runner.store.find import ROUND
 from runner.store.table import BEST, SAME, UNKNOWN, Row, Table, fields, status_text
 
 SIGNS = {BEST: "*", SAME: "=", UNKNOWN: "?"}
@@ -158,9 +158,9 @@ def rule(table: Table) -> str:
 def notes(table: Table, rows: Sequence[Row]) -> list[str]:
     """What else one must know to read the table: brackets, what varies within rows, rows left out."""
     found = [searches_note(table)] if table.num_searches else []
-    if any(row.settings.get(ROUND) == SEARCH and row.mark == BEST for row in table.rows):
+    if not all(row.ranked for row in table.rows):
         found.append(
-            "the best is a search trial: the best of many is so by luck too, which only fresh seeds tell apart"
+            "search trials have no sign: the best of many is so by luck too, and the finals tell, on fresh seeds"
         )
     if table.ranking.best is not None and any(not row.samples and row.so_far is not None for row in rows):
         found.append("values in brackets are of runs that have not finished; they do not count")

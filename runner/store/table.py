@@ -31,7 +31,8 @@ class Row:
     mode: Mode
     samples: dict[Hashable, float] = field(default_factory=dict)
     num_values: int = 0  # finished runs with a value; more than samples where runs are alike
-    mark: str = ""  # best, same, worse, unknown, or empty where there is no value
+    ranked: bool = True
+    mark: str = ""  # best, same, worse, unknown, or empty where there is no value, or it is not ranked
     p: float | None = None
 
     @cached_property
@@ -100,10 +101,16 @@ class Table:
 
 
 def tabulate(
-    runs: Sequence[FoundRun], metric: str, mode: Mode, by: Sequence[str] = (), ignored: Collection[str] = ()
+    runs: Sequence[FoundRun],
+    metric: str,
+    mode: Mode,
+    by: Sequence[str] = (),
+    ignored: Collection[str] = (),
+    unranked: Sequence[FoundRun] = (),
 ) -> Table:
     """Group runs that differ in `seed` alone, or by the keys named, and rank the groups; best first.
 
+    A group of `unranked` runs alone is shown, but has no part in what is best.
     Finished runs alone count. Runs of one row that are alike in all that varies within rows (a seed trained twice)
     count as one, with their mean.
     """
@@ -117,7 +124,7 @@ def tabulate(
     varying = [
         key for key in candidates if any(len({freeze(setting(r, key)) for r in group}) > 1 for group in groups.values())
     ]
-    rows = []
+    rows, outside = [], set(map(id, unranked))
     for group in groups.values():
         values: dict[Hashable, list[float]] = {}
         for run in group:
@@ -133,9 +140,10 @@ def tabulate(
                 mode,
                 samples,
                 sum(map(len, values.values())),
+                any(id(run) not in outside for run in group),
             )
         )
-    ranking = _mark(rows, mode)
+    ranking = _mark([row for row in rows if row.ranked], mode)
     sign = -1 if mode == "max" else 1
 
     def place(row: Row) -> tuple[bool, bool, float]:

@@ -97,8 +97,10 @@ def compare(
     runs = where(found, conditions)
     if not runs:
         raise UserError(f"--where {' --where '.join(conditions)}: none of the {len(found)} runs meets this; loosen it")
-    kept = runs if search else without_searches(runs)
-    num_searches, runs = len(runs) - len(kept), kept
+    decisive = {id(run) for run in without_searches(runs)}
+    searches = [run for run in runs if id(run) not in decisive]
+    if not search:
+        runs = [run for run in runs if id(run) in decisive]
     kinds = {run.round for run in runs}
     if by and {SEARCH, FINALS} <= kinds:
         by = list(dict.fromkeys([*by, ROUND]))  # never pooled
@@ -111,8 +113,8 @@ def compare(
     if mode is None:
         raise UserError(f"--mode: {metric} is neither accuracy nor loss; say which is better with --mode max or min")
     # Finals are like any runs of their settings; what was searched is not.
-    table = tabulate(runs, metric, mode, by, IGNORED if SEARCH in kinds else IGNORED | {ROUND})
-    table.num_searches = num_searches
+    table = tabulate(runs, metric, mode, by, IGNORED if SEARCH in kinds else IGNORED | {ROUND}, searches)
+    table.num_searches = 0 if search else len(searches)
     return table
 
 

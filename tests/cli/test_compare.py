@@ -307,10 +307,12 @@ def test_of_a_sweep_with_finals_the_finals_decide(compare, swept):
 @pytest.mark.parametrize("by", [[], ["--by", "optimizer.lr"]])
 def test_search_trials_are_rows_of_their_own(compare, swept, by):
     rows = json.loads(compare("--search", "--format", "json", *by)[0])
-    found = [(row["keys"]["optimizer.lr"], row["keys"]["round"], row["n"]) for row in rows]
-    assert found == [(0.1, "search", 1), (0.2, "search", 1), (0.2, "finals", 2), (0.1, "finals", 2)]
+    found = [(row["keys"]["optimizer.lr"], row["keys"]["round"], row["n"], row["mark"]) for row in rows]
+    assert found[0] == (0.2, "finals", 2, "best")  # as without them
+    assert found[1:3] == [(0.1, "search", 1, ""), (0.2, "search", 1, "")]
+    assert found[3] == (0.1, "finals", 2, "worse")
     out, _ = compare("--search")
-    assert "the best is a search trial: the best of many is so by luck too" in out
+    assert "search trials have no sign: the best of many is so by luck too" in out
     assert "left out" not in out
 
 
