@@ -39,12 +39,18 @@ def user_folders() -> list[Path]:
     paths = [Path(text) for text in os.environ.get("RUNNER_CONFIGS", "").split(os.pathsep) if text]
     for path in paths:
         if not path.is_dir():
-            raise UserError(f"RUNNER_CONFIGS: no folder {path}; correct the variable (or --config-dir) or unset it")
+            raise UserError(f"RUNNER_CONFIGS: no folder {path}; correct the variable or unset it")
     return [path.absolute() for path in paths]
 
 
 def add_user_folder(path: Path) -> None:
-    """Have this process, and those that it starts, find configs in that folder too."""
+    """Have this process, and those that it starts, find configs in that folder too.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    if not path.is_dir():
+        raise UserError(f"--config-dir: no folder {path}; correct it")
     paths = [*map(str, user_folders()), str(path.absolute())]
     os.environ["RUNNER_CONFIGS"] = os.pathsep.join(dict.fromkeys(paths))
 

@@ -12,7 +12,7 @@ from runner.data.dataset import PreprocessName
 from runner.data.source import Files, Images, Source
 from runner.seeds import generator
 
-SAMPLE = 50_000  # images that are looked at, of a split that has more
+SAMPLE = 60_000  # images that are looked at, of a split that has more
 CHUNK = 512
 
 

@@ -69,9 +69,8 @@ def _check_alike(one: nn.Module, other: nn.Module) -> None:
         path = min(layers.keys() ^ others.keys())
         raise CannotStack(f"model: some of the trials have a layer {path} and others have none")
     for path, layer in layers.items():
-        if (
-            type(layer).__qualname__ != type(others[path]).__qualname__
-        ):
+        # By name: a layer with parametrizations has a class of its own.
+        if type(layer).__qualname__ != type(others[path]).__qualname__:
             raise CannotStack(f"model: layer {path} is of another class in the next trial")
         for name, value in vars(layer).items():
             is_rate = name == "p" and drawn(layer) is not None

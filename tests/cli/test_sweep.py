@@ -294,6 +294,19 @@ def test_thirty_two_points_on_two_workers(runner):
         (["sweep=lr", "optimizer.momentum=0.9"], "optimizer.momentum: no such key"),
         (["sweep=lr", "sweep.shrink=0.5"], "sweep.shrink: must be at least 1, not 0.5"),
         (["sweep=nothing"], "sweep=nothing: no such option"),
+        ([LR, "model=lineer"], "model=lineer: no such option; did you mean 'linear'"),
+        ([LR, "modle=linear"], "modle: no such key; did you mean 'model'"),
+        ([LR, "sweep.wrkers=2"], "sweep.wrkers: no such key; did you mean 'sweep.workers'"),
+        (["optimizer=sgd,adam", "optimizer.lrr=3"], "optimizer.lrr: no such key; did you mean 'optimizer.lr'"),
+        (["sweep=lr", "hydra/launcher=ray"], "hydra/launcher=ray: needs an extra; install it with: pip install"),
+        (["engine.epochs=interval(1,3)"], "engine.epochs: a sweep sets it itself and cannot search it"),
+        (["sweep=lr", "seed=range(1,4)"], "seed: a sweep sets it itself and cannot search it"),
+        (
+            ["sweep=optimizers", "sweep.under={optimizer: {sgdd: ['optimizer.lr=interval(1,2)']}}"],
+            "optimizer=sgdd: no such option",
+        ),
+        (["sweep=lr", "sweep.rounds=[{trials: 3, epochs: 0%}]"], "sweep.rounds[0].epochs: must be a whole number"),
+        (["-cd", "nowhere", "sweep=lr"], "--config-dir: no folder nowhere; correct it"),
         (["optimizer.lr=interval(-2.0,-1.0)"], "optimizer.lr: must be above 0"),
     ],
 )
@@ -315,5 +328,100 @@ def test_going_on_with_another_space_is_refused_by_name(runner):
     path = folder(runner, "it")
     done = runner("resume", path, "optimizer.lr=tag(log,interval(1e-6,1e-1))", status=2)
     assert "optimizer.lr: the sweep searches low 0.0001, high 0.1, scale log" in done.stderr
+    done = runner("resume", path, "sweep.rounds=[{trials: 2, epochs: 2}]", status=2)
+    assert "sweep.rounds: round 1 has 1 epochs, asked for now are 2" in done.stderr
+    done = runner("resume", path, "sweep.rounds=[{trials: 1, epochs: 1}]", status=2)
+    assert "sweep.rounds: round 1 has 2 trials, asked for now are 1" in done.stderr
     done = runner("resume", path, "data.batch_size=64", status=2)
     assert "data.batch_size: the sweep was begun with 128, the configs now say 64" in done.stderr
+    (path / "journal.jsonl").rename(path / "elsewhere")
+    assert "journal.jsonl: is missing" in runner("resume", path, status=2).stderr
+
+
+def test_configs_of_ones_own_are_found_again_when_a_sweep_goes_on(runner):
+    own = runner.folder / "own/sweep"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text(
+        "defaults: [default, _self_]\nspace: ['optimizer=momentum,sgd']\n"
+        "under: {optimizer: {momentum: ['optimizer.momentum=interval(0.8,0.99)']}}\n"
+    )
+    words = ["--config-dir", "own", "sweep=mine", "model=linear", "optimizer.lr=0.005", "sweep.finals=0", "name=it"]
+    sweep(runner, *SMALL[2:], *words, "sweep.rounds=[{trials: 8, epochs: 1},{trials: 8, epochs: 1}]")
+    path = folder(runner, "it")
+    assert all(about.get("high", 0) < 1 for about in record(path)["rounds"][1]["ranges"].values()), "a momentum above 1"
+    runner("resume", path, "sweep.rounds=[{trials: 8, epochs: 1},{trials: 9, epochs: 1}]")
+    assert sum(ends(path).values()) == 17
+
+
+@pytest.mark.parametrize(
+    ("words", "searched"),
+    [
+        (["optimizer=adamw"], ["optimizer.lr"]),
+        (["optimizer=momentum"], ["optimizer.momentum", "optimizer.lr[optimizer=momentum]"]),
+        (
+            ["optimizer=momentum,adamw", "optimizer.lr=tag(log,interval(1e-3,1e-2))"],
+            ["optimizer.momentum", "optimizer", "optimizer.lr"],
+        ),
+        (
+            ["optimizer=momentum,adamw", "sweep.under={optimizer: {adamw: ['optimizer.eps=interval(1e-8,1e-7)']}}"],
+            [
+                "optimizer.lr",
+                "optimizer.momentum",
+                "optimizer",
+                "optimizer.lr[optimizer=momentum]",
+                "optimizer.eps[optimizer=adamw]",
+            ],
+        ),
+    ],
+)
+def test_the_command_line_wins_over_the_file(tmp_path, monkeypatch, words, searched):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["runner"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    short = ["sweep.rounds=[{trials: 1, epochs: 1}]", "engine.limit_batches=1", "sweep.finals=0"]
+    quiet = ["log.tensorboard=false", "sweep.report=false", "name=it"]
+    with pytest.raises(SystemExit) as left:
+        cli.main(["sweep", "sweep=optimizers", "model=linear", *words, *short, *quiet])
+    assert not left.value.code
+    (path,) = tmp_path.glob("outputs/it/*/sweep.json")
+    assert list(json.loads(path.read_text())["space"]) == searched
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (
+            ["data=folder", "data.root=nowhere"],
+            2,
+            "the first failed: data.root: no folder nowhere",
+        ),
+        (["optimizer=sgd", "optimizer.lr=tag(log,interval(1e20,1e22))"], 3, "the first diverged: "),
+    ],
+)
+def test_a_sweep_of_which_nothing_came_says_so_and_why(runner, words, status, said):
+    rounds = "sweep.rounds=[{trials: 2, epochs: 1}]"
+    done = sweep(runner, *SMALL, LR, *words, rounds, "sweep.finals=0", "name=it", status=status)
+    assert done.stderr.strip().splitlines()[-1].startswith("runner: ")
+    assert said in done.stderr
+    assert record(folder(runner, "it"))["status"] == "failed"
+
+
+def test_a_sweep_that_stopped_at_a_failure_says_how_to_go_on_without_the_trial(runner):
+    (runner.folder / "break").touch()
+    words = [*SMALL, LR, *SABOTAGED, "sweep.rounds=[{trials: 3, epochs: 1}]", "sweep.finals=0", "name=it"]
+    sweep(runner, *words, "sweep.on_error=stop", status=1)
+    (runner.folder / "break").unlink()
+    path = folder(runner, "it")
+    done = runner("resume", path, status=1)
+    assert "trial 0 failed (RuntimeError: broken on purpose), and sweep.on_error is stop" in done.stderr
+    assert "resume with sweep.on_error=continue" in done.stderr
+    runner("resume", path, "sweep.on_error=continue")
+    assert ends(path) == Counter(range(3))
+
+
+def test_less_of_a_loss_is_better_unless_said_otherwise(runner):
+    words = [*SMALL, LR, "sweep.rounds=[{trials: 4, epochs: 1}]", "sweep.finals=0", "objective.name=val/loss"]
+    sweep(runner, *words, "name=it")
+    path = folder(runner, "it")
+    assert record(path)["objective"] == {"name": "val/loss", "mode": "min"}
+    assert record(path)["best"]["score"] == min(scores(path).values())

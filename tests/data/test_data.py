@@ -159,7 +159,7 @@ class TestFolder:
         with pytest.raises(UserError, match=r"^data\.route: the images to keep of 'train' take .* use auto or workers"):
             runner.build.training(cfg)
 
-    @pytest.mark.parametrize(("sample", "chunk"), [(50_000, 512), (10, 4)])
+    @pytest.mark.parametrize(("sample", "chunk"), [(60_000, 512), (10, 4)])
     def test_equal_seeds_give_equal_pixels_by_either_route(self, folder, monkeypatch, sample, chunk):
         monkeypatch.setattr("runner.data.preprocess.SAMPLE", sample)
         monkeypatch.setattr("runner.data.preprocess.CHUNK", chunk)

@@ -6,7 +6,8 @@ import multiprocessing
 
 import pytest
 
-from runner.sweep.journal import Journal
+from runner.errors import UserError
+from runner.sweep.journal import Journal, Standing, seconds_until
 
 QUEUED = {"event": "queued", "round": 0, "overrides": ["lr=1"], "folder": "trials/0000", "epochs": 2}
 
@@ -33,6 +34,47 @@ def test_a_line_cut_short_is_not_read_and_the_next_writer_removes_it(tmp_path):
     assert journal.standings()[0].status == "queued"
     journal.append([event("started")])
     assert [found["event"] for found in journal.read()[0]] == ["queued", "started"]
+
+
+@pytest.mark.parametrize("damage", ["garbage{", '{"event": "finished"}', "[1]"])
+def test_a_damaged_line_is_named(tmp_path, damage):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append([QUEUED | {"trial": 0}])
+    with journal.path.open("a") as file:
+        file.write(damage + "\n")
+    with pytest.raises(UserError, match=r"journal\.jsonl: line 2 is damaged; restore the file from a copy"):
+        journal.standings()
+
+
+def test_events_of_the_sweep_are_no_trials(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append([QUEUED | {"trial": 0}, {"event": "resumed", "trial": None, "seconds_before": 3.0}])
+    assert list(journal.standings()) == [0]
+
+
+def test_seconds_go_on_from_where_a_sweep_was_resumed():
+    def at(name, time, **more):
+        return {"event": name, "trial": 0, "time": f"2026-01-01T00:{time}", **more}
+
+    events = [at("queued", "00:10"), at("started", "00:15")]
+    assert seconds_until(events) == 5
+    events += [at("resumed", "50:00", seconds_before=6.5), at("finished", "50:04")]
+    assert seconds_until(events) == 10.5
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("data.root: no folder", "data.root: no folder"),
+        (
+            'Traceback (most recent call last):\n  File "x"\n    f()\nRuntimeError: too big\nsecond line\n',
+            "RuntimeError: too big",
+        ),
+        (None, "no reason given"),
+    ],
+)
+def test_the_reason_of_a_failure_is_one_line(error, reason):
+    assert Standing(0, 0, [], "", 1, error=error).reason == reason
 
 
 def test_reading_goes_on_from_where_it_left_off(tmp_path):

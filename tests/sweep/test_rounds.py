@@ -67,6 +67,17 @@ def test_a_fifth_of_later_points_comes_from_the_whole_space():
     assert 3 <= len(outside) <= 8, "of the 8 from the whole space, two thirds lie outside the narrow one"
 
 
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_any_share_of_later_points_may_come_from_the_whole_space(share):
+    begun, standings = run(plan(rounds=((40, 1), (41, 1)), explore=share, seed=1), lambda point: -distance(point))
+    narrow, whole = (made["ranges"] for made in begun[::-1])
+    second = [plan().point(trial) for trial in standings.values() if trial.round == 1][1:]
+    inside = [all(narrow[key]["low"] <= float(point[key]) <= narrow[key]["high"] for key in point) for point in second]
+    width = {key: [math.log10(made[key]["high"] / made[key]["low"]) for made in (narrow, whole)] for key in narrow}
+    part = math.prod(one / other for one, other in width.values())  # of the whole space, which the narrow one takes
+    assert sum(inside) / len(inside) == pytest.approx(1 - share + share * part, abs=0.1)
+
+
 def test_what_diverged_or_failed_is_never_chosen():
     def status(point):
         return "diverged" if float(point["lr"]) > 1e-3 else "finished"
@@ -169,6 +180,32 @@ def test_an_edge_is_named_where_the_best_lies_at_it():
     edges = outcome.judge(the_plan, begun, standings).edges
     (edge,) = [edge for edge in edges if edge.startswith("lr")]
     assert "is at the upper edge of 1e-05 to 0.001" in edge
+
+
+def test_no_edge_is_named_that_coordinate_search_has_moved():
+    space = Space({"lr": Range(1e-4, 1e-1, "log"), "wd": Range(1e-4, 1.0, "log")})
+    made = plan(space=space, rounds=((12, 1), (12, 2), (12, 3)), strategy="coordinate")
+    begun, standings = run(made, lambda point: -abs(math.log10(float(point["lr"])) + 0.5))
+    found = outcome.judge(made, begun, standings)
+    assert any("widened" in note for note in found.notes)
+    assert not any(edge.startswith("lr") for edge in found.edges), found.edges
+
+
+def test_finals_before_a_sweep_was_lengthened_count_too():
+    made = plan(finals=1, final_seeds=2, rounds=((6, 1),))
+    begun, standings = run(made, lambda point: 0.9 if "seed" in point else -distance(point))
+    longer = plan(finals=1, final_seeds=2, rounds=((6, 1), (6, 2)))
+    while record := longer.next_round(begun, standings):
+        begun.append(record)
+        for point in longer.points(record):
+            words = [f"{key}={value}" for key, value in point.items()]
+            trial = Standing(len(standings), record["index"], words, "", record["epochs"], "finished")
+            # Other settings look better in the search and are worse on fresh seeds.
+            trial.score = 0.5 if "seed" in point else 1.0 + trial.trial
+            standings[trial.trial] = trial
+    found = outcome.judge(longer, begun, standings)
+    assert [record["kind"] for record in begun] == ["search", "finals", "search", "finals"]
+    assert [round(setting.estimate.mean, 3) for setting in found.finals] == [0.9, 0.5]
 
 
 def test_the_command_repeats_the_best_alone_at_full_length():

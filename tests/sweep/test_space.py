@@ -70,6 +70,11 @@ def test_a_grid_has_both_bounds_and_every_option():
     assert [point["lr"] for point in grid if point["o"] == "sgd"] == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]
 
 
+def test_a_grid_of_a_range_that_may_be_zero_has_zero_and_both_bounds():
+    space = Space({"wd": Range(1e-4, 1.0, "log", zero=0.2)})
+    assert [point["wd"] for point in points(space, "grid", 0, 4)] == ["0", "0.0001", "0.01", "1"]
+
+
 def test_a_finite_space_is_drawn_whole_and_without_repetition():
     space = Space({"a": Choice(("1", "2")), "b": Choice(("x", "y"))})
     drawn = [tuple(point.values()) for point in points(space, "sobol", 0, 50)]
