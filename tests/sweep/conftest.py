@@ -53,7 +53,11 @@ class WrittenSweep:
                 words = [f"{key}={value}" for key, value in point.items()] + [f"engine.epochs={record['epochs']}"]
                 about = {"trial": number, "round": record["index"], "overrides": words}
                 about |= {"folder": f"trials/{number:04d}", "epochs": record["epochs"], "choices": {}}
-                error = None if status == "finished" else f"Traceback\n{status}: <b>1 & 2</b>"
+                error = (
+                    None
+                    if status == "finished"
+                    else f"Traceback (most recent call last):\n  File\n{status}: <b>1 & 2</b>\nmore"
+                )
                 moment += timedelta(seconds=2)
                 begun, ended = (moment - timedelta(seconds=2)).isoformat(), moment.isoformat()
                 lines.append({"time": begun, "event": "queued", **about, "score": None})

@@ -326,11 +326,8 @@ def draw_importance(weight: Importance | str) -> Any:
     panel.tick_params(axis="y", length=0)
     panel.spines["bottom"].set_visible(False)
     poor = ": a poor fit, read little into this" if weight.r2 < 0.5 else ""
-    lost = (
-        f"\nof which {weight.num_diverged} diverged and count as the worst of their round"
-        if weight.num_diverged
-        else ""
-    )
+    diverged = "1 trial" if weight.num_diverged == 1 else f"{weight.num_diverged} trials"
+    lost = f"\ndiverged: {diverged}, counted as the worst of the round" if weight.num_diverged else ""
     caption = f"out-of-bag R² {weight.r2:.2f} over {weight.num_trials} trials{poor}{lost}"
     panel.set_xlabel(f"share of the explained score that the key decides\n{caption}", color=QUIET, loc="left")
     return figure

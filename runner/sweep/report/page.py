@@ -95,8 +95,7 @@ def sentences(course: Course) -> list[str]:
             f"{best} {course.metric} {outcome.best.score:.4f} in trial {outcome.best.trial}, on one seed; "
             "sweep.finals=2 would say how sure that is."
         )
-    widened = [note for record in course.rounds for note in record["notes"]]
-    found += [f"Widened on the way: {note}." for note in widened]
+    found += [f"Widened on the way: {note}." for note in outcome.notes]
     found += [f"At an edge still: {edge}; a wider range may hold a better one." for edge in outcome.edges]
     return found
 
@@ -190,7 +189,6 @@ def _trials(course: Course, folder: Path) -> list[str]:
 
 
 def _trial(course: Course, trial: Standing, folder: Path) -> list[str | Link]:
-    error = (trial.error or "").strip().splitlines()[-1:]
     link: str | Link = Link(trial.folder, trial.folder) if (folder / trial.folder).is_dir() else trial.folder
     return [
         str(trial.trial),
@@ -201,7 +199,7 @@ def _trial(course: Course, trial: Standing, folder: Path) -> list[str | Link]:
         seconds_text(trial.seconds),
         *(course.value(trial, key) or "" for key in course.keys),
         link,
-        *(error or [""]),
+        trial.reason if trial.error else "",
     ]
 
 

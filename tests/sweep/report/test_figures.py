@@ -280,7 +280,7 @@ def test_a_key_that_decides_what_diverges_is_important(write_sweep):
     assert weight.num_trials == 40
     assert weight.num_diverged == sum(status == "diverged" for _, _, status in trials) > 5
     (panel,) = draw_importance(weight).axes
-    assert f"of which {weight.num_diverged} diverged and count as the worst of their round" in panel.get_xlabel()
+    assert f"diverged: {weight.num_diverged} trials, counted as the worst of the round" in panel.get_xlabel()
     finished = [trial for trial in trials if trial[2] == "finished"]
     assert weigh(write_sweep([space], [finished], "finished").course).shares["lr"] < 0.05
 
