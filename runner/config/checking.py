@@ -139,7 +139,9 @@ def _check_value(key: str, value: Any, annotation: Any) -> None:
 def _mapping(path: str, node: Any) -> dict[str, Any]:
     if not isinstance(node, dict):
         name = path.partition(".")[0]
-        raise UserError(f"{path}: must be an option's keys, not {node!r}; see runner options {name}")
+        if (folder() / name).is_dir():
+            raise UserError(f"{path}: must be an option's keys, not {node!r}; see runner options {name}")
+        raise UserError(f"{path}: has keys of its own, and cannot be {node!r}; see runner train --cfg job")
     return node
 
 

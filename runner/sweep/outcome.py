@@ -63,7 +63,8 @@ def _judge_finals(outcome: Outcome, plan: Plan, finals: Sequence[Record], trials
     settings = []
     points = [point for record in finals for point in record["settings"]]
     for point in [point for place, point in enumerate(points) if point not in points[:place]]:
-        own = rank([trial for trial in trials if plan.point(trial) == point], plan.mode)
+        alike = [trial for trial in trials if plan.point(trial) == point]
+        own = rank(list({_seed(trial): trial for trial in alike}.values()), plan.mode)  # a seed counts once
         if own:
             settings.append(Setting(point, own, statistics.interval([trial.score or 0.0 for trial in own])))
     if not settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from runner import config, store
+from runner.arguments import ArgumentParser
 from runner.errors import UserError
 from runner.store import SweepFolder
 from runner.sweep.journal import Journal
@@ -40,9 +40,7 @@ def words_for(words: Sequence[str]) -> list[str]:
     Raises:
         UserError: the folder is no sweep.
     """
-    parser = argparse.ArgumentParser(
-        prog="runner resume", description="Go on with a sweep, or lengthen a finished one."
-    )
+    parser = ArgumentParser(prog="runner resume", description="Go on with a sweep, or lengthen a finished one.")
     parser.add_argument("folder", type=Path, help="the sweep's folder")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as sweep.finals=3")
     arguments = parser.parse_intermixed_args(list(words))

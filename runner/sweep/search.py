@@ -71,8 +71,6 @@ class Search:
             SweepFailed: so many trials failed that going on makes no sense.
         """
         self._lengthen()
-        if self.plan.settings.on_error == "stop":
-            self._give_up()
         for record in self.rounds:
             self._run_round(record)
         while following := self.plan.next_round(self.rounds, self.journal.standings()):
@@ -152,6 +150,7 @@ class Search:
     def _launch(self, waiting: Sequence[Standing], until_epoch: int | None) -> None:
         jobs = self.group(waiting)
         size = self.batch_size or len(jobs)
+        self._give_up()
         for start in range(0, len(jobs), size):
             batch = jobs[start : start + size]
             before = self._num_events()
@@ -221,7 +220,10 @@ def why_give_up(trials: Sequence[Standing], settings: Any) -> str | None:
         )
     worked = any(trial.status in ("finished", "stopped", "paused") for trial in trials)
     if len(failed) >= settings.max_failures and not worked:
-        return f"{len(failed)} trials have failed and none has finished; the first: {failed[0].reason}"
+        return (
+            f"{len(failed)} trials have failed and none has finished; the first: {failed[0].reason}; mend it, and "
+            "begin anew or resume with a larger sweep.max_failures"
+        )
     return None
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from runner.arguments import ArgumentParser
 from runner.config import FREE_KEYS
 from runner.errors import UserError
 from runner.statistics import Mode
@@ -119,7 +120,7 @@ def compare(
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="runner compare",
         description="What differs between runs, repeats over seeds as one row with mean and 95% interval, "
         "the best, and what cannot be told from it.",

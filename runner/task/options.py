@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from runner import config
+from runner.arguments import ArgumentParser
 from runner.errors import UserError, did_you_mean
 
 COMMENTED_KEY = re.compile(r"^(?P<indent>\s*)(?P<key>[a-z]\w*):\s*(?P<value>[^#]*?)\s*(?:#\s*(?P<note>.*))?$")
@@ -58,7 +58,7 @@ class Option:
 
 def main(words: Sequence[str]) -> int:
     """Print the groups, or one group's options with their keys."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="runner options",
         description="List the config groups and their options; with a group, its options' keys and defaults too.",
     )

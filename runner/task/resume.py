@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from runner import build, config
+from runner.arguments import ArgumentParser
 from runner.errors import EXIT_DIVERGED
 from runner.store import RunFolder
 from runner.task.load import Run
@@ -14,12 +14,12 @@ from runner.task.load import Run
 
 def main(words: Sequence[str]) -> int:
     """Read the command's arguments, go on, and give the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="runner resume",
-        description="Go on with a run that was stopped, or train a finished one longer.",
+        description="Go on with a run or a sweep that was stopped, or lengthen a finished one.",
         epilog="example: runner resume outputs/digits-convnet/2026-01-31_12-00-00-000000-4711 engine.epochs=40",
     )
-    parser.add_argument("folder", type=Path, help="the run's folder")
+    parser.add_argument("folder", type=Path, help="the folder of the run or the sweep")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as engine.epochs=40")
     parser.add_argument(
         "--trust", action="store_true", help="let the stored config build classes that are not runner's"

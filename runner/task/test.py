@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from runner import build, config
+from runner.arguments import ArgumentParser
 from runner.engine import device as devices
 from runner.engine.checkpoint import read
 from runner.engine.evaluate import predict
@@ -25,7 +25,7 @@ from runner.watch.figures import confusion_matrix
 
 def main(words: Sequence[str]) -> int:
     """Read the command's arguments, test, print, and give the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="runner test",
         description="Loss, accuracy, top-5, a table by class and the confusion matrix on the test split.",
         epilog="example: runner test outputs/digits-convnet/2026-01-31_12-00-00-000000-4711 engine.device=cpu",

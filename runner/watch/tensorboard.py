@@ -6,6 +6,7 @@ Everything is written by a thread of its own, from copies; training does not wai
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,8 @@ from runner.watch.sparing import Sparing
 
 PICTURE = "train/images"
 HPARAMS = "_hparams_/session_start_info"
+ENDS = {"finished": "STATUS_SUCCESS", "diverged": "STATUS_FAILURE"}
+HPARAMS_END, HPARAMS_VERSION = "_hparams_/session_end_info", 0
 HISTOGRAM_BINS = 60
 HISTOGRAMS_SHARE = 0.01  # of the time of a run
 
@@ -55,10 +58,12 @@ class TensorBoard:
         self.trial = trial
         self.lines = ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
         self.sparing = Sparing(HISTOGRAMS_SHARE)
+        self.state: TrainState | None = None
         self.left_out: TrainState | None = None  # a state whose histograms were not due
         self.writer: Any = None
 
     def started(self, state: TrainState) -> None:
+        self.state = state
         self._later(self._open, state.step)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
@@ -78,8 +83,9 @@ class TensorBoard:
     def close(self) -> None:
         if self.left_out is not None:
             self._queue_histograms(self.left_out)
-        self._later(lambda: self.writer and self.writer.close())
+        closing = self.lines.submit(self._close, self.state.trials[self.trial].status if self.state else "running")
         self.lines.shutdown()
+        closing.result()
 
     def _queue_histograms(self, state: TrainState) -> None:
         """Have histograms of weights and gradients written."""
@@ -108,9 +114,8 @@ class TensorBoard:
             metrics = dict.fromkeys(("val/accuracy", "val/loss", "train/accuracy", "train/loss"), 0.0)
             # Without the first summary, which lists keys: TensorBoard would take that of one run for all, and show no
             # column for a key that this run lacks. It finds keys and metrics in the runs themselves instead.
-            _, *session = hparams_summary(dict(self.hparams), metrics)
-            for summary in session:
-                self.writer.file_writer.add_summary(summary)
+            _, start, _ = hparams_summary(dict(self.hparams), metrics)
+            self.writer.file_writer.add_summary(start)
         if self.picture is not None and (PICTURE, 0) not in written:
             self.writer.add_image(PICTURE, self.picture, 0)
         for record in self.past:
@@ -118,6 +123,21 @@ class TensorBoard:
                 lost = {name: value for name, value in record.items() if (name, record["step"]) not in written}
                 self._scalars(lost, record["step"])
         self.writer.flush()
+
+    def _close(self, status: str) -> None:
+        """Note how the run ended, for the HParams tab; one that did not end is shown as running."""
+        from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+        from torch.utils.tensorboard.summary import hparams as hparams_summary
+
+        if self.writer is None:
+            return
+        if status in ENDS:
+            *_, end = hparams_summary({}, {})
+            info = plugin_data_pb2.SessionEndInfo(status=getattr(api_pb2, ENDS[status]), end_time_secs=time.time())
+            data = plugin_data_pb2.HParamsPluginData(session_end_info=info, version=HPARAMS_VERSION)
+            end.value[0].metadata.plugin_data.content = data.SerializeToString()
+            self.writer.file_writer.add_summary(end)
+        self.writer.close()
 
     def _scalars(self, record: Mapping[str, float | None], step: int) -> None:
         for name, value in record.items():
@@ -183,8 +203,8 @@ def keep_events(folder: Path, last_step: int) -> set[tuple[str, int]]:
             for data in RawEventFileLoader(str(path)).Load():
                 event = Event.FromString(data)
                 values = {(value.tag, event.step) for value in event.summary.value}
-                # Doubled where an earlier rewriting was cut short.
-                if event.step <= last_step and not (values and values <= written):
+                # Doubled where an earlier rewriting was cut short; and an end is none where the run goes on.
+                if event.step <= last_step and not (values and values <= written | {(HPARAMS_END, 0)}):
                     writer.write(data)
                     written |= values
         writer.flush()

@@ -206,6 +206,9 @@ def test_finals_before_a_sweep_was_lengthened_count_too():
     found = outcome.judge(longer, begun, standings)
     assert [record["kind"] for record in begun] == ["search", "finals", "search", "finals"]
     assert [round(setting.estimate.mean, 3) for setting in found.finals] == [0.9, 0.5]
+    again = Standing(len(standings), 1, standings[6].overrides, "", 1, "finished", score=0.9)
+    found = outcome.judge(longer, begun, standings | {again.trial: again})
+    assert [setting.estimate.n for setting in found.finals] == [2, 2], "a seed that ran twice counts once"
 
 
 def test_the_command_repeats_the_best_alone_at_full_length():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 from runner.watch.tensorboard import grid, keep_events
 
@@ -77,6 +77,15 @@ def test_hyper_parameters_are_in_the_runs_own_event_file(run):
     assert shown["augment"] == "flip"
     assert shown["engine.epochs"] == 3
     assert "_hparams_/experiment" not in events_of(run.folder).summary_metadata, "it would hide keys of other runs"
+
+
+def test_a_diverged_run_is_shown_as_a_failure(run, train):
+    diverged = train("model=linear", "optimizer=sgd", "optimizer.lr=1e30", "log.tensorboard=true", "engine.epochs=2")
+    assert diverged.status == "diverged"
+    for made, status in ((run, api_pb2.STATUS_SUCCESS), (diverged, api_pb2.STATUS_FAILURE)):
+        metadata = events_of(made.folder).summary_metadata["_hparams_/session_end_info"]
+        content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+        assert content.session_end_info.status == status
 
 
 def test_events_after_a_step_can_be_forgotten(run, tmp_path):
