@@ -239,11 +239,10 @@ def as_sweep(words: list[str]) -> list[str]:
     It is a multirun, unless something else is to be done with the config; `sweep.under` may bring keys of its own; and
     the user's folder of configs is known to all that reads configs, and to every process of the sweep.
     """
-    import argparse
-
     from runner import config
+    from runner.arguments import ArgumentParser
 
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = ArgumentParser(prog="runner sweep", add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     own, words = parser.parse_known_args(words)
     if own.config_dir:

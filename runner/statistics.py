@@ -44,6 +44,13 @@ class Ranking:
     paired: list[str] = field(default_factory=list)  # those tested in pairs; the other tests were Welch's
 
 
+def direction(metric: str) -> Mode | None:
+    """Whether more of a metric is better, by its name."""
+    if "accuracy" in metric or metric == "images_per_second":
+        return "max"
+    return "min" if "loss" in metric or "error" in metric else None
+
+
 def interval(values: Sequence[float], confidence: float = 1 - ALPHA) -> Estimate:
     """The mean with the confidence interval of Student's t distribution."""
     n = len(values)

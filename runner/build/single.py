@@ -9,20 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from runner.build.parts import (
-    augment,
-    average,
-    batches,
-    data,
-    fit_to_images,
-    loss,
-    make,
-    model,
-    optimizer,
-    regularisers,
-    schedule,
-    views,
-)
+from runner.build import parts
 from runner.data import Batches, Data
 from runner.data.preprocess import fit as fit_preprocess
 from runner.engine import device as devices
@@ -57,24 +44,25 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
     ground.choose_threads(state.network)
     if isinstance(state.optimizer, torch.optim.LBFGS):
         _check_deterministic(cfg, state.network, ground.train, ground.precision, ground.settings)
-    evaluate = Evaluate(ground.val, step.criterion, ground.precision, views(cfg))
-    return Training(state, step, ground.train, evaluate, ground.settings, make(cfg.objective, "objective"))
+    evaluate = Evaluate(ground.val, step.criterion, ground.precision, parts.views(cfg))
+    return Training(state, step, ground.train, evaluate, ground.settings, parts.make(cfg.objective, "objective"))
 
 
 class Ground:
     """What all trials on one data set and one engine share."""
 
     def __init__(self, cfg: DictConfig, dataset: Data | None) -> None:
-        self.settings: Settings = make(cfg.engine, "engine")
+        self.settings: Settings = parts.make(cfg.engine, "engine")
         self.device = devices.pick(self.settings.device)
         self.precision = devices.Precision(self.settings.precision, self.device)
         devices.prepare(self.settings, cfg.seed, self.device)
-        self.dataset = dataset or data(cfg)
+        self.dataset = dataset or parts.data(cfg)
         self.source = self.dataset.loaded("train", self.device)
         self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
         given = (self.preprocess, self.device, self.settings)
-        self.train = batches(self.dataset, "train", *given, augment=augment(cfg, self.source), seed=cfg.seed)
-        self.val = batches(self.dataset, "val", *given)
+        augment = parts.augment(cfg, self.source)
+        self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed)
+        self.val = parts.batches(self.dataset, "val", *given)
 
     def choose_threads(self, network: nn.Module, num_trials: int = 1) -> None:
         """Of the CPU, unless the config says how many."""
@@ -88,23 +76,23 @@ def trial_of(cfg: DictConfig, ground: Ground) -> tuple[TrainState, Step]:
     if channels_last is None:
         channels_last = ground.device.type == "cuda"
     # The layout comes before whatever holds on to the weights' storage: it gives them another one.
-    network = model(cfg, ground.dataset).to(ground.device)
+    network = parts.model(cfg, ground.dataset).to(ground.device)
     if channels_last:
         network.to(memory_format=torch.channels_last)
     network.train()
-    fit_to_images(network, ground.train)
-    optimizer_ = optimizer(cfg, network)
-    schedule_ = schedule(cfg, optimizer_, ground.train.num_batches)
+    parts.fit_to_images(network, ground.train)
+    optimizer = parts.optimizer(cfg, network)
+    schedule = parts.schedule(cfg, optimizer, ground.train.num_batches)
     state = TrainState(
         network=network,
-        optimizer=optimizer_,
-        schedule=schedule_,
+        optimizer=optimizer,
+        schedule=schedule,
         precision=ground.precision,
         device=ground.device,
-        average=average(cfg, network, schedule_),
+        average=parts.average(cfg, network, schedule),
         preprocess=ground.preprocess,
     )
-    criterion = loss(cfg).to(ground.device)
+    criterion = parts.loss(cfg).to(ground.device)
     return state, _step(cfg, network, criterion, ground.settings, len(ground.dataset.class_names), channels_last)
 
 
@@ -125,7 +113,7 @@ def _check_deterministic(
         raise UserError("engine.clip_norm: optimizer=lbfgs searches along its own direction; set it to null")
     if cfg.augment:
         raise UserError(f"augment: {why}; set augment=none")
-    for name, regulariser in zip(cfg.reg, regularisers(cfg), strict=True):
+    for name, regulariser in zip(cfg.reg, parts.regularisers(cfg), strict=True):
         if regulariser.draws_noise:
             raise UserError(f"reg: {why}, and {name} draws; leave it out")
     for name, layer in network.named_modules():
@@ -144,7 +132,7 @@ def _step(
     channels_last: bool,
 ) -> Step:
     """The step, with each regulariser's hooks in their places."""
-    chosen = regularisers(cfg)
+    chosen = parts.regularisers(cfg)
 
     def acting(hook: str) -> list[Any]:
         return [getattr(regulariser, hook) for regulariser in chosen if overrides(regulariser, hook)]

@@ -79,11 +79,12 @@ class Data:
 
     def _has_room(self, split: Split, device: torch.device) -> bool:
         source = self.source(split)
+        in_memory = isinstance(source, Images)
+        if in_memory and device.type == "cpu":
+            return True
         C, H, W = source.image_shape
         size = len(source) * C * H * W
-        places = {device} if isinstance(source, Images) else {device, torch.device("cpu")}  # files are decoded there
-        if isinstance(source, Images) and device.type == "cpu":
-            return True
+        places = {device} if in_memory else {device, torch.device("cpu")}  # where files are decoded
         free = min(free_memory(place) for place in places)
         if self.route == "auto":  # half of it: a split that is cut from another is copied, and a training needs some
             return size <= self.resident_limit_mb * 2**20 and 2 * size <= free

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runner.quantity import Count, NonNegative, Positive, PositiveCount
+from runner.statistics import direction
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Compile = Literal[False, True, "reduce-overhead", "max-autotune"]
@@ -45,7 +46,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         if self.mode == "auto":
-            object.__setattr__(self, "mode", "min" if self.name.endswith("loss") else "max")
+            object.__setattr__(self, "mode", direction(self.name) or "max")
 
     def better(self, value: float, than: float | None) -> bool:
         """Whether `value` beats `than`; anything beats None, and NaN beats nothing."""

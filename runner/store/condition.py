@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from runner.errors import UserError
+from runner.statistics import direction
 from runner.store.difference import freeze, known_settings, nearest, setting
 from runner.store.find import FoundRun, read_leaves
-from runner.store.metric import direction, metric_names
+from runner.store.metric import metric_names
 
 CONDITION = re.compile(r"\s*([^=!<>\s]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
 MISSING: Any = object()

@@ -35,10 +35,3 @@ def shared_objective(runs: Iterable[FoundRun], default: str) -> tuple[str, Mode 
         return default, None
     ((name, mode),) = found
     return name, mode if mode in ("max", "min") else None
-
-
-def direction(metric: str) -> Mode | None:
-    """Whether more of a metric is better, by its name."""
-    if "accuracy" in metric or metric == "images_per_second":
-        return "max"
-    return "min" if "loss" in metric or "error" in metric else None

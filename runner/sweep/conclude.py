@@ -17,7 +17,7 @@ from runner.errors import Interrupted
 from runner.store import SweepFolder
 from runner.sweep import outcome as outcomes
 from runner.sweep.display import warn, warned
-from runner.sweep.journal import Journal, seconds_until
+from runner.sweep.journal import RESUMED, Journal, seconds_until
 from runner.sweep.outcome import Outcome
 from runner.sweep.report.course import Course, read_course
 from runner.sweep.report.figures import draw
@@ -38,7 +38,7 @@ def noted(folder: SweepFolder) -> Iterator[None]:
     if events:
         told = seconds_until(events)
         before = told if told > before + CLOCK_SECONDS else before  # a process that was killed noted nothing
-        journal.append([{"event": "resumed", "trial": None, "seconds_before": before}])
+        journal.append([{"event": RESUMED, "trial": None, "seconds_before": before}])
     status = "failed"
     try:
         yield

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from runner.store import SweepFolder
 from runner.sweep.journal import Journal, Standing, follow
-from runner.sweep.rounds import Plan, Record, rank
+from runner.sweep.rounds import Plan, Record, number_of, rank
 
 POLL_SECONDS = 0.3
 SHOWN_RUNNING, SHOWN_BEST, SHOWN_FAILED = 8, 5, 4
@@ -180,10 +180,9 @@ def _count(number: int, what: str) -> str:
 
 
 def name_of(record: Record, rounds: Sequence[Record]) -> str:
-    """What people call a round: the searches are numbered by themselves."""
-    if record["kind"] == "finals":
-        return "finals"
-    return f"round {sum(other['kind'] == 'search' for other in rounds[: record['index'] + 1])}"
+    """What people call a round."""
+    number = number_of(record, rounds)
+    return number if record["kind"] == "finals" else f"round {number}"
 
 
 def _listed(title: str, trials: list[Standing]) -> Table:

@@ -18,6 +18,7 @@ from typing import Any
 from runner.errors import UserError
 from runner.store import now, plain
 
+RESUMED = "resumed"  # the event of a process that goes on with a sweep; all others are of trials
 ENDED = ("finished", "failed", "diverged", "stopped")
 
 
@@ -87,8 +88,9 @@ class Journal:
 
     def _event(self, line: bytes) -> dict[str, Any]:
         try:
-            event = json.loads(line)
-            return {**event, "trial": event["trial"], "event": str(event["event"])}
+            event: dict[str, Any] = json.loads(line)
+            _ = event["trial"], event["event"]  # both are in every line
+            return event
         except (ValueError, TypeError, KeyError):
             number = self.path.read_bytes().splitlines().index(line) + 1
             raise UserError(
@@ -121,11 +123,21 @@ def follow(standings: dict[int, Standing], events: Sequence[Mapping[str, Any]]) 
     return standings
 
 
+def by_process(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The events of each process that worked on the sweep; that of its going on is its first."""
+    parts: list[list[Mapping[str, Any]]] = [[]]
+    for event in events:
+        if event["event"] == RESUMED:
+            parts.append([])
+        parts[-1].append(event)
+    return parts
+
+
 def seconds_until(events: Sequence[Mapping[str, Any]]) -> float:
     """Seconds that the sweep had run at the last event, by the times of the journal, which are whole seconds."""
-    start = max((place for place, event in enumerate(events) if event["event"] == "resumed"), default=0)
-    began, last = (datetime.fromisoformat(event["time"]) for event in (events[start], events[-1]))
-    return float(events[start].get("seconds_before") or 0.0) + max(0.0, (last - began).total_seconds())
+    latest = by_process(events)[-1]
+    began, last = (datetime.fromisoformat(event["time"]) for event in (latest[0], latest[-1]))
+    return float(latest[0].get("seconds_before") or 0.0) + max(0.0, (last - began).total_seconds())
 
 
 def _cut_torn_line(file: Any) -> None:

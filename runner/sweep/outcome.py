@@ -12,7 +12,7 @@ from runner.statistics import Estimate
 from runner.sweep.journal import Standing
 from runner.sweep.rounds import Plan, Record, rank
 from runner.sweep.search import replaced
-from runner.sweep.space import Point, Range, key_of
+from runner.sweep.space import Point, Range, distinct, key_of
 
 NOT_REPEATED = ("engine.epochs", "seed")  # words of a trial that its repetition at full length does not take over
 
@@ -61,8 +61,7 @@ def judge(plan: Plan, rounds: Sequence[Record], standings: Mapping[int, Standing
 
 def _judge_finals(outcome: Outcome, plan: Plan, finals: Sequence[Record], trials: Sequence[Standing]) -> None:
     settings = []
-    points = [point for record in finals for point in record["settings"]]
-    for point in [point for place, point in enumerate(points) if point not in points[:place]]:
+    for point in distinct(point for record in finals for point in record["settings"]):
         alike = [trial for trial in trials if plan.point(trial) == point]
         own = rank(list({_seed(trial): trial for trial in alike}.values()), plan.mode)  # a seed counts once
         if own:

@@ -134,7 +134,7 @@ class CoarseToFine(Sweeper):
         own = {word.bare_key for word in read_(given)}  # what the command line says holds whatever the file says
         says_under = any(word.lstrip("+").startswith("sweep.under") for word in sweep_words)
         dimensions: dict[str, Range | Choice] = {}
-        bounds = partial(_bounds, configs, {key: options for key, options in choices.items() if is_group(key)})
+        bounds = partial(_bounds, configs, choices)
         for word in read_([*settings.space, *given], bounds=bounds):
             if not isinstance(word.value, str):
                 dimensions[word.key] = word.value
@@ -261,9 +261,7 @@ def _bounds(configs: TrialConfigs, choices: Mapping[str, Sequence[str]], key: st
     options that has it."""
     if is_group(key) or key[0] in "+~":
         return None
-    groups = {group: options for group, options in choices.items() if is_group(group)}
-    for chosen in islice(product(*groups.values()), MOST_COMBINATIONS):
-        point = dict(zip(groups, chosen, strict=True))
+    for point in _combinations(choices):
         if configs.has(key, [f"{group}={option}" for group, option in point.items()]):
             return config.bounds(configs.of(point)[0], key)
     return None
@@ -288,24 +286,28 @@ def _applies(configs: TrialConfigs, dimensions: Mapping[str, Any], name: str, po
     return configs.has(key, options)
 
 
-def _combinations(space: Space) -> list[Point]:
-    """Choices of group options that trials may have; of very many, the first."""
-    choices = {name: dim for name, dim in space.dimensions.items() if isinstance(dim, Choice) and is_group(name)}
-    combinations = product(*(dim.options for dim in choices.values()))
-    return [dict(zip(choices, chosen, strict=True)) for chosen in islice(combinations, MOST_COMBINATIONS)]
+def _combinations(choices: Mapping[str, Sequence[str]]) -> list[Point]:
+    """Combinations of the groups' options among those choices; of very many, the first."""
+    groups = {group: options for group, options in choices.items() if is_group(group)}
+    combinations = islice(product(*groups.values()), MOST_COMBINATIONS)
+    return [dict(zip(groups, chosen, strict=True)) for chosen in combinations]
+
+
+def _options(space: Space) -> dict[str, Sequence[str]]:
+    return {name: dim.options for name, dim in space.dimensions.items() if isinstance(dim, Choice)}
 
 
 def _unused(space: Space) -> set[str]:
     """Dimensions that have a place in no trial."""
     unused = set(space.dimensions)
-    for point in _combinations(space):
+    for point in _combinations(_options(space)):
         unused -= {name for name in unused if space.applies(name, point)}
     return unused
 
 
 def _check(space: Space, configs: TrialConfigs) -> None:
     """Hold every range to its key: it applies somewhere, and both of its ends fit."""
-    combinations = _combinations(space)
+    combinations = _combinations(_options(space))
     for name in sorted(_unused(space)):
         configs.of({**combinations[0], key_of(name): "0"})  # raises with the nearest right key
         raise UserError(f"sweep.under: {name} never applies; name a group that is searched, and one of its options")

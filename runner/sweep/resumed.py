@@ -87,15 +87,16 @@ def _check_lengths(begun: Sequence[Record], plan: Plan) -> None:
             f"sweep.rounds: {len(searches)} have begun, asked for now are {len(plan.rounds)}; put them back"
         )
     for number, (record, round_) in enumerate(zip(searches, plan.rounds, strict=False), 1):
-        for key, before, after in (
-            ("epochs", record["epochs"], round_.epochs),
-            ("trials", record["num_trials"], max(round_.trials, record["num_trials"] if "fixed" in record else 0)),
-        ):
-            if (key == "epochs" and before != after) or (key == "trials" and before > after):
-                raise UserError(
-                    f"sweep.rounds: round {number} has {before} {key}, asked for now are {after} (engine.epochs is "
-                    f"{plan.epochs}); put it back, or start a new sweep"
-                )
+        if record["epochs"] != round_.epochs:
+            differs = f"{record['epochs']} epochs, asked for now are {round_.epochs}"
+        elif round_.trials < record["num_trials"] and "fixed" not in record:  # fixed points are as many as there were
+            differs = f"{record['num_trials']} trials, asked for now are {round_.trials}"
+        else:
+            continue
+        raise UserError(
+            f"sweep.rounds: round {number} has {differs} (engine.epochs is {plan.epochs}); put it back, or start a new "
+            "sweep"
+        )
     for record in begun:
         if record["kind"] == "finals" and record["epochs"] != plan.epochs:
             raise UserError(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from runner.seeds import derive
 from runner.sweep.journal import Standing
 from runner.sweep.settings import Round, SweepSettings
-from runner.sweep.space import Point, Space, key_of, points
+from runner.sweep.space import Point, Space, distinct, key_of, points
 
 Record = dict[str, Any]  # a round, in sweep.json
 Mode = Literal["max", "min"]
@@ -125,11 +125,8 @@ class Plan:
         return [derive(self.settings.seed, "finals", place) % 10**6 for place in range(number)]
 
     def _best_settings(self, searches: Sequence[Record], standings: Mapping[int, Standing]) -> list[Point]:
-        points_: list[Point] = []
-        for trial in self.candidates(searches, standings):
-            if (point := self.point(trial)) not in points_:
-                points_.append(point)
-        return points_[: self.settings.finals]
+        ranked = self.candidates(searches, standings)
+        return distinct(self.point(trial) for trial in ranked)[: self.settings.finals]
 
     def candidates(self, searches: Sequence[Record], standings: Mapping[int, Standing]) -> list[Standing]:
         """Finished trials of the search, best first; those of the longest rounds come before the others."""
@@ -167,6 +164,13 @@ class Plan:
         keys = {key_of(name) for name in self.space.dimensions}
         pairs = (word.partition("=") for word in trial.overrides)
         return {key: value for key, _, value in pairs if key in keys}
+
+
+def number_of(record: Record, rounds: Sequence[Record]) -> str:
+    """What a round is called: a search 1, 2, 3 and so on, whatever finals lie between; or finals."""
+    if record["kind"] == "finals":
+        return "finals"
+    return str(sum(other["kind"] == "search" for other in rounds[: record["index"] + 1]))
 
 
 def rank(trials: Sequence[Standing], mode: Mode) -> list[Standing]:

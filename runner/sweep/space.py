@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -230,6 +230,15 @@ def _narrowed_range(dimension: Range, values: Sequence[str], shrink: float) -> t
     if dimension.zero:
         dimension = replace(dimension, zero=round((zeros + dimension.zero) / (len(numbers) + 1), 4))
     return dimension, note
+
+
+def distinct(points: Iterable[Point]) -> list[Point]:
+    """Each point once, where it came first."""
+    found: list[Point] = []
+    for point in points:
+        if point not in found:
+            found.append(point)
+    return found
 
 
 def key_of(name: str) -> str:

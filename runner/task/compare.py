@@ -16,11 +16,11 @@ from rich.text import Text
 from runner.arguments import ArgumentParser
 from runner.config import FREE_KEYS
 from runner.errors import UserError
-from runner.statistics import Mode
+from runner.statistics import Mode, direction
 from runner.store.condition import where
 from runner.store.difference import check_keys
 from runner.store.find import FINALS, ROUND, SEARCH, FoundRun, find_runs, without_searches
-from runner.store.metric import check_metric, direction, shared_objective
+from runner.store.metric import check_metric, shared_objective
 from runner.store.report import (
     FOLLOWS,
     Column,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from runner.errors import UserError
+from runner.statistics import direction
 from runner.store.condition import where
 from runner.store.difference import differences
 from runner.store.find import find_runs
-from runner.store.metric import direction
 from runner.store.report import notes
 from runner.store.table import fields, sort_rows, status_text, tabulate
 

@@ -12,12 +12,11 @@ from omegaconf import OmegaConf
 from runner.errors import UserError
 from runner.store import SweepFolder, read_config
 from runner.sweep import outcome as outcomes
-from runner.sweep.journal import ENDED, Journal, Standing, follow
+from runner.sweep.journal import ENDED, Journal, Standing, by_process, follow
 from runner.sweep.outcome import Outcome
-from runner.sweep.rounds import Plan, Record
+from runner.sweep.rounds import Plan, Record, number_of
 from runner.sweep.space import Point, key_of
 
-RESUMED = "resumed"  # the event of a process that goes on with a sweep
 IDLE_SECONDS = 60.0  # before a start; what is more, in journals without that event, was no time of the sweep
 
 
@@ -64,9 +63,7 @@ class Course:
 
     def number(self, record: Record) -> str:
         """What a round of the search is called, 1, 2, 3 and so on, whatever finals lie between; or finals."""
-        if record["kind"] == "finals":
-            return "finals"
-        return str(1 + [search["index"] for search in self.searches].index(record["index"]))
+        return number_of(record, self.rounds)
 
     def of_round(self, record: Record) -> list[Standing]:
         return [trial for trial in self.trials if trial.round == record["index"]]
@@ -140,7 +137,7 @@ def ends_of(events: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> list[E
     Args:
         seconds: in which the whole sweep ran, if that is known.
     """
-    parts = _by_process(events)
+    parts = by_process(events)
     until = [float(part[0]["seconds_before"]) for part in parts[1:]] + [seconds]
     found: list[Ended] = []
     begun = 0.0
@@ -157,16 +154,6 @@ def ends_of(events: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> list[E
     latest = max((end.seconds for end in found), default=0.0)
     pace = seconds / latest if 0 < seconds < latest else 1.0
     return [replace(end, seconds=end.seconds * pace) for end in found]
-
-
-def _by_process(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """The events of each process that worked on the sweep; that of its going on is its first."""
-    parts: list[list[Mapping[str, Any]]] = [[]]
-    for event in events:
-        if event["event"] == RESUMED:
-            parts.append([])
-        parts[-1].append(event)
-    return parts
 
 
 def _spread(events: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
