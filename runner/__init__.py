@@ -7,9 +7,9 @@ from typing import Any
 
 _HOMES = {
     "compose": "runner.config:compose",
-    "train": "runner.task.train:train_overrides",
-    "load": "runner.task.load:load",
-    "Run": "runner.task.load:Run",
+    "train": "runner.training.train:train_overrides",
+    "load": "runner.training.run:load",
+    "Run": "runner.training.run:Run",
     "UserError": "runner.errors:UserError",
 }
 

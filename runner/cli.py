@@ -28,12 +28,14 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "train": Command("train one network, or several with -m", "runner.task.train:train", "train"),
-    "sweep": Command("search hyper-parameters from coarse to fine", "runner.task.sweep:run_trials", "sweep"),
-    "resume": Command("go on with a run or a sweep that was stopped, or lengthen it", "runner.task.resume:main", None),
-    "test": Command("score a run's best weights on the test split", "runner.task.test:main", None),
-    "compare": Command("compare runs: which is better, and how sure is that", "runner.task.compare:main", None),
-    "options": Command("list the config groups, their options and keys", "runner.task.options:main", None),
+    "train": Command("train one network, or several with -m", "runner.training.train:train", "train"),
+    "sweep": Command("search hyper-parameters from coarse to fine", "runner.sweep.execution.job:run_trials", "sweep"),
+    "resume": Command(
+        "go on with a run or a sweep that was stopped, or lengthen it", "runner.command.resume:main", None
+    ),
+    "test": Command("score a run's best weights on the test split", "runner.command.test:main", None),
+    "compare": Command("compare runs: which is better, and how sure is that", "runner.command.compare:main", None),
+    "options": Command("list the config groups, their options and keys", "runner.command.options:main", None),
 }
 
 HELP = """\
@@ -111,7 +113,7 @@ def run(words: list[str]) -> int | None:
     if here not in sys.path:
         sys.path.append(here)  # so that a user's `_target_: mymodels.Net` is found, as with python -m
     if command.config is not None and {"-h", "--help"} & set(words):
-        from runner.task.options import command_help
+        from runner.command.options import command_help
 
         print(command_help(words[0], command.summary))
         return 0
@@ -127,7 +129,7 @@ def _sweep_to_resume(words: list[str]) -> list[str]:
     """The words of `runner sweep` that go on with the sweep whose folder is named, if one is."""
     if not any((Path(word) / "sweep.json").is_file() for word in words):
         return []
-    from runner.sweep.resumed import words_for
+    from runner.sweep.execution.resume import words_for
 
     return words_for(words)
 
@@ -137,7 +139,7 @@ def run_hydra(command: Command, words: list[str]) -> int | None:
     import hydra
 
     from runner import config
-    from runner.sweep.plugin import register
+    from runner.sweep.plugin.sweeper import register
 
     assert command.config is not None
     register()

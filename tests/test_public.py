@@ -24,7 +24,7 @@ def test_importing_runner_imports_neither_torch_nor_hydra():
 
 def test_reading_a_run_imports_no_torch():
     assert "torch" not in imported("from runner.store import RunFolder")
-    assert "torch" not in imported("import runner.task.options")
+    assert "torch" not in imported("import runner.command.options")
 
 
 def test_the_public_names():

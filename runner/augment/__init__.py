@@ -2,9 +2,9 @@
 
 from runner.augment.augmentation import Augmentation, Draws, Epoch, Pipeline, overrides
 from runner.augment.color import ColorJitter, PCAColor
-from runner.augment.geometry import Crop, Flip
+from runner.augment.crop_flip import Crop, Flip
+from runner.augment.geometric import Lens, Rotate, ScaleCrop, Shear, Stretch, Translate
 from runner.augment.randaugment import RandAugment
-from runner.augment.warps import Lens, Rotate, ScaleCrop, Shear, Stretch, Translate
 
 __all__ = [
     "Augmentation",

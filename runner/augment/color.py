@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from runner.augment.augmentation import Augmentation, Draws
+from runner.constraints import NonNegative, Range
 from runner.errors import UserError
-from runner.quantity import NonNegative, Range
 
 
 @dataclass

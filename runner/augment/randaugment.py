@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from runner.augment.affine import Padding, affine, warp
 from runner.augment.augmentation import Augmentation, Draws
 from runner.augment.color import adjust_brightness, adjust_contrast, adjust_saturation, blend, check_channels
-from runner.augment.warp import Padding, affine, warp
-from runner.quantity import Count, Range
+from runner.constraints import Count, Range
 
 MAX_MAGNITUDE = 30
 WARPS = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")

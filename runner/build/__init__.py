@@ -1,5 +1,6 @@
 """Turns a config into built objects."""
 
+from runner.build.allowlist import check_trusted
 from runner.build.parts import (
     augment,
     average,
@@ -16,8 +17,7 @@ from runner.build.parts import (
     views,
 )
 from runner.build.single import Training, training
-from runner.build.stacked import Pace, most_together, pace_of_stack, stack
-from runner.build.trusted import check_trusted
+from runner.build.vectorized import Pace, most_together, pace_of_stack, stack
 
 __all__ = [
     "Pace",

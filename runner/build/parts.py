@@ -21,7 +21,7 @@ from runner.engine.settings import Settings
 from runner.errors import UserError
 from runner.reg import Regulariser
 from runner.schedule import Curve, Schedule
-from runner.views import Views
+from runner.tta import Views
 
 
 def data(cfg: DictConfig) -> Data:

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.config.composing import LIST_GROUPS, folder
+from runner.constraints import Count, Range, problem
 from runner.errors import UserError, did_you_mean
-from runner.quantity import Count, Range, problem
 
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 # Arguments that build fills in from the data, the engine or the network.

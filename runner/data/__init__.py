@@ -5,8 +5,8 @@ from runner.data.builtin import Digits, Synthetic
 from runner.data.dataset import Data
 from runner.data.folder import Folder
 from runner.data.preprocess import Preprocess
-from runner.data.published import CIFAR10, CIFAR100, MNIST, FashionMNIST
 from runner.data.source import Files, Images, Source
+from runner.data.torchvision_sets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 __all__ = [
     "CIFAR10",

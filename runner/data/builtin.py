@@ -11,9 +11,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from runner.constraints import Count, NonNegative, PositiveCount, Share
 from runner.data.dataset import Data, Split, stratified
 from runner.data.source import Images
-from runner.quantity import Count, NonNegative, PositiveCount, Share
 from runner.seeds import generator
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from runner.constraints import Count, NonNegative, PositiveCount, Share
 from runner.data.source import Images, Source, load
 from runner.errors import UserError
 from runner.machine import free_memory
-from runner.quantity import Count, NonNegative, PositiveCount, Share
 from runner.seeds import generator
 
 Split = Literal["train", "val", "test"]

@@ -11,11 +11,11 @@ from typing import Literal
 
 import torch
 
-from runner.data import decoded
+from runner.constraints import PositiveCount
+from runner.data import decoded_cache as decoded
 from runner.data.dataset import Data, Split
 from runner.data.source import Files, size_of
 from runner.errors import UserError
-from runner.quantity import PositiveCount
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 

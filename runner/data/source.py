@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runner.data import decoded
+from runner.data import decoded_cache as decoded
 from runner.errors import UserError
 
 PIECE = 32  # images that a thread decodes at a time

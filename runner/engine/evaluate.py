@@ -13,7 +13,7 @@ from runner.engine.device import Precision
 from runner.engine.state import TrainState
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # the mean of scores [B, K] and labels [B]
-Views = Callable[[nn.Module, Tensor], Tensor]  # a network and images to scores. See `runner.views`
+Views = Callable[[nn.Module, Tensor], Tensor]  # a network and images to scores. See `runner.tta`
 
 
 @dataclass

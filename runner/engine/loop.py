@@ -13,8 +13,8 @@ from runner.engine.checkpoint import Checkpoints, StackCheckpoints
 from runner.engine.settings import Objective, Settings
 from runner.engine.state import TrainState, Trial
 from runner.engine.step import Batches, Outcome
-from runner.engine.stop import Stop
 from runner.errors import Interrupted
+from runner.signals import Stop
 
 Record = dict[str, float]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from runner.quantity import Count, NonNegative, Positive, PositiveCount
+from runner.constraints import Count, NonNegative, Positive, PositiveCount
 from runner.statistics import direction
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]

@@ -34,7 +34,7 @@ class Schedule(Protocol):
 
 
 class Average(Protocol):
-    """Averaged weights, kept beside the trained ones. See `runner.engine.average`."""
+    """Averaged weights, kept beside the trained ones. See `runner.average.weight_average`."""
 
     network: nn.Module
 

@@ -1,4 +1,4 @@
-"""One update of one trial; `runner.engine.stack_step` maps the same over several.
+"""One update of one trial; `runner.engine.vectorized.step` maps the same over several.
 
 B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here waits for the device.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from runner.quantity import Positive
+from runner.constraints import Positive
 
 
 class CrossEntropy(nn.CrossEntropyLoss):

@@ -10,9 +10,9 @@ from runner.model.inception_v3 import inception_v3
 from runner.model.inception_v4 import InceptionV4
 from runner.model.mlp import MLP, Linear
 from runner.model.resnet import resnet
+from runner.model.torchvision import zoo
 from runner.model.vgg import vgg
 from runner.model.whitened import WhitenedConvNet
-from runner.model.zoo import zoo
 
 __all__ = [
     "MLP",

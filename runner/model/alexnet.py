@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from runner.constraints import Positive, Probability
 from runner.errors import UserError
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import Classic, ResponseNorm, Stem, is_small, scaled
-from runner.quantity import Positive, Probability
 
 POOLED_SIZE = 6  # of the map that the first fully connected layer sees
 HIDDEN = 4096

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from runner.constraints import Count, PositiveCount
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import Norm
-from runner.quantity import Count, PositiveCount
 
 
 class ConvNet(nn.Sequential):

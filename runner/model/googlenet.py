@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from runner.constraints import NonNegative, Positive, Probability
 from runner.errors import UserError
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import ConvUnit, PoolTo, Stem, is_small
-from runner.quantity import NonNegative, Positive, Probability
 
 SMALLEST = 15  # pixels, with the ImageNet stem
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.constraints import NonNegative, Positive, Probability, Range
 from runner.model.activation import ActivationName
 from runner.model.blocks import Enlarge, PoolTo
 from runner.model.googlenet import conv_maker, exact_width
-from runner.quantity import NonNegative, Positive, Probability, Range
 
 MinSize = Annotated[int, Range(75)]  # the smallest image that Inception-v3 and v4 take
 

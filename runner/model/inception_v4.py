@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from runner.constraints import Positive, Probability
 from runner.model.activation import ActivationName
 from runner.model.blocks import ConvUnit, Enlarge, scaled
 from runner.model.inception_v3 import MinSize
-from runner.quantity import Positive, Probability
 
 
 class Conv(NamedTuple):

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from torch import nn
 
+from runner.constraints import PositiveCount
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import Norm
-from runner.quantity import PositiveCount
 
 
 class Linear(nn.Sequential):

@@ -7,11 +7,11 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.constraints import PositiveCount
 from runner.errors import UserError
 from runner.model import blocks
 from runner.model.activation import ActivationName, copies, swap_relu
 from runner.model.blocks import Stem, is_small
-from runner.quantity import PositiveCount
 
 Depth = Literal[18, 34, 50, 101, 152, 20, 32, 44, 56, 110]
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 from torch import nn
 
+from runner.constraints import Positive, Probability
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import SMALL_IMAGE, Classic, Norm, scaled
-from runner.quantity import Positive, Probability
 
 Depth = Literal[11, 13, 16, 19]
 

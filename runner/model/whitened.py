@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from runner.constraints import Fraction, Positive, PositiveCount
 from runner.errors import UserError
+from runner.init.initializers import KEPT
 from runner.model.activation import ActivationName, copies
 from runner.model.activation import activation as make_activation
-from runner.model.init import KEPT
-from runner.quantity import Fraction, Positive, PositiveCount
 
 Sample = Callable[[int], Iterable[Tensor]]  # a number of images to chunks [n, C, S, S] of them
 

@@ -1,9 +1,9 @@
 """Optimizers: each word of the group is a function here that makes the optimizer of one trial."""
 
-from runner.optimizer.groups import Groups, grouped
+from runner.optimizer.adam_uncorrected import UncorrectedAdam
+from runner.optimizer.factories import adagrad, adam, adamw, lbfgs, momentum, nesterov, rmsprop, sgd
 from runner.optimizer.muon import Muon, muon
-from runner.optimizer.solvers import adagrad, adam, adamw, lbfgs, momentum, nesterov, rmsprop, sgd
-from runner.optimizer.uncorrected import UncorrectedAdam
+from runner.optimizer.param_groups import Groups, grouped
 
 __all__ = [
     "Groups",

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from runner.optimizer.groups import Groups, grouped
-from runner.quantity import NonNegative, Positive, PositiveCount, Probability
+from runner.constraints import NonNegative, Positive, PositiveCount, Probability
+from runner.optimizer.param_groups import Groups, grouped
 
 A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration
 

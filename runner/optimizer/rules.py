@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from runner.errors import CannotStack
-from runner.optimizer import direct
+from runner.optimizer import fast_step as direct
+from runner.optimizer.adam_uncorrected import UncorrectedAdam
 from runner.optimizer.muon import Muon, orthogonalised
-from runner.optimizer.uncorrected import UncorrectedAdam
 
 State = dict[str, Tensor]
 Hyper = Mapping[str, Tensor]

@@ -5,7 +5,7 @@ from runner.reg.max_norm import MaxNorm
 from runner.reg.mixing import CutMix, Cutout, Mixup
 from runner.reg.penalties import L1, L2, ElasticNet
 from runner.reg.pooling import FractionalMaxPool
-from runner.reg.regulariser import Regulariser, overrides
+from runner.reg.regularizer import Regulariser, overrides
 from runner.reg.stochastic_depth import StochasticDepth
 from runner.reg.targets import LabelSmoothing
 

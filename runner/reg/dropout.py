@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from runner.quantity import Probability
+from runner.constraints import Probability
 from runner.reg.layers import Where, hidden_layers
-from runner.reg.regulariser import Regulariser
+from runner.reg.regularizer import Regulariser
 
 
 @dataclass

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from runner.quantity import Positive
-from runner.reg.regulariser import Regulariser
+from runner.constraints import Positive
+from runner.reg.regularizer import Regulariser
 
 
 @dataclass

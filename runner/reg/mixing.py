@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runner.quantity import Fraction, NonNegative
-from runner.reg.regulariser import Regulariser
+from runner.constraints import Fraction, NonNegative
+from runner.reg.regularizer import Regulariser
 
 
 @dataclass

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from runner.quantity import NonNegative
-from runner.reg.regulariser import Regulariser
+from runner.constraints import NonNegative
+from runner.reg.regularizer import Regulariser
 
 
 @dataclass

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.constraints import Share
 from runner.errors import UserError
-from runner.quantity import Share
-from runner.reg.regulariser import Regulariser
+from runner.reg.regularizer import Regulariser
 
 KERNEL = 2
 

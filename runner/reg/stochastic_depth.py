@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from runner.constraints import Range
 from runner.errors import UserError
-from runner.quantity import Range
-from runner.reg.regulariser import Regulariser
+from runner.reg.regularizer import Regulariser
 
 # Where a residual block's branch ends: the name of its last layer, deepest first.
 BRANCH_ENDS = ("branch", "bn3", "bn2")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from runner.quantity import Probability
-from runner.reg.regulariser import Regulariser
+from runner.constraints import Probability
+from runner.reg.regularizer import Regulariser
 
 
 @dataclass

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from runner.quantity import Count, Duration, Fraction, NonNegative, Positive, duration_steps
+from runner.constraints import Count, Duration, Fraction, NonNegative, Positive, duration_steps
 
 
 @dataclass(kw_only=True)

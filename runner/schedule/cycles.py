@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from runner.quantity import Duration, Fraction, Range, Share
+from runner.constraints import Duration, Fraction, Range, Share
 from runner.schedule.curves import Curve
 
 AtLeastOne = Annotated[float, Range(1)]

@@ -2,7 +2,7 @@
 
 from runner.store.config_file import read_config, read_overrides, write_config
 from runner.store.environment import environment, now
-from runner.store.folder import RUN, RunFolder, make_folder, plain
+from runner.store.run_folder import RUN, RunFolder, make_folder, plain
 from runner.store.sweep_folder import SweepFolder, changes
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from runner.errors import UserError
 from runner.store.environment import environment, now
-from runner.store.folder import ENVIRONMENT, Folder, read_record
+from runner.store.run_folder import ENVIRONMENT, Folder, read_record
 
 SWEEP, JOURNAL, TRIALS = "sweep.json", "journal.jsonl", "trials"
 

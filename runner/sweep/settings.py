@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from runner.constraints import Count, Fraction, PositiveCount, Range, problem
 from runner.errors import UserError, did_you_mean
-from runner.quantity import Count, Fraction, PositiveCount, Range, problem
-from runner.sweep.space import Draw
+from runner.sweep.space.space import Draw
 
 AtLeastOne = Annotated[float, Range(1)]
 ROUND_KEYS = {"trials": PositiveCount, "epochs": int | float | str}

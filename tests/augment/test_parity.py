@@ -10,9 +10,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from runner.augment import Crop, Flip, RandAugment, ScaleCrop, Translate
+from runner.augment.affine import rotation, scaling, shearing, warp
 from runner.augment.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
 from runner.augment.randaugment import OPS, adjust_sharpness
-from runner.augment.warp import rotation, scaling, shearing, warp
 
 BILINEAR = InterpolationMode.BILINEAR
 SIZES = [(8, 8), (32, 32), (24, 36)]

@@ -66,7 +66,7 @@ def test_train_then_test_then_resume(runner):
     assert "epochs: 3" in (folder / "config.yaml").read_text()
     flipped = runner("test", shown, "views=flip", "--checkpoint", "last")
     assert "last (epoch 3)" in flipped.stdout
-    assert json.loads((folder / "test.json").read_text())["views"] == {"_target_": "runner.views.Flip"}
+    assert json.loads((folder / "test.json").read_text())["views"] == {"_target_": "runner.tta.Flip"}
 
 
 def test_multirun_makes_an_ordinary_folder_for_each_job(runner):

@@ -9,7 +9,7 @@ import yaml
 
 import runner
 from runner import config
-from runner.task.options import group_descriptions, options
+from runner.command.options import group_descriptions, options
 
 # What an option needs beside its word: data that must be on disk, a setting it cannot do without.
 NEEDS = {

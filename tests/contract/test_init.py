@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import runner
-from runner.model import init
+from runner.init import init
 
 WIDTH, DEPTH = 500, 10
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import runner
 from runner import build, config
-from runner.model.init import Default, He
+from runner.init.initializers import Default, He
 
 CLASSES = 10
 

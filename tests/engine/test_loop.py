@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import runner
-import runner.task.resume
+import runner.command.resume
 
 QUICK = ["data.batch_size=64", "model=mlp", "model.hidden=[32]"]
 
@@ -140,7 +140,7 @@ def test_a_paused_run_ends_with_the_weights_of_one_that_went_through(train):
     words = [*QUICK, "engine.epochs=4", "engine.deterministic=true"]
     whole, paused = train(*words), train(*words, "engine.pause_epoch=2")
     assert (paused.status, len(paused.metrics)) == ("interrupted", 2)
-    gone_on = runner.task.resume.resume(paused.folder)
+    gone_on = runner.command.resume.resume(paused.folder)
     assert (gone_on.status, without_speed(gone_on)) == ("finished", without_speed(whole))
     assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(gone_on).values(), strict=True))
 

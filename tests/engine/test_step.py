@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import runner
-from runner.engine.average import EMA
+from runner.average import EMA
 
 # Without batch norm, whose statistics depend on how a batch is cut.
 PLAIN = ["model.norm=none", "model.channels=[8,8]", "model.hidden=16", "optimizer=momentum"]

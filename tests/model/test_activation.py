@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from runner.errors import UserError
+from runner.init.initializers import He
 from runner.model import MLP, ConvNet, InceptionV4, alexnet, googlenet, inception_v3, resnet, vgg, zfnet
 from runner.model.activation import ActivationName, Maxout, activation, copies, swap_relu
 from runner.model.blocks import conv, linear
-from runner.model.init import He
 
 NAMES = get_args(ActivationName)
 

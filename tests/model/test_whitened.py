@@ -13,8 +13,8 @@ import runner
 from runner import build
 from runner.data import Synthetic
 from runner.errors import UserError
+from runner.init.initializers import Default, Dirac, He
 from runner.model import WhitenedConvNet
-from runner.model.init import Default, Dirac, He
 from runner.model.whitened import Whitening
 
 WORDS = ["model=whitened_convnet", "model.channels=[8,16]", "data=synthetic", "data.num_images=80"]

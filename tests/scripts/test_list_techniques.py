@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner import config
-from runner.task.options import group_descriptions, options
+from runner.command.options import group_descriptions, options
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/techniques.md"

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from runner.store import SweepFolder
-from runner.sweep.report.course import read_course
-from runner.sweep.rounds import Plan
+from runner.sweep.report.history import read_course
 from runner.sweep.settings import Round, SweepSettings
-from runner.sweep.space import Choice, Range, Space
+from runner.sweep.space.space import Choice, Range, Space
+from runner.sweep.strategy.plan import Plan
 
 BEGIN = datetime(2026, 1, 1)
 

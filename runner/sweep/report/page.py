@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.compare.format import seconds_text
+from runner.plot.html import Cells, Link, captioned, heading, page, paragraph, table, verbatim
 from runner.store import SweepFolder
-from runner.store.report import seconds_text
-from runner.sweep.journal import Standing
-from runner.sweep.outcome import Outcome
-from runner.sweep.report.axes import number_text
-from runner.sweep.report.course import Course
-from runner.sweep.report.figures import Picture
-from runner.sweep.space import Point
-from runner.watch.page import Cells, Link, captioned, heading, page, paragraph, table, verbatim
+from runner.sweep.record.journal import Standing
+from runner.sweep.report.figures.axes import number_text
+from runner.sweep.report.figures.figures import Picture
+from runner.sweep.report.history import Course
+from runner.sweep.report.result import Outcome
+from runner.sweep.space.space import Point
 
 REPORT = "report.html"
 TITLES = {

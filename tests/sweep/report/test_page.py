@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from runner import cli
-from runner.sweep import conclude
-from runner.sweep.report import figures
-from runner.sweep.report.figures import Picture
+from runner.sweep.report import finish as conclude
+from runner.sweep.report.figures import figures
+from runner.sweep.report.figures.figures import Picture
 from runner.sweep.report.page import duration, report, sentences, write_report
-from runner.sweep.space import Choice, Range
+from runner.sweep.space.space import Choice, Range
 
 PNG = b"\x89PNG picture"
 PICTURES = [Picture("points", "How to <read> it.", PNG), Picture("importance", "", reason="too few trials")]

@@ -1,0 +1,142 @@
+"""Augmentations that bend the image: each draws a map of positions, `warp` and `sample` read the pixels there.
+
+B images, C channels, H by W pixels. The lectures name these changes without numbers; where no paper is given the
+defaults are moderate values of our own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from runner.augment.affine import Padding, centres, rotation, sample, scaling, shearing, translation, warp
+from runner.augment.augmentation import Augmentation, Draws
+from runner.constraints import Fraction, NonNegative, Range
+
+Enlargement = Annotated[float, Range(1)]
+
+
+@dataclass
+class ScaleCrop(Augmentation):
+    """Enlarges by a factor from [min_scale, max_scale] and cuts a random window of the old size.
+
+    Source: He et al. 2015, 3.4, after Simonyan and Zisserman 2014, 3.1: the short side L is drawn from [256, 480], the
+    window is 224 x 224. Here the factor is L / 224, drawn continuously, as is the window's place; the two steps are
+    one bilinear sampling.
+    """
+
+    min_scale: Enlargement = 256 / 224
+    max_scale: Enlargement = 480 / 224
+
+    def __post_init__(self) -> None:
+        if self.min_scale > self.max_scale:
+            raise ValueError(f"min_scale {self.min_scale:g} must not exceed max_scale {self.max_scale:g}")
+
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        scale = torch.empty(num_images).uniform_(self.min_scale, self.max_scale, generator=generator)
+        place = _symmetric((num_images, 2), 1, generator)  # -1: the window at the left or top, 1: right or bottom
+        matrix = scaling(scale, scale)
+        matrix[:, :, 2] = place * (1 - 1 / scale)[:, None]
+        return {"matrix": matrix}
+
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
+        # Half a pixel beyond the outermost centres, where zeros would darken the rim, reflecting repeats the edge.
+        return warp(images_BCHW, draws["matrix"], "reflect")
+
+
+@dataclass
+class Translate(Augmentation):
+    """Moves each image by whole pixels, up to `fraction` of its width and of its height."""
+
+    fraction: Fraction = 0.1
+    padding: Padding = "zeros"
+
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        return {"shift": _symmetric((num_images, 2), self.fraction, generator)}
+
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
+        H, W = images_BCHW.shape[-2:]
+        x, y = draws["shift"].unbind(-1)
+        return warp(images_BCHW, translation((x * W).round() * (2 / W), (y * H).round() * (2 / H)), self.padding)
+
+
+class _Affine(Augmentation):
+    """An affine change that does not depend on the size of the image: the draws are its matrices."""
+
+    padding: Padding
+
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        return {"matrix": self.matrices(num_images, generator)}
+
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
+        return warp(images_BCHW, draws["matrix"], self.padding)
+
+    def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
+        """[num_images, 2, 3]."""
+        raise NotImplementedError
+
+
+@dataclass
+class Rotate(_Affine):
+    """Turns each image about its centre by an angle from [-degrees, degrees]."""
+
+    degrees: Annotated[float, Range(0, 180)] = 15.0
+    padding: Padding = "zeros"
+
+    def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
+        return rotation(_symmetric((num_images,), self.degrees, generator))
+
+
+@dataclass
+class Stretch(_Affine):
+    """Stretches width and height each by its own factor from [1 / factor, factor], uniform in the logarithm."""
+
+    factor: Enlargement = 1.25
+    padding: Padding = "zeros"
+
+    def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
+        factors = _symmetric((num_images, 2), math.log(self.factor), generator).exp()
+        return scaling(factors[:, 0], factors[:, 1])
+
+
+@dataclass
+class Shear(_Affine):
+    """Slants each image along x and along y, each by its own angle from [-degrees, degrees]."""
+
+    degrees: Annotated[float, Range(0, 60)] = 10.0
+    padding: Padding = "zeros"
+
+    def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
+        angles = _symmetric((num_images, 2), self.degrees, generator)
+        return shearing(angles[:, 0], angles[:, 1])
+
+
+@dataclass
+class Lens(Augmentation):
+    """Distorts as a lens does: the pixel at radius r shows the input at `r * (1 + k * r^2)`.
+
+    r is the distance from the centre, 1 at the corners; k is from [-strength, strength]. Positive k makes a barrel,
+    negative k a pincushion; beyond 1/3 the image would fold over itself. Source: Brown 1966, the first radial term.
+    """
+
+    strength: Annotated[float, Range(0, 1 / 3)] = 0.2
+    padding: Padding = "zeros"
+
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        return {"k": _symmetric((num_images,), self.strength, generator)}
+
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
+        H, W = images_BCHW.shape[-2:]
+        y, x = torch.meshgrid(centres(H, images_BCHW.device), centres(W, images_BCHW.device), indexing="ij")
+        square_HW = (x.square() * W**2 + y.square() * H**2) / (W**2 + H**2)
+        reach_BHW = 1 + draws["k"][:, None, None] * square_HW
+        return sample(images_BCHW, torch.stack([x, y], dim=-1) * reach_BHW[..., None], self.padding)
+
+
+def _symmetric(shape: tuple[int, ...], bound: NonNegative, generator: torch.Generator) -> Tensor:
+    """Uniform numbers from [-bound, bound]."""
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,1 @@
+"""One command, one file: reads its arguments, calls the library, prints."""

@@ -1,0 +1,266 @@
+"""A table of runs as text: columns, the rule behind its signs, and formats for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.cells import cell_len
+
+from runner.compare.difference import freeze
+from runner.compare.table import BEST, SAME, UNKNOWN, Row, Table, fields, status_text
+from runner.statistics import ALPHA
+from runner.store.run_index import ROUND
+
+SIGNS = {BEST: "*", SAME: "=", UNKNOWN: "?"}
+FIXED, COUNTS, GROUPS, KEYS, CONSTANT, MORE, FOLDER, FOLLOWS = range(8)  # ranks of columns
+
+
+@dataclass
+class Column:
+    """A column of text; those of lower rank are kept where not all fit."""
+
+    name: str
+    cells: list[str]
+    rank: int
+    right: bool = True
+
+    @property
+    def heading(self) -> str:
+        """The name, broken at its last dot, which makes the column narrower."""
+        head, dot, tail = self.name.rpartition(".")
+        return f"{head}{dot}\n{tail}" if dot else self.name
+
+    @property
+    def num_distinct(self) -> int:
+        return len(set(self.cells))
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, [*self.heading.split("\n"), *self.cells]))
+
+
+def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
+    """Every column as text, in their order from left to right."""
+    whole = all(row.statuses.keys() == {"finished"} for row in rows)
+    repeated = any(row.estimate.n > 1 for row in rows)
+    halves = [row.estimate.high - row.estimate.mean for row in rows]
+    spread = [
+        Column("±95%", [_number(half) for half in halves], COUNTS),
+        Column("std", [_number(row.estimate.deviation) for row in rows], MORE),
+    ]
+    return [
+        Column("", [SIGNS.get(row.mark, "") for row in rows], FIXED, right=False),
+        *(_setting_column(key, rows, rank) for key, rank in _ranks(table, rows).items()),
+        Column(table.metric, [_metric_cell(row) for row in rows], FIXED),
+        *(spread if repeated else []),
+        Column("n", [str(row.estimate.n) for row in rows], COUNTS),
+        Column("status", [status_text(row) for row in rows], MORE if whole else COUNTS, right=False),
+        Column("epochs", ["-" if row.epochs is None else f"{row.epochs:.4g}" for row in rows], MORE),
+        Column("time", ["-" if row.seconds is None else f"{seconds_text(row.seconds)} s" for row in rows], MORE),
+        Column("images/s", [_rate(row.images_per_second) for row in rows], MORE),
+        Column("folder", _below(shared_folder(rows), rows), FOLDER, right=False),
+    ]
+
+
+def _ranks(table: Table, rows: Sequence[Row]) -> dict[str, int]:
+    """The rank of each key's column: groups, keys that vary within an option, those that an option decides last.
+
+    That a key follows from the option of another group is held to be so where there are two rows an option or more.
+    What is the same in all rows shown, of more that there are, comes after what is not.
+    """
+    implied = {difference.key for difference in table.differences if difference.implied}
+    groups = [key for key in table.keys if any(key in row.runs[0].choices for row in table.rows)]
+    frozen = {key: [freeze(row.settings[key]) for row in table.rows] for key in table.keys}
+    same = {key for key in table.keys if len({freeze(row.settings[key]) for row in rows}) == 1 < len(rows)}
+
+    def decides(group: str, key: str) -> bool:
+        options = len(set(frozen[group]))
+        return 1 < options <= len(table.rows) / 2 and len(set(zip(frozen[group], frozen[key], strict=True))) == options
+
+    ranks = {}
+    for key in table.keys:
+        chosen = key in groups or key == ROUND
+        follows = key in implied or (not chosen and any(decides(group, key) for group in groups))
+        ranks[key] = FOLLOWS if follows else CONSTANT if key in same else GROUPS if chosen else KEYS
+    return ranks
+
+
+def _setting_column(key: str, rows: Sequence[Row], rank: int) -> Column:
+    right = all(isinstance(row.settings[key], int | float | None) for row in rows)
+    return Column(key, [_setting_text(row, key) for row in rows], rank, right)
+
+
+def _setting_text(row: Row, key: str) -> str:
+    """A value as one would write it on the command line; a dash where there is no such key."""
+    value = row.settings[key]
+    if value is None:
+        return "null" if key in row.runs[0].config else "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def _metric_cell(row: Row) -> str:
+    if row.samples:
+        return _number(row.estimate.mean)
+    return "-" if row.so_far is None else f"({_number(row.so_far)})"
+
+
+def _number(value: float) -> str:
+    if value != value:  # NaN
+        return "-"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
+
+
+def seconds_text(seconds: float) -> str:
+    """With one digit after the point, or two that count."""
+    return f"{seconds:.1f}" if seconds >= 1 or seconds == 0 else f"{seconds:.2g}"
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def label(table: Table, row: Row) -> str:
+    """What tells the row from the others, in the words of the command line."""
+    keys = [difference.key for difference in table.differences if not difference.implied]
+    return " ".join(f"{key}={_setting_text(row, key)}" for key in keys) or "all runs"
+
+
+def rule(table: Table) -> str:
+    """How the signs were decided, in one line."""
+    ranking = table.ranking
+    if ranking.best is None:
+        return f"no finished run has a value of {table.metric} yet; values in brackets are of runs that may go on"
+    parts = [f"* best mean {table.metric} ({table.mode})"]
+    if ranking.p:
+        alike = ", ".join(table.varying) or "seed"
+        pairs = f"paired t test over runs alike in {alike}"
+        test = "Welch's t test"
+        if ranking.paired:
+            test = pairs if len(ranking.paired) == len(ranking.p) else f"{pairs}, Welch's where fewer than two are"
+        over = f", Holm over {len(ranking.p)} comparisons" if len(ranking.p) > 1 else ""
+        parts.append(f"= not distinguishable from it ({test}; alpha {ALPHA:g}{over})")
+    if ranking.unknown:
+        parts.append("? nothing can be said: one value only, in this row or the best; add seeds, as in seed=0,1,2")
+    if any(row.estimate.n > 1 for row in table.rows):
+        parts.append("±95%: Student's t")
+    return "; ".join(parts)
+
+
+def notes(table: Table, rows: Sequence[Row]) -> list[str]:
+    """What else one must know to read the table: brackets, what varies within rows, rows left out."""
+    found = [searches_note(table)] if table.num_searches else []
+    if not all(row.ranked for row in table.rows):
+        found.append(
+            "search trials have no sign: the best of many is so by luck too, and the finals tell, on fresh seeds"
+        )
+    if table.ranking.best is not None and any(not row.samples and row.so_far is not None for row in rows):
+        found.append("values in brackets are of runs that have not finished; they do not count")
+    if any(row.num_values > row.estimate.n for row in rows):
+        alike = ", ".join(table.varying) or "seed"
+        found.append(f"n is below the number of runs: those alike in {alike} count once, with their mean")
+    within = [key for key in table.varying if key != "seed"]
+    if within:
+        found.append(f"within rows there also vary: {', '.join(within)}")
+    if not table.keys:
+        found.append("nothing differs between these runs" + (" but the seed" if "seed" in table.varying else ""))
+    if len(rows) < len(table.rows):
+        found.append(f"{len(table.rows) - len(rows)} more rows (--limit)")
+    return found
+
+
+def searches_note(table: Table) -> str:
+    number = table.num_searches
+    trials = "1 search trial" if number == 1 else f"{number} search trials"
+    return f"{trials} left out: the finals ran the best of them again, on fresh seeds (--search shows them too)"
+
+
+def title(table: Table) -> str:
+    runs, rows = table.num_runs, len(table.rows)
+    return f"{runs} run{'s' * (runs != 1)} in {rows} row{'s' * (rows != 1)}"
+
+
+def folder_of(row: Row) -> str:
+    """The best run's folder, from the current folder where it lies below that."""
+    path, here = os.path.abspath(row.best_run.path), os.getcwd()  # noqa: PTH100, PTH109 - a thousand times, fast
+    return path[len(here) + 1 :] if path.startswith(here + os.sep) else path
+
+
+def shared_folder(rows: Sequence[Row]) -> str:
+    """The folder that all rows' folders lie in, where there are several."""
+    folders = {str(Path(folder_of(row)).parent) for row in rows}
+    try:
+        shared = os.path.commonpath(folders) if len(rows) > 1 else ""
+    except ValueError:  # some absolute, some not
+        return ""
+    return "" if shared == os.sep else shared
+
+
+def _below(shared: str, rows: Sequence[Row]) -> list[str]:
+    return [folder_of(row).removeprefix(shared).lstrip(os.sep) if shared else folder_of(row) for row in rows]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Formats
+
+
+def as_json(table: Table, rows: Sequence[Row]) -> str:
+    """A list of objects, one a row, with every run's own value."""
+    objects = []
+    for row in rows:
+        plain: dict[str, Any] = {"metric": table.metric, "mode": table.mode, "keys": row.settings}
+        plain |= fields(row, folder_of(row)) | {"status": dict(row.statuses)}
+        plain["runs"] = [
+            {
+                "folder": str(run.path),
+                "seed": run.config.get("seed"),
+                "status": run.status,
+                "value": run.best(table.metric, table.mode),
+                "epochs": run.epochs,
+            }
+            for run in row.runs
+        ]
+        objects.append(plain)
+    return json.dumps(objects, indent=1, default=str) + "\n"
+
+
+def as_csv(table: Table, rows: Sequence[Row]) -> str:
+    """A header and a line a row, in full precision; what is not known is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    plain = [fields(row, folder_of(row)) for row in rows]
+    names = ["mark", *table.keys, "metric", "mode", *(name for name in plain[0] if name != "mark")]
+    writer.writerow(names)
+    for row, values in zip(rows, plain, strict=True):
+        settings = ["" if row.settings[key] is None else _exact(row.settings[key]) for key in table.keys]
+        rest = ["" if value is None else value for name, value in values.items() if name != "mark"]
+        writer.writerow([values["mark"], *settings, table.metric, table.mode, *rest])
+    return text.getvalue()
+
+
+def _exact(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+
+
+def as_markdown(table: Table, rows: Sequence[Row]) -> str:
+    """A table to paste into a report, the best row in bold, the rule beneath."""
+    shown = columns(table, rows)
+    lines = [_line(column.name for column in shown), _line("---:" if column.right else "---" for column in shown)]
+    for index, row in enumerate(rows):
+        cells = [column.cells[index].replace("|", "\\|").replace("*", "\\*") for column in shown]
+        lines.append(_line(f"**{cell}**" if cell and row.mark == BEST else cell for cell in cells))
+    shared = shared_folder(rows)
+    text = [f"{title(table)}; {rule(table)}", *notes(table, rows), *([f"folders are in {shared}"] if shared else [])]
+    return "\n".join([*lines, "", *(line.replace("*", "\\*") for line in text), ""])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

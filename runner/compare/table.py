@@ -1,0 +1,228 @@
+"""Runs as a table: repeats as one row, its standing, and which row is best."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from runner.compare.difference import Difference, differences, freeze, setting, settings
+from runner.compare.filter import is_number
+from runner.errors import UserError, did_you_mean
+from runner.statistics import Estimate, Mode, Ranking, interval, rank
+from runner.store.run_index import FoundRun
+
+BEST, SAME, WORSE, UNKNOWN = "best", "same", "worse", "unknown"
+GOES_ON = ("running", "interrupted")  # whose value so far is worth showing
+FIELDS = "mark", "status", "n", "mean", "deviation", "low", "high", "p", "so_far", "epochs", "seconds"
+RATES = "images_per_second", "folder"
+
+
+@dataclass
+class Row:
+    """Runs that are alike in the table's keys. `samples` are the finished runs' values, by what varies within rows."""
+
+    settings: dict[str, Any]
+    runs: list[FoundRun]
+    metric: str
+    mode: Mode
+    samples: dict[Hashable, float] = field(default_factory=dict)
+    num_values: int = 0  # finished runs with a value; more than samples where runs are alike
+    ranked: bool = True
+    mark: str = ""  # best, same, worse, unknown, or empty where there is no value, or it is not ranked
+    p: float | None = None
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        return interval(list(self.samples.values()))
+
+    @cached_property
+    def so_far(self) -> float | None:
+        """The mean value of runs that may yet finish, where none has."""
+        return None if self.samples else mean(run.best(self.metric, self.mode) for run in self._with(GOES_ON))
+
+    @property
+    def statuses(self) -> Counter[str]:
+        return Counter(run.status for run in self.runs)
+
+    @property
+    def epochs(self) -> float | None:
+        return mean(run.epochs for run in self.counted)
+
+    @property
+    def seconds(self) -> float | None:
+        return mean(run.seconds for run in self.counted)
+
+    @cached_property
+    def images_per_second(self) -> float | None:
+        return mean(run.images_per_second for run in self.counted)
+
+    @property
+    def counted(self) -> list[FoundRun]:
+        """The finished runs, or all where none is."""
+        return self._with(("finished",)) or self.runs
+
+    @cached_property
+    def best_run(self) -> FoundRun:
+        sign = 1 if self.mode == "max" else -1
+
+        def merit(run: FoundRun) -> float:
+            value = run.best(self.metric, self.mode)
+            return -math.inf if value is None else sign * value
+
+        return max(self.counted, key=merit)
+
+    def _with(self, statuses: Collection[str]) -> list[FoundRun]:
+        return [run for run in self.runs if run.status in statuses]
+
+
+@dataclass
+class Table:
+    """Rows, best first, with the keys that tell them apart."""
+
+    rows: list[Row]
+    differences: list[Difference]
+    ranking: Ranking
+    metric: str
+    mode: Mode
+    varying: list[str]  # keys that vary within rows: pairs are alike in these
+    num_searches: int = 0  # trials left out, since their sweep's finals tell more
+
+    @property
+    def keys(self) -> list[str]:
+        return [difference.key for difference in self.differences]
+
+    @property
+    def num_runs(self) -> int:
+        return sum(len(row.runs) for row in self.rows)
+
+
+def tabulate(
+    runs: Sequence[FoundRun],
+    metric: str,
+    mode: Mode,
+    by: Sequence[str] = (),
+    ignored: Collection[str] = (),
+    unranked: Sequence[FoundRun] = (),
+) -> Table:
+    """Group runs that differ in `seed` alone, or by the keys named, and rank the groups; best first.
+
+    A group of `unranked` runs alone is shown, but has no part in what is best.
+    Finished runs alone count. Runs of one row that are alike in all that varies within rows (a seed trained twice)
+    count as one, with their mean.
+    """
+    found = differences(runs, ignored)
+    chosen = [Difference(key) for key in by] or [difference for difference in found if difference.key != "seed"]
+    keys = [difference.key for difference in chosen]
+    groups: dict[Hashable, list[FoundRun]] = {}
+    for run in runs:
+        groups.setdefault(settings(run, keys), []).append(run)
+    candidates = dict.fromkeys([*(d.key for d in found if d.key not in keys), "seed"])
+    varying = [
+        key for key in candidates if any(len({freeze(setting(r, key)) for r in group}) > 1 for group in groups.values())
+    ]
+    rows, outside = [], set(map(id, unranked))
+    for group in groups.values():
+        values: dict[Hashable, list[float]] = {}
+        for run in group:
+            value = run.best(metric, mode) if run.finished else None
+            if value is not None:
+                values.setdefault(settings(run, varying or ["seed"]), []).append(value)
+        samples = {which: math.fsum(repeats) / len(repeats) for which, repeats in values.items()}
+        rows.append(
+            Row(
+                {key: setting(group[0], key) for key in keys},
+                group,
+                metric,
+                mode,
+                samples,
+                sum(map(len, values.values())),
+                any(id(run) not in outside for run in group),
+            )
+        )
+    ranking = _mark([row for row in rows if row.ranked], mode)
+    sign = -1 if mode == "max" else 1
+
+    def place(row: Row) -> tuple[bool, bool, float]:
+        so_far = row.so_far
+        value = row.estimate.mean if row.samples else (so_far if so_far is not None else 0.0)
+        return not row.samples, so_far is None, sign * value
+
+    best = [row for row in rows if row.mark == BEST]  # before those of equal mean
+    rest = sorted((row for row in rows if row.mark != BEST), key=place)
+    return Table([*best, *rest], chosen, ranking, metric, mode, varying)
+
+
+def _mark(rows: Sequence[Row], mode: Mode) -> Ranking:
+    ranking = rank({str(index): row.samples for index, row in enumerate(rows)}, mode)
+    marks = dict.fromkeys(ranking.same, SAME) | dict.fromkeys(ranking.worse, WORSE)
+    marks |= dict.fromkeys(ranking.unknown, UNKNOWN)
+    if ranking.best is not None:
+        marks[ranking.best] = BEST
+    for index, row in enumerate(rows):
+        row.mark, row.p = marks.get(str(index), ""), ranking.p.get(str(index))
+    return ranking
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are there."""
+    there = [value for value in values if value is not None]
+    return math.fsum(there) / len(there) if there else None
+
+
+def fields(row: Row, folder: str) -> dict[str, Any]:
+    """A row's standing as plain data; a number that is not known is null."""
+    estimate = row.estimate
+    numbers: Mapping[str, float | None] = {
+        "mean": estimate.mean,
+        "deviation": estimate.deviation,
+        "low": estimate.low,
+        "high": estimate.high,
+        "p": row.p,
+        "so_far": row.so_far,
+        "epochs": row.epochs,
+        "seconds": row.seconds,
+        "images_per_second": row.images_per_second,
+    }
+    plain = {name: None if value is None or math.isnan(value) else value for name, value in numbers.items()}
+    whole = {"mark": row.mark, "status": status_text(row), "n": estimate.n, **plain, "folder": folder}
+    return {name: whole[name] for name in (*FIELDS, *RATES)}
+
+
+def status_text(row: Row) -> str:
+    """`finished`, or how many runs have each status: `3 finished, 1 diverged`."""
+    counts = row.statuses
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(
+        f"{count} {status}"
+        for status, count in sorted(counts.items(), key=lambda item: (item[0] != "finished", item[0]))
+    )
+
+
+def sort_rows(table: Table, key: str, folder_of: Callable[[Row], str]) -> list[Row]:
+    """The rows by a column, ascending, or descending with a leading minus; those without a value last.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    name = key.removeprefix("-")
+    name = {table.metric: "mean", "time": "seconds"}.get(name, name)
+    known = {*table.keys, *FIELDS, *RATES, table.metric}
+    if name not in known:
+        raise UserError(f"--sort {name}: no such column{did_you_mean(name, known)}")
+
+    def value(row: Row) -> Any:
+        return row.settings[name] if name in row.settings else fields(row, folder_of(row))[name]
+
+    valued = [(row, found) for row in table.rows if (found := value(row)) not in (None, "")]
+    valued.sort(key=lambda pair: _sortable(pair[1]), reverse=key.startswith("-"))
+    known_rows = {id(row) for row, _ in valued}
+    return [*(row for row, _ in valued), *(row for row in table.rows if id(row) not in known_rows)]
+
+
+def _sortable(value: Any) -> tuple[bool, float, str]:
+    return (False, value, "") if is_number(value) else (True, 0.0, str(value))

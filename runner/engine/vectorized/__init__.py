@@ -1,0 +1,1 @@
+"""T trials that train together as one batched network."""

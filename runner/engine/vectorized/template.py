@@ -1,0 +1,90 @@
+"""One network that stands for those of T trials, in the form in which it maps over them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from runner.engine.vectorized.layers import mapping
+from runner.engine.vectorized.noise import STRIDE, WORD, Noise, drawn, scrambled
+from runner.errors import CannotStack
+from runner.seeds import derive
+
+
+class Template:
+    """One network that stands for T: mapped over their tensors, with its noise layers in a form that maps too.
+
+    Args:
+        seeds: of each trial; its noise depends on its own alone.
+
+    Raises:
+        CannotStack: the networks differ in more than their tensors and the rates of known noise.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], seeds: Sequence[int], device: torch.device) -> None:
+        for network in networks[1:]:
+            _check_alike(networks[0], network)
+        self.network = copy.deepcopy(networks[0])
+        self.rates: dict[str, Tensor] = {}
+        self.layers: dict[str, Noise] = {}
+        self.keys = torch.tensor([derive(seed, "noise") & WORD for seed in seeds], device=device)
+        for path, layer in list(self.network.named_modules()):
+            noise = drawn(layer)
+            if noise is not None:
+                noise.number = len(self.layers)
+                self._put(path, noise.to(device))
+                self.layers[path] = noise
+                rates = [float(getattr(network.get_submodule(path), "p", 0.0)) for network in networks]
+                self.rates[f"{path}.rate"] = torch.tensor(rates, device=device)
+            elif (form := mapping(layer)) is not None:
+                self._put(path, form)
+
+    def _put(self, path: str, layer: nn.Module) -> None:
+        parent, _, name = path.rpartition(".")
+        self.network.get_submodule(parent)._modules[name] = layer
+
+    def drawing(self, trials: Tensor, number: int) -> dict[str, Tensor]:
+        """The buffers [T] of the noise layers for those trials and the forward pass of that number."""
+        if not self.layers:
+            return {}
+        for layer in self.layers.values():
+            layer.num_draws = 0
+        keys = scrambled((self.keys[trials] + number * STRIDE) & WORD)
+        given = {name: rates[trials] for name, rates in self.rates.items()}
+        return given | {f"{path}.key": keys for path in self.layers}
+
+
+def _check_alike(one: nn.Module, other: nn.Module) -> None:
+    """Refuse networks of which one cannot stand for the other.
+
+    Raises:
+        CannotStack: naming the layer and what differs.
+    """
+    layers, others = dict(one.named_modules()), dict(other.named_modules())
+    if layers.keys() != others.keys():
+        path = min(layers.keys() ^ others.keys())
+        raise CannotStack(f"model: some of the trials have a layer {path} and others have none")
+    for path, layer in layers.items():
+        # By name: a layer with parametrizations has a class of its own.
+        if type(layer).__qualname__ != type(others[path]).__qualname__:
+            raise CannotStack(f"model: layer {path} is of another class in the next trial")
+        for name, value in vars(layer).items():
+            is_rate = name == "p" and drawn(layer) is not None
+            is_plain = isinstance(value, int | float | str | tuple | list | dict | Tensor | None)
+            if is_plain and not (name.startswith("_") or is_rate or same(value, vars(others[path]).get(name))):
+                raise CannotStack(f"model: {name} of layer {path or type(layer).__name__} differs between the trials")
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two are equal, tensors inside them too."""
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and one.shape == other.shape and torch.equal(one, other)
+    if isinstance(one, nn.Module):
+        return type(one) is type(other) and same(vars(one), vars(other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    return bool(one == other)

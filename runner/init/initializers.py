@@ -1,0 +1,98 @@
+"""Initialisation of the weights of linear and convolutional layers; biases start at 0.
+
+`gain` scales the standard deviation. Other layers keep torch's own start, and trained layers what they have learned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from runner.constraints import Positive
+
+KEPT = "keeps_weights"  # attribute of a layer whose weights are trained already: no initialisation touches them
+
+
+@dataclass
+class Initialisation:
+    """Normal weights of a standard deviation given by the fan-in; applied in place by calling it."""
+
+    gain: Positive = 1.0
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> None:
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and not getattr(layer, KEPT, False):
+                layer.weight.normal_(0.0, self.gain * self.std(fan_in(layer.weight)))
+                if layer.bias is not None:
+                    layer.bias.zero_()
+
+    def std(self, fan_in: int) -> float:
+        raise NotImplementedError
+
+
+class Default(Initialisation):
+    """Each layer's own start, as torch (or the network's author) made it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __call__(self, network: nn.Module) -> None:
+        pass
+
+
+class Small(Initialisation):
+    """Standard deviation 0.01 whatever the fan-in: activations and gradients of a deep network shrink to 0."""
+
+    def std(self, fan_in: int) -> float:
+        return 0.01
+
+
+class Large(Initialisation):
+    """Standard deviation 1 whatever the fan-in: tanh units saturate, others blow up."""
+
+    def std(self, fan_in: int) -> float:
+        return 1.0
+
+
+class Xavier(Initialisation):
+    """Variance `1 / fan_in`: keeps the variance through linear and tanh layers. Glorot and Bengio 2010."""
+
+    def std(self, fan_in: int) -> float:
+        return float((1 / fan_in) ** 0.5)
+
+
+class He(Initialisation):
+    """Variance `2 / fan_in`: the same for ReLU, which halves it. He et al. 2015."""
+
+    def std(self, fan_in: int) -> float:
+        return float((2 / fan_in) ** 0.5)
+
+
+class Dirac(Initialisation):
+    """Convolutions that pass their input on: filter i is 1 at the middle of input map i, and 0 elsewhere.
+
+    Filters beyond the number of input maps, and linear layers, keep torch's own start. With batch normalisation and
+    few layers it does what a residual connection would. Source: Zagoruyko and Komodakis 2017, DiracNets; Jordan 2024,
+    arXiv 2404.00498.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> None:
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and not getattr(layer, KEPT, False):
+                if not isinstance(layer, nn.Linear):
+                    for filters in layer.weight.chunk(layer.groups):
+                        nn.init.dirac_(filters[: filters.shape[1]])
+                if layer.bias is not None:
+                    layer.bias.zero_()
+
+
+def fan_in(weight: Tensor) -> int:
+    """Inputs that one output sums over: the weight's elements by output [out, in, ...]."""
+    return weight[0].numel()

@@ -1,0 +1,19 @@
+"""What is watched and how often: the keys of the group `log`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runner.constraints import Count, PositiveCount
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
+    """Settings of the observers; configs/log/default.yaml says what each does."""
+
+    every_steps: PositiveCount = 50
+    tensorboard: bool = True
+    histograms: Literal["auto", True, False] = "auto"
+    num_images: Count = 32
+    progress: Literal["auto", "live", "lines", "none"] = "auto"

@@ -1,0 +1,1 @@
+"""What a sweep writes down as it goes: trials, rounds, the journal."""

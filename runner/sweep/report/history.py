@@ -1,0 +1,201 @@
+"""The course of a sweep, as its pictures and its report tell it: every trial with its point, and when it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from runner.errors import UserError
+from runner.store import SweepFolder, read_config
+from runner.sweep.record.journal import ENDED, Journal, Standing, by_process, follow
+from runner.sweep.report import result as outcomes
+from runner.sweep.report.result import Outcome
+from runner.sweep.space.space import Point, key_of
+from runner.sweep.strategy.plan import Plan, Record, number_of
+
+IDLE_SECONDS = 60.0  # before a start; what is more, in journals without that event, was no time of the sweep
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a trial.
+
+    Args:
+        place: how many trials had ended then, this one among them.
+        seconds: of the sweep.
+    """
+
+    trial: int
+    place: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """A sweep from its first trial on.
+
+    Args:
+        trials: in the order of their numbers.
+        ends: in their own order.
+        configured: values of searched keys where a trial says nothing of them.
+    """
+
+    plan: Plan
+    metric: str
+    rounds: Sequence[Record]
+    trials: Sequence[Standing]
+    ends: Sequence[Ended]
+    outcome: Outcome
+    configured: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> list[str]:
+        """The searched keys, each once."""
+        return list(dict.fromkeys(key_of(name) for name in self.plan.space.dimensions))
+
+    @property
+    def searches(self) -> list[Record]:
+        return [record for record in self.rounds if record["kind"] == "search"]
+
+    def number(self, record: Record) -> str:
+        """What a round of the search is called, 1, 2, 3 and so on, whatever finals lie between; or finals."""
+        return number_of(record, self.rounds)
+
+    def of_round(self, record: Record) -> list[Standing]:
+        return [trial for trial in self.trials if trial.round == record["index"]]
+
+    def value(self, trial: Standing, key: str) -> str | None:
+        """What a trial has for a searched key; None where the key has no place in it."""
+        return self.plan.point(trial).get(key, self.configured.get(key))
+
+    def name(self, trial: Standing, key: str) -> str:
+        """The dimension that a trial's value of a key was drawn from: the one under its choice, if there is one."""
+        point = {**trial.choices, **self.plan.point(trial)}
+        for name in self.plan.space.dimensions:
+            condition = name.partition("[")[2].rstrip("]")
+            group, _, option = condition.partition("=")
+            if key_of(name) == key and condition and point.get(group) == option:
+                return name
+        return key
+
+    @property
+    def best_score(self) -> float | None:
+        """Of the best setting: its mean over the seeds of the finals, where there were any."""
+        if self.outcome.finals:
+            return self.outcome.finals[0].estimate.mean
+        return self.outcome.best.score if self.outcome.best else None
+
+    @property
+    def winner(self) -> Point | None:
+        best = self.outcome.best
+        if best is None:
+            return None
+        values = {key: self.value(best, key) for key in self.keys}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def best_so_far(self) -> list[float | None]:
+        """The best score of the finished trials at each end."""
+        by_number = {trial.trial: trial for trial in self.trials}
+        better = max if self.plan.mode == "max" else min
+        best: float | None = None
+        found = []
+        for end in self.ends:
+            trial = by_number[end.trial]
+            if trial.status == "finished" and trial.score is not None:
+                best = trial.score if best is None else better(best, trial.score)
+            found.append(best)
+        return found
+
+
+def read_course(folder: SweepFolder, plan: Plan) -> Course:
+    """The course of a sweep so far, from its folder."""
+    events, _ = Journal(folder.journal).read()
+    standings = follow({}, events)
+    rounds: list[Record] = folder.record["rounds"]
+    objective = folder.record["objective"] or {}
+    return Course(
+        plan,
+        objective.get("name", "score"),
+        rounds,
+        [standings[number] for number in sorted(standings)],
+        ends_of(events, float(folder.record["seconds"])),
+        outcomes.judge(plan, rounds, standings),
+        _configured(folder, plan),
+    )
+
+
+def ends_of(events: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> list[Ended]:
+    """The ends of trials, in their order, with the seconds in which the sweep ran until then.
+
+    The journal's times are whole seconds, and it lacks what a sweep does before and after its trials: the clock of each
+    process that worked on the sweep is slowed, if need be, so that none ends after it.
+
+    Args:
+        seconds: in which the whole sweep ran, if that is known.
+    """
+    parts = by_process(events)
+    until = [float(part[0]["seconds_before"]) for part in parts[1:]] + [seconds]
+    found: list[Ended] = []
+    begun = 0.0
+    for part, end in zip(parts, until, strict=True):
+        own = _spread(part)
+        last = max((moment for _, moment in own), default=0.0)
+        if end <= begun:  # nobody lived to write it down
+            end = begun + last
+        pace = min(1.0, (end - begun) / last) if last else 1.0
+        found += [
+            Ended(trial, len(found) + place, begun + moment * pace) for place, (trial, moment) in enumerate(own, 1)
+        ]
+        begun = end
+    latest = max((end.seconds for end in found), default=0.0)
+    pace = seconds / latest if 0 < seconds < latest else 1.0
+    return [replace(end, seconds=end.seconds * pace) for end in found]
+
+
+def _spread(events: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """The trials that ended, in their order, each with the seconds since the first event.
+
+    What ends within one second is spread over it.
+    """
+    ended: list[tuple[int, float]] = []
+    for event, seconds in zip(events, _running_seconds(events), strict=True):
+        if event["event"] in ENDED and event["trial"] not in [trial for trial, _ in ended[-1:]]:
+            ended.append((event["trial"], seconds))
+    within: dict[float, list[int]] = {}
+    for trial, seconds in ended:
+        within.setdefault(seconds, []).append(trial)
+    return [
+        (trial, seconds + place / len(trials))
+        for seconds, trials in within.items()
+        for place, trial in enumerate(trials, 1)
+    ]
+
+
+def _running_seconds(events: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Seconds from the first event to each, without what a start has waited for long."""
+    total, before = 0.0, None
+    found = []
+    for event in events:
+        moment = datetime.fromisoformat(event["time"])
+        passed = max(0.0, (moment - before).total_seconds()) if before else 0.0
+        waits = event["event"] in ("queued", "started")
+        total += min(passed, IDLE_SECONDS) if waits else passed
+        before = moment
+        found.append(total)
+    return found
+
+
+def _configured(folder: SweepFolder, plan: Plan) -> dict[str, str]:
+    """Where keys have their turn one after another, those that had none yet are as the config says."""
+    if plan.settings.strategy != "coordinate":
+        return {}
+    try:
+        config = read_config(folder.trial(0))
+    except UserError:
+        return {}
+    values = {key_of(name): OmegaConf.select(config, key_of(name)) for name in plan.space.dimensions}
+    return {key: str(value) for key, value in values.items() if isinstance(value, bool | int | float | str)}

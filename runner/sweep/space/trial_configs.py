@@ -1,0 +1,95 @@
+"""The configs of trials: composed once for each set of options, the numbers put in, frozen on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from runner import config
+from runner.errors import UserError, did_you_mean
+from runner.sweep.space.space import Point, key_of
+
+Compose = Callable[[list[str]], tuple[DictConfig, dict[str, str]]]  # words to a config and its choices
+
+NOT_A_TRIALS = ("sweep", "job", "hydra")  # parts of a sweep's config that its trials do not have
+
+
+class TrialConfigs:
+    """Configs of points.
+
+    Args:
+        compose: composes a config from words.
+        fixed: the words that all trials share.
+    """
+
+    def __init__(self, compose: Compose, fixed: Sequence[str]) -> None:
+        self.compose = compose
+        self.fixed = list(fixed)
+        self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str], dict[str, Any]]] = {}
+        self._values: dict[str, Any] = {}
+
+    def of(self, point: Point) -> tuple[DictConfig, dict[str, str]]:
+        """The config of a point, and its choices.
+
+        Raises:
+            UserError: a key is none, or a value does not fit it.
+        """
+        words = [f"{key}={value}" for key, value in point.items()]
+        options = tuple(word for word in words if self._is_option(word))
+        base, choices, leaves = self._base(options)
+        made = base.copy()
+        for word in words:
+            key = word.partition("=")[0]
+            if word in options:
+                continue
+            if key not in leaves:
+                raise UserError(f"{key}: no such key{_hint(key, leaves)}")
+            OmegaConf.update(made, key, self._value(word))
+        return made, choices
+
+    def choices(self, options: Sequence[str]) -> dict[str, str]:
+        """The option of every group where those options (GROUP=OPTION) are chosen."""
+        return self._base(tuple(options))[1]
+
+    def has(self, key: str, options: Sequence[str]) -> bool:
+        """Whether that key can be set where those options (GROUP=OPTION) are chosen."""
+        if self._is_option(f"{key}="):
+            return True
+        _, _, leaves = self._base(tuple(options))
+        return key in leaves
+
+    def _is_option(self, word: str) -> bool:
+        """Whether a word has to be composed: it chooses from a group, or adds or removes a key."""
+        key = word.partition("=")[0]
+        return key[0] in "+~" or is_group(key)
+
+    def _base(self, options: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], dict[str, Any]]:
+        if options not in self._composed:
+            cfg, choices = self.compose([*self.fixed, *options])
+            with open_dict(cfg):
+                for part in NOT_A_TRIALS:
+                    cfg.pop(part, None)
+            choices.pop("sweep", None)
+            self._composed[options] = cfg, choices, config.flat(cfg)
+        return self._composed[options]
+
+    def _value(self, word: str) -> Any:
+        if word not in self._values:
+            self._values[word] = OverridesParser.create().parse_override(word).value()
+        return self._values[word]
+
+
+def is_group(key: str) -> bool:
+    """Whether that key is a config group, ours or one of the user's."""
+    return any((folder / key).is_dir() for folder in [config.folder(), *config.user_folders()])
+
+
+def _hint(key: str, leaves: dict[str, Any]) -> str:
+    group, _, rest = key.partition(".")
+    option = rest.partition(".")[0]
+    if group in config.LIST_GROUPS and (config.folder() / group / f"{option}.yaml").is_file():
+        return f" while {option} is not chosen; choose it, as in {group}={option}"
+    return did_you_mean(key_of(key), leaves)

@@ -1,0 +1,1 @@
+"""What a sweep runs next. Pure: next points follow from settings, rounds and trials."""

@@ -1,0 +1,148 @@
+"""Averaging the noise out at test time: the mean of the class probabilities, say, over several views of each image.
+
+B images, C channels, S by S pixels, K classes. Images are preprocessed; views have the network's own size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from runner.constraints import PositiveCount, Range
+from runner.errors import UserError
+
+AtLeastOne = Annotated[float, Range(1)]
+
+
+class Views:
+    """`views(network, images)` gives scores [B, K]: the log of the mean probability over the views."""
+
+    def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
+        log_probabilities = [F.log_softmax(network(view), dim=1) for view in self.of(images_BCSS)]
+        return torch.stack(log_probabilities).logsumexp(0) - math.log(len(log_probabilities))
+
+    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        """The views, each [B, C, S, S]."""
+        raise NotImplementedError
+
+
+class Single(Views):
+    """The image as it is; scores are the network's own."""
+
+    def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
+        scores: Tensor = network(images_BCSS)
+        return scores
+
+
+class Flip(Views):
+    """The image and its mirror image."""
+
+    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        yield images_BCSS
+        yield images_BCSS.flip(-1)
+
+
+@dataclass
+class MirrorTranslate(Views):
+    """The image, moved by `pixels` up and left, and down and right; each with its mirror image. Edges are reflected.
+
+    The scores themselves are averaged: half the weight for the image where it is, half for the moved ones.
+    Source: Jordan 2024, arXiv 2404.00498.
+    """
+
+    pixels: PositiveCount = 1
+
+    def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
+        here, mirrored, *moved = (network(view) for view in self.of(images_BCSS))
+        return (here + mirrored) / 4 + torch.stack(moved).mean(0) / 2
+
+    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        size = images_BCSS.shape[-1]
+        if self.pixels >= size:
+            raise UserError(f"views.pixels: must be below the image's {size} pixels to reflect, not {self.pixels}")
+        padded = F.pad(images_BCSS, (self.pixels,) * 4, mode="reflect")
+        for view in (images_BCSS, padded[..., :size, :size], padded[..., -size:, -size:]):
+            yield view
+            yield view.flip(-1)
+
+
+@dataclass
+class TenCrop(Views):
+    """Four corners and the centre of the image enlarged by `enlarge`, and their mirror images.
+
+    Cut by torchvision's ten_crop. Source: Krizhevsky et al. 2012, section 4.1 (224 of 256 pixels).
+    """
+
+    enlarge: AtLeastOne = 256 / 224
+
+    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        from torchvision.transforms.v2.functional import ten_crop
+
+        size = images_BCSS.shape[-1]
+        yield from ten_crop(enlarged(images_BCSS, self.enlarge), [size, size])
+
+
+@dataclass
+class MultiScale(Views):
+    """Ten crops at each of several scales. Source: He et al. 2015, section 3.4: {224, 256, 384, 480, 640} for 224."""
+
+    scales: Sequence[AtLeastOne] = (1.0, 256 / 224, 384 / 224, 480 / 224, 640 / 224)
+
+    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        for scale in self.scales:
+            yield from TenCrop(scale).of(images_BCSS)
+
+
+@dataclass
+class Noisy(Views):
+    """Several forward passes with the network's noise (dropout, fractional pooling and their kin) left on.
+
+    Normalisation layers keep their fixed statistics. The draws are the same for every call and leave those of the
+    training alone. Source: Gal and Ghahramani 2016; Graham 2014.
+    """
+
+    num_passes: PositiveCount = 10
+
+    def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
+        modes = {module: module.training for module in network.modules()}
+        device = images_BCSS.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(0)
+            for module in modes:
+                module.training = not isinstance(module, _NormBase)
+            try:
+                return super().__call__(_FirstOutput(network), images_BCSS)
+            finally:
+                for module, mode in modes.items():
+                    module.training = mode
+
+    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        for _ in range(self.num_passes):
+            yield images_BCSS
+
+
+class _FirstOutput(nn.Module):
+    """A network's scores alone, where it gives auxiliary ones beside them in training mode."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        output = self.network(images)
+        scores: Tensor = output if isinstance(output, Tensor) else output[0]
+        return scores
+
+
+def enlarged(images_BCSS: Tensor, factor: float) -> Tensor:
+    size = round(images_BCSS.shape[-1] * factor)
+    if size == images_BCSS.shape[-1]:
+        return images_BCSS
+    return F.interpolate(images_BCSS, size=(size, size), mode="bilinear", align_corners=False)

@@ -1,0 +1,135 @@
+"""What TensorBoard reads from a run's folder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+
+from runner.log.tensorboard import grid, keep_events
+
+
+def events_of(folder):
+    events = EventAccumulator(str(folder), {"scalars": 0, "images": 0, "histograms": 0, "tensors": 0})
+    events.Reload()
+    return events
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    import runner
+
+    words = [
+        "data.batch_size=64",
+        "model=mlp",
+        "optimizer=adam",
+        "optimizer.lr=0.002",
+        "augment=flip",
+        "engine.epochs=3",
+    ]
+    log = ["log.progress=none", "log.every_steps=10", "log.histograms=true"]
+    return runner.train([*words, *log, f"output_dir={tmp_path_factory.mktemp('runs')}"])
+
+
+def test_scalars_have_the_names_and_values_of_the_metrics_file(run):
+    events = events_of(run.folder)
+    for record in run.metrics:
+        for name, value in record.items():
+            if name in ("epoch", "step"):
+                continue
+            by_step = {event.step: event.value for event in events.Scalars(name)}
+            assert by_step[record["step"]] == pytest.approx(value, rel=1e-6)
+    assert [event.step for event in events.Scalars("train/batch_loss")] == [10, 20, 30, 40, 50]
+
+
+def test_images_and_histograms_are_there(run):
+    events = events_of(run.folder)
+    (image,) = events.Images("train/images")
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+    tags = events.Tags()["histograms"]
+    for name in ("weights/1.weight", "gradients/1.weight", "weights/5.bias"):
+        assert name in tags
+        assert [event.step for event in events.Histograms(name)] == [19, 38, 57]
+
+
+def test_histograms_that_would_take_too_long_are_left_out_but_for_the_first_and_the_last(train, monkeypatch):
+    monkeypatch.setattr("runner.log.tensorboard.HISTOGRAMS_SHARE", 1e-9)
+    run = train("model=linear", "engine.epochs=4", "log.histograms=auto", "log.tensorboard=true")
+    assert [event.step for event in events_of(run.folder).Histograms("weights/1.weight")] == [38, 152]
+
+
+def test_a_histogram_counts_every_weight(run):
+    saved = torch.load(run.folder / "checkpoints/last.pt", weights_only=True)["state"]["network"]["1.weight"]
+    histogram = events_of(run.folder).Histograms("weights/1.weight")[-1].histogram_value
+    assert histogram.num == saved.numel() == sum(histogram.bucket)
+    assert histogram.max == pytest.approx(saved.max().item())
+    assert histogram.sum == pytest.approx(saved.sum().item(), rel=1e-4)
+
+
+def test_hyper_parameters_are_in_the_runs_own_event_file(run):
+    assert len(list(run.folder.glob("events.out.tfevents.*"))) == 1
+    metadata = events_of(run.folder).summary_metadata["_hparams_/session_start_info"]
+    content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+    shown = {key: value.number_value or value.string_value for key, value in content.session_start_info.hparams.items()}
+    assert shown["optimizer"] == "adam"
+    assert shown["optimizer.lr"] == pytest.approx(0.002)
+    assert shown["augment"] == "flip"
+    assert shown["engine.epochs"] == 3
+    assert "_hparams_/experiment" not in events_of(run.folder).summary_metadata, "it would hide keys of other runs"
+
+
+def test_a_diverged_run_is_shown_as_a_failure(run, train):
+    diverged = train("model=linear", "optimizer=sgd", "optimizer.lr=1e30", "log.tensorboard=true", "engine.epochs=2")
+    assert diverged.status == "diverged"
+    for made, status in ((run, api_pb2.STATUS_SUCCESS), (diverged, api_pb2.STATUS_FAILURE)):
+        metadata = events_of(made.folder).summary_metadata["_hparams_/session_end_info"]
+        content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+        assert content.session_end_info.status == status
+
+
+def test_events_after_a_step_can_be_forgotten(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in run.folder.glob("events.out.tfevents.*"):
+        shutil.copy(path, copy)
+        with (copy / path.name).open("ab") as file:
+            file.write(b"\x20\x00\x00\x00cut short")
+    keep_events(copy, last_step=38)
+    events = events_of(copy)
+    assert [event.step for event in events.Scalars("val/accuracy")] == [19, 38]
+    assert len(events.Images("train/images")) == 1
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert len(list(copy.iterdir())) == 1
+
+
+@pytest.mark.parametrize("left", ["nothing", "no epoch", "an epoch twice"])
+def test_what_a_killed_run_had_no_time_to_write_is_written_when_it_goes_on(train, left):
+    from runner.command.resume import resume
+
+    run = train("model=linear", "engine.epochs=2", "log.tensorboard=true")
+    (path,) = run.folder.glob("events.out.tfevents.*")
+    if left == "nothing":
+        path.unlink()
+    elif left == "no epoch":
+        keep_events(run.folder, last_step=37)
+    else:
+        path.with_name(path.name + ".0").write_bytes(path.read_bytes())
+    run = resume(run.folder, ["engine.epochs=3"])
+    events = events_of(run.folder)
+    assert [event.step for event in events.Scalars("val/accuracy")] == [38, 76, 114]
+    expected = [pytest.approx(record["val/accuracy"]) for record in run.metrics]
+    assert [event.value for event in events.Scalars("val/accuracy")] == expected
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_a_grid_holds_every_image_enlarged():
+    picture = grid(torch.rand(10, 3, 8, 8), columns=4, side=16)
+    assert picture.shape == (3, 3 * 20, 4 * 20)
+
+
+def test_nothing_is_written_when_nothing_is_asked_for(train):
+    run = train("model=linear", "engine.epochs=1", "log.tensorboard=false")
+    assert not list(run.folder.glob("events*"))

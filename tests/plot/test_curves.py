@@ -1,0 +1,73 @@
+"""Curves with their bands."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from runner.plot.curves import Curve, band, draw_curves
+from runner.statistics import interval
+
+
+def test_a_band_is_the_interval_of_three_runs_and_the_range_of_two():
+    runs = [[(1, 0.5), (2, 0.8)], [(1, 0.6), (2, 0.9)], [(1, 0.7), (2, 0.85)]]
+    three, two, one = band(runs), band(runs[:2]), band(runs[:1])
+    estimate = interval([0.8, 0.9, 0.85])
+    assert (three.low[1], three.mean[1], three.high[1]) == (estimate.low, estimate.mean, estimate.high)
+    assert (two.low, two.high) == ([0.5, 0.8], [0.6, 0.9])
+    assert one.low == one.mean == one.high == [0.5, 0.8]
+
+
+def test_a_band_ends_where_the_shortest_run_does():
+    assert band([[(1, 0.5), (2, 0.8), (3, 0.9)], [(1, 0.6), (2, 0.7)], []]).epochs == [1, 2]
+    assert band([[], []]).epochs == []
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Draws, and gives the figure instead of a file."""
+    from matplotlib.figure import Figure
+
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+
+    def draw(curves, metric="val/loss"):
+        draw_curves(curves, metric, io.BytesIO())
+        return kept[-1]
+
+    return draw
+
+
+def words(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_losses_are_drawn_on_a_logarithmic_axis_and_accuracies_not(drawn):
+    curves = [Curve("a", [[(1, 0.5), (2, 0.01)], [(1, 0.5), (2, 0.9)], [(1, 0.4), (2, 0.02)]])]  # interval below 0
+    assert drawn(curves).axes[0].get_yscale() == "log"
+    assert drawn(curves, "val/accuracy").axes[0].get_yscale() == "linear"
+    assert drawn([Curve("a", [[(1, 0.0), (2, 0.1)]])]).axes[0].get_yscale() == "linear"
+
+
+def test_an_interval_down_to_almost_zero_does_not_stretch_the_axis(drawn):
+    spread = 0.4025  # of three values, which puts the lower bound at 0.0001
+    axes = drawn([Curve("a", [[(1, 1 - spread), (2, 1)], [(1, 1), (2, 1)], [(1, 1 + spread), (2, 1)]])]).axes[0]
+    assert 0.05 < axes.get_ylim()[0] < 1
+
+
+def test_ten_curves_are_drawn_and_the_figure_says_of_how_many(drawn):
+    figure = drawn([Curve(f"lr={i}", [[(1, 1 + i), (2, 1 + i)]]) for i in range(12)])
+    assert len(figure.axes[0].lines) == 10
+    assert words(figure)[0] == "lr=0"
+    assert figure.axes[0].get_title("left") == "the first 10 of 12 rows"
+
+
+def test_the_figure_says_what_its_bands_and_dashes_are(drawn):
+    two, three = [[(1, 0.5)], [(1, 0.6)]], [[(1, 0.5)], [(1, 0.6)], [(1, 0.7)]]
+    running = Curve("c", [[(1, 0.5)]], finished=False)
+    figure = drawn([Curve("a", two), Curve("b", three), running, Curve("d", [], finished=False)])
+    title = figure.axes[0].get_title("left")
+    assert title == "line: mean, band: 95% interval over runs, least and most of two runs; dashed: no run has finished"
+    assert words(figure)[-1] == "d (no values)"
+    assert [line.get_linestyle() for line in figure.axes[0].lines] == ["-", "-", "--", "--"]

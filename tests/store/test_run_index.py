@@ -1,0 +1,128 @@
+"""Runs under folders: all of them, each once, damaged ones named, and values as OmegaConf reads them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+import runner
+from runner.config import flat
+from runner.errors import UserError
+from runner.store.run_index import FoundRun, find_runs, read_leaves
+
+
+def names(runs):
+    return [run.path.name for run in runs]
+
+
+def test_runs_are_found_at_any_depth_and_once(write_run, tmp_path):
+    write_run("outputs/digits/one")
+    write_run("outputs/sweep/id/trials/0")
+    write_run("outputs/sweep/id/trials/0/inner")  # belongs to the run
+    (tmp_path / "outputs/empty").mkdir()
+    runs, damaged = find_runs([tmp_path / "outputs"])
+    assert (names(runs), damaged) == (["one", "0"], [])
+    again, _ = find_runs([tmp_path / "outputs/digits/one", tmp_path / "outputs"])
+    assert names(again) == ["one", "0"]
+    inner, _ = find_runs([tmp_path / "outputs/sweep/id/trials/0/inner"])
+    assert names(inner) == ["inner"]
+
+
+def test_a_path_without_runs_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere: no such folder; name"):
+        find_runs([tmp_path / "nowhere"])
+    with pytest.raises(UserError, match=rf"^{tmp_path}: no runs here"):
+        find_runs([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("run.json", "{", "cannot be read"),
+        ("run.json", "[1]", "not the record of a run"),
+        ("run.json", '{"id": 1}', "not the record of a run"),
+        ("config.yaml", "seed: [", "cannot be read"),
+        ("config.yaml", "only text", "not a config"),
+        ("config.yaml", None, "No such file"),
+        ("config.yaml", "model: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+    ],
+)
+def test_a_damaged_run_is_named_in_one_line_and_the_others_are_read(write_run, tmp_path, file, content, reason):
+    write_run("good")
+    path = write_run("bad") / file
+    path.unlink() if content is None else path.write_text(content)
+    runs, (line,) = find_runs([tmp_path])
+    assert names(runs) == ["good"]
+    assert line.startswith(f"{path}: ")
+    assert reason in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["model=mlp", "model.hidden=[8,8]", "reg=[l2,dropout]", "reg.l2.strength=1e-7", "engine.clip_norm=.5"],
+        ["data=synthetic", "augment=[flip,crop]", "average=ema", "name='2026-01-31'", "schedule=step"],
+        ["experiment=resnet_2015", "data.root='/a b: c#'", "objective.name=val/loss", "objective.mode=min"],
+    ],
+)
+def test_a_config_is_read_as_omegaconf_reads_it(words):
+    text = OmegaConf.to_yaml(runner.compose(words), resolve=True)
+    expected = {key: value for key, value in flat(OmegaConf.create(text)).items() if value != {}}
+    assert read_leaves(text) == expected
+    assert list(map(type, read_leaves(text).values())) == list(map(type, expected.values()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1e-3\nb: 1.e5\nc: 2026-01-31\nd: 012\ne: 'yes'\nf: yes\ng: 1_000.5\n",
+        "a:\n- 1\n- 2\nb: |\n  text\n\n  c: more\nc: 'long\n  text: with colon'\n",
+        "# comment\na: {b: {c: 1}}\n\nd: []\n",
+        "{a: 1,\nb: 2}\n",  # not to be cut by lines
+        "a: &x [1, 2]\nb: *x\n",
+    ],
+)
+def test_odd_yaml_is_read_as_omegaconf_reads_it(text):
+    assert read_leaves(text) == flat(OmegaConf.create(text))
+
+
+def test_the_objectives_value_is_the_recorded_one_and_others_come_from_the_epochs(write_run):
+    path = write_run("a", [0.7, 0.9, None, 0.8])
+    run = FoundRun.read(path)
+    assert run.best("val/loss", "min") == pytest.approx(0.1)
+    assert run.best("val/accuracy", "min") == 0.7  # not the direction of the objective
+    (path / "metrics.jsonl").unlink()
+    run = FoundRun.read(path)
+    assert run.best("val/accuracy", "max") == 0.9  # without the file
+    assert run.best("val/loss", "min") is None
+    assert run.images_per_second is None
+
+
+def test_a_cut_line_of_metrics_ends_them(write_run):
+    path = write_run("a", [0.7, 0.8])
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "val/acc')
+    run = FoundRun.read(path)
+    assert run.curve("val/accuracy") == [(1, 0.7), (2, 0.8)]
+    assert (run.images_per_second, run.epochs, run.seconds) == (1500.0, 2, 2.0)
+
+
+def test_a_real_run_is_read_as_the_run_says(train):
+    real = train("model=linear", "engine.epochs=2")
+    ((found,), damaged) = find_runs([real.folder.parent.parent])
+    assert damaged == []
+    assert found.best("val/accuracy", "max") == real.objective
+    assert found.metrics == real.metrics
+    assert found.config == {key: value for key, value in flat(real.config).items() if value != {}}
+
+
+def test_finding_runs_imports_no_torch():
+    code = "import sys, runner.store.run_index, runner.compare.format, runner.plot.curves, runner.plot.html; "
+    code += "print({'torch', 'hydra', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

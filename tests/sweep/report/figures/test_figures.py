@@ -1,0 +1,396 @@
+"""What the pictures of a sweep show."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from runner.sweep.report.figures import figures
+from runner.sweep.report.figures.axes import key_axis, nice_values, number_text, score_axis
+from runner.sweep.report.figures.figures import draw, draw_importance, draw_keys, draw_parallel, draw_progress
+from runner.sweep.report.figures.importance import Importance, weigh
+from runner.sweep.report.figures.panels import Nothing
+from runner.sweep.report.figures.points import boxes, draw_points, read_points
+from runner.sweep.report.history import ends_of
+from runner.sweep.space.space import Choice, Range
+
+NAMES = ["points", "keys", "progress", "importance", "parallel"]
+
+
+def by_gid(panel, gid):
+    return [artist for artist in panel.get_children() if artist.get_gid() == gid]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Axes
+
+
+def test_a_log_axis_keeps_equal_factors_apart_and_zero_below_all(two_rounds):
+    axis = key_axis(two_rounds.course, "reg.l2.strength")
+    assert axis.place("0.01") - axis.place("0.001") == pytest.approx(1)
+    assert axis.place("0") < axis.break_ < axis.place("0.00001")
+    assert axis.limits[0] < axis.place("0")
+    assert (axis.place("0"), "0") in axis.ticks()
+
+
+def test_a_momentum_stands_by_what_it_lacks_to_one(write_sweep):
+    space = {"optimizer.momentum": Range(0.5, 0.99, "one_minus_log")}
+    axis = key_axis(write_sweep([space], [[({"optimizer.momentum": "0.9"}, 0.9, "finished")]]).course, *space)
+    assert axis.place("0.99") - axis.place("0.9") == pytest.approx(axis.place("0.9") - axis.place("0"))
+    assert [text for _, text in axis.ticks(6)] == ["0.5", "0.8", "0.9", "0.95", "0.98", "0.99"]
+
+
+def test_a_key_without_a_place_in_a_trial_stands_apart(write_sweep):
+    space = {"optimizer": Choice(("sgd", "adam")), "optimizer.momentum": Range(0.0, 0.9)}
+    trials = [
+        ({"optimizer": "sgd", "optimizer.momentum": "0.5"}, 0.8, "finished"),
+        ({"optimizer": "adam"}, 0.9, "finished"),
+    ]
+    axis = key_axis(write_sweep([space], [trials]).course, "optimizer.momentum")
+    assert axis.place(None) < axis.break_ < axis.place("0")
+    assert axis.ticks()[0] == (axis.place(None), "none")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "scale", "most", "wanted"),
+    [
+        (1e-5, 1e-1, "log", 6, [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]),
+        (1e-6, 1e6, "log", 5, [1e-6, 1e-3, 1, 1e3, 1e6]),
+        (0.02, 0.06, "log", 6, [0.02, 0.03, 0.04, 0.05, 0.06]),
+        (0.0, 0.8, "linear", 6, [0, 0.2, 0.4, 0.6, 0.8]),
+        (3.0, 3.0, "linear", 5, [3.0, 3.0]),
+    ],
+)
+def test_ticks_are_round_values_and_no_more_than_asked_for(low, high, scale, most, wanted):
+    found = nice_values(low, high, scale, most)
+    assert len(found) <= most
+    assert found == pytest.approx(wanted)
+
+
+def test_numbers_are_written_as_on_the_command_line():
+    assert [number_text(value) for value in (1e-5, 0.001, 2.5e-4, 0.98, 1e6, 0)] == [
+        "1e-5",
+        "0.001",
+        "2.5e-4",
+        "0.98",
+        "1e6",
+        "0",
+    ]
+
+
+def test_scores_are_on_a_logarithm_where_they_span_much(write_sweep):
+    space = {"lr": Range(0.0, 1.0)}
+
+    def axis(scores, **more):
+        name = "-".join(map(str, scores))
+        return score_axis(write_sweep([space], [[({"lr": "0.5"}, s, "finished") for s in scores]], name, **more).course)
+
+    assert axis([0.1, 0.99]).scale == "one_minus_log"
+    assert axis([0.8, 0.82]).scale == "linear"
+    whole = axis([0.1, 1.0])
+    assert math.isfinite(whole.place(1.0))
+    assert whole.place(1.0) > whole.place(0.1)
+    assert axis([0.01, 3.0], mode="min").scale == "log"
+    assert axis([-1.0, 30.0]).scale == "linear"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Points
+
+
+def test_the_boxes_are_the_rounds_ranges(two_rounds):
+    course = two_rounds.course
+    x, y = (key_axis(course, key) for key in course.keys)
+    found = {box.record["index"]: box for box in boxes(course, x, y)}
+    assert sorted(found) == [0, 1]
+    panel = draw_points(course).axes[0]
+    for record in two_rounds.folder.record["rounds"][:2]:
+        lr, l2 = record["ranges"].values()
+        box = found[record["index"]]
+        assert [10**t for t in (*box.x, *box.y)] == pytest.approx([lr["low"], lr["high"], l2["low"], l2["high"]])
+        (shape,) = by_gid(panel, f"round {record['index']}")
+        assert shape.get_bbox().get_points().T.ravel() == pytest.approx([*box.x, *box.y])
+    assert {text.get_text().partition(":")[0] for text in panel.texts} == {"round 1", "round 2"}
+
+
+def test_the_star_stands_at_the_winner(two_rounds):
+    assert two_rounds.course.winner == {"optimizer.lr": "0.02", "reg.l2.strength": "0.001"}
+    (star,) = by_gid(draw_points(two_rounds.course).axes[0], "best")
+    assert star.get_offsets().tolist()[0] == pytest.approx([math.log10(0.02), math.log10(0.001)])
+
+
+def test_better_points_are_darker_either_way(write_sweep):
+    space = {"a": Range(0.0, 1.0), "b": Range(0.0, 1.0)}
+    trials = [({"a": "0.1", "b": "0.2"}, 0.2, "finished"), ({"a": "0.7", "b": "0.6"}, 0.9, "finished")]
+    for mode, order in (("max", 1), ("min", -1)):
+        panel = draw_points(write_sweep([space], [trials], mode, mode=mode).course).axes[0]
+        dots = next(artist for artist in panel.collections if len(artist.get_offsets()) == 2)
+        light = [sum(colour[:3]) for colour in dots.get_facecolors()]
+        assert order * (light[0] - light[1]) > 0.5
+
+
+def test_each_way_to_end_has_its_sign(two_rounds):
+    figure = draw_points(two_rounds.course)
+    (legend,) = figure.legends
+    shown = {text.get_text() for text in legend.get_texts()}
+    assert shown == {"best setting", "stopped half-way", "diverged", "failed"}
+    sizes = [len(artist.get_offsets()) for artist in figure.axes[0].collections]
+    assert sorted(sizes) == [1, 1, 1, 5]  # star, diverged, failed; finals are at the places of those that they repeat
+
+
+def test_more_keys_make_a_grid_of_the_four_that_matter_most(write_sweep):
+    space = {f"key{n}": Range(0.0, 1.0) for n in range(6)}
+    trials = [
+        ({f"key{n}": str(((i + 1) * (n + 3) * 7 % 11) / 11) for n in range(6)}, 0.1 * i, "finished") for i in range(8)
+    ]
+    course = write_sweep([space], [trials]).course
+    weight = Importance({f"key{n}": 0.1 for n in (5, 3, 1, 0, 2, 4)}, 0.9, 8)
+    figure = draw_points(course, weight)
+    assert read_points(course, weight).endswith("best setting. Left out, since they decide less: key2, key4.")
+    assert read_points(course).endswith("best setting. Left out: key4, key5.")
+    texts = " ".join(text.get_text() for panel in figure.axes for text in panel.texts)
+    assert "since they decide less: key2, key4." in texts.replace("\n", " ")
+    labels = {panel.get_xlabel() for panel in figure.axes} | {panel.get_ylabel() for panel in figure.axes}
+    assert {label for label in labels if label.startswith("key")} == {"key0", "key1", "key3", "key5"}
+    assert sum(bool(by_gid(panel, "best")) for panel in figure.axes) == 6
+
+
+def test_where_one_key_has_its_turn_a_box_is_thin(write_sweep):
+    space = {"a": Range(0.0, 1.0), "b": Range(0.0, 1.0)}
+    sweep = write_sweep(
+        [space], [[({"a": "0.1", "b": "0.5"}, 0.2, "finished"), ({"a": "0.9", "b": "0.5"}, 0.5, "finished")]]
+    )
+    (record,) = sweep.folder.record["rounds"]
+    record["ranges"].pop("b")
+    sweep.folder.update(rounds=[record | {"key": "a", "held": {"b": "0.5"}}])
+    course = sweep.course
+    (box,) = boxes(course, key_axis(course, "a"), key_axis(course, "b"))
+    assert box.x == (0, 1)
+    assert sum(box.y) / 2 == pytest.approx(0.5)
+    assert box.y[1] - box.y[0] < 0.05
+
+
+def test_a_trial_without_a_key_has_no_box_in_the_place_of_those(write_sweep):
+    space = {"reg": Choice(("none", "dropout")), "reg.dropout.p[reg=dropout]": Range(0.0, 0.8)}
+    trials = [({"reg": "none"}, 0.5, "finished"), ({"reg": "dropout", "reg.dropout.p": "0.4"}, 0.6, "finished")]
+    course = write_sweep([space], [trials]).course
+    (box,) = boxes(course, key_axis(course, "reg"), key_axis(course, "reg.dropout.p"))
+    assert box.y == (0, 0.8)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The others
+
+
+def test_best_so_far_never_worsens_and_knows_the_mode(write_sweep):
+    scores = [0.5, 0.7, 0.6, None, 0.9, 0.4]
+    for mode, wanted in (("max", [0.5, 0.7, 0.7, 0.7, 0.9, 0.9]), ("min", [0.5, 0.5, 0.5, 0.5, 0.5, 0.4])):
+        trials = [({"lr": str(n / 10)}, s, "finished" if s else "diverged") for n, s in enumerate(scores)]
+        course = write_sweep([{"lr": Range(0.0, 1.0)}], [trials], mode, mode=mode).course
+        assert course.best_so_far() == wanted
+        axis = score_axis(course)
+        for panel in draw_progress(course).axes:
+            (line,) = by_gid(panel, "best so far")
+            assert [axis.value(t) for t in line.get_ydata()] == pytest.approx(wanted)
+
+
+def test_the_time_in_which_a_sweep_did_not_run_does_not_count():
+    events = [
+        {"time": "2026-01-01T00:00:00", "event": "started", "trial": 0},
+        {"time": "2026-01-01T00:05:00", "event": "finished", "trial": 0},
+        {"time": "2026-01-02T00:00:00", "event": "started", "trial": 1},
+        {"time": "2026-01-02T00:01:00", "event": "finished", "trial": 1},
+        {"time": "2026-01-02T00:01:00", "event": "failed", "trial": 2},
+    ]
+    found = ends_of(events)
+    assert [end.place for end in found] == [1, 2, 3]
+    assert [end.seconds for end in found] == pytest.approx([300, 420, 421], abs=1.01)
+    assert found[1].seconds < found[2].seconds
+
+
+def test_going_on_sets_the_clock_to_what_had_run_before():
+    events = [
+        {"time": "2026-01-01T00:00:00", "event": "started", "trial": 0},
+        {"time": "2026-01-01T00:00:30", "event": "finished", "trial": 0},
+        {"time": "2026-01-01T00:00:50", "event": "resumed", "trial": None, "seconds_before": 20.0},
+        {"time": "2026-01-01T00:00:51", "event": "started", "trial": 1},
+        {"time": "2026-01-01T00:00:54", "event": "finished", "trial": 1},
+        {"time": "2026-01-01T00:00:54", "event": "finished", "trial": 2},
+    ]
+    found = ends_of(events, 24.0)
+    assert [(end.trial, end.place) for end in found] == [(0, 1), (1, 2), (2, 3)]
+    assert [end.seconds for end in found] == pytest.approx([20.0, 20 + 4 * 4.5 / 5, 24.0])
+    unknown = [{**event, "seconds_before": 0.0} for event in events]  # killed before its seconds were written down
+    assert [end.seconds for end in ends_of(unknown)] == pytest.approx([31, 31 + 4.5, 31 + 5])
+
+
+def test_no_trial_ends_after_its_sweep(two_rounds):
+    assert two_rounds.course.ends[-1].seconds > 9
+    two_rounds.folder.update(seconds=2.5)
+    ends = [end.seconds for end in two_rounds.course.ends]
+    assert ends == sorted(ends)
+    assert ends[-1] == pytest.approx(2.5)
+
+
+def test_the_legend_names_every_round_of_a_lengthened_sweep_once(lengthened):
+    (legend,) = draw_keys(lengthened.course).legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["round 1: 1 epoch", "finals: 2 epochs", "round 2: 2 epochs", "best setting"]
+    left, _ = draw_progress(lengthened.course).axes
+    assert [text.get_text().split(":")[0].split("\n")[0] for text in left.texts] == [
+        "round 1",
+        "finals",
+        "round 2",
+        "F",
+    ]
+
+
+def test_importance_finds_the_key_that_decides(write_sweep):
+    space = {"idle": Range(1e-3, 1.0, "log"), "decides": Range(1e-3, 1.0, "log"), "option": Choice(("a", "b"))}
+    generator = np.random.default_rng(1)
+    trials = []
+    for _ in range(40):
+        idle, decides = generator.uniform(-3, 0, 2)
+        option = str(generator.choice(["a", "b"]))
+        score = 0.9 - 0.1 * (decides + 1.5) ** 2 + 0.03 * (option == "b")
+        trials.append(({"idle": str(10**idle), "decides": str(10**decides), "option": option}, score, "finished"))
+    weight = weigh(write_sweep([space], [trials]).course)
+    assert next(iter(weight.shares)) == "decides"
+    assert weight.shares["decides"] > 0.7 > 0.2 > weight.shares["idle"]
+    assert sum(weight.shares.values()) == pytest.approx(1)
+    assert 0.6 < weight.r2 < 1
+    (panel,) = draw_importance(weight).axes
+    assert f"R² {weight.r2:.2f}" in panel.get_xlabel()
+    assert [bar.get_width() for bar in panel.patches] == list(weight.shares.values())
+
+
+def test_a_key_that_decides_what_diverges_is_important(write_sweep):
+    """Of the finished trials alone, the other key would decide all."""
+    space = {"lr": Range(1e-3, 1.0, "log"), "other": Range(0.0, 1.0)}
+    generator = np.random.default_rng(1)
+    trials = []
+    for lr, other in zip(generator.uniform(-3, 0, 40), generator.uniform(0, 1, 40), strict=True):
+        point = {"lr": str(10**lr), "other": str(other)}
+        trials.append((point, None, "diverged") if lr > -1 else (point, 0.8 + 0.1 * other, "finished"))
+    weight = weigh(write_sweep([space], [trials]).course)
+    assert weight.shares["lr"] > 0.3
+    assert weight.num_trials == 40
+    assert weight.num_diverged == sum(status == "diverged" for _, _, status in trials) > 5
+    (panel,) = draw_importance(weight).axes
+    assert f"diverged: {weight.num_diverged} trials, counted as the worst of the round" in panel.get_xlabel()
+    finished = [trial for trial in trials if trial[2] == "finished"]
+    assert weigh(write_sweep([space], [finished], "finished").course).shares["lr"] < 0.05
+
+
+def test_one_key_has_no_importance(write_sweep):
+    trials = [({"lr": str(n / 20)}, n / 20, "finished") for n in range(1, 19)]
+    assert weigh(write_sweep([{"lr": Range(0.0, 1.0)}], [trials]).course).startswith("one key was searched")
+
+
+def test_a_round_that_was_given_more_trials_has_a_span_for_these(lengthened):
+    folder = lengthened.folder
+    lines = folder.journal.read_text().splitlines()
+    more = [line.replace('"trial": 0', '"trial": 9').replace("2026", "2027") for line in lines[:3]]
+    folder.journal.write_text("\n".join([*lines, *more]) + "\n")
+    spans = figures._round_spans(lengthened.course, "place")
+    assert [(start, end, record["index"]) for start, end, record in spans] == [
+        (0, 2.5, 0), (2.5, 4.5, 1), (4.5, 6.5, 2), (6.5, 7.5, 3), (7.5, 8, 0)
+    ]  # fmt: skip
+
+
+def test_the_legend_of_the_progress_lies_beside_the_panels(two_rounds):
+    figure = draw_progress(two_rounds.course)
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["best so far", "stopped half-way", "diverged", "failed"]
+    figure.draw_without_rendering()
+    assert not any(legend.get_window_extent().overlaps(panel.get_window_extent()) for panel in figure.axes)
+
+
+def test_a_poor_fit_is_said(write_sweep):
+    (panel,) = draw_importance(Importance({"a": 1.0}, -0.1, 12)).axes
+    assert "poor fit" in panel.get_xlabel()
+
+
+def test_few_trials_have_no_importance(options):
+    reason = weigh(options.course)
+    assert reason == "it takes 10 trials with a score to tell, and there are 4"
+    with pytest.raises(Nothing):
+        draw_importance(reason)
+
+
+def test_keys_have_a_panel_each_and_the_rounds_ranges_beneath(two_rounds):
+    panels = [panel for panel in draw_keys(two_rounds.course).axes if panel.axison]
+    assert [panel.get_xlabel() for panel in panels[2:]] == ["optimizer.lr", "reg.l2.strength"]
+    spans = [10 ** np.array(line.get_xdata()) for line in panels[2].lines]
+    assert [span.tolist() for span in spans] == [pytest.approx([1e-4, 1.0]), pytest.approx([1e-3, 1e-1])]
+
+
+def test_a_line_of_the_parallel_picture_has_its_places_on_all_axes(two_rounds):
+    course = two_rounds.course
+    (panel,) = draw_parallel(course).axes
+    lines = panel.collections[0].get_segments()
+    assert len(lines) == 9  # diverged and failed trials have no score
+    heights = [line[-1][1] for line in lines]
+    assert heights == sorted(heights)  # the best last, on top
+    assert {len(line) for line in lines} == {3}
+    axis = key_axis(course, "optimizer.lr")
+    low, high = axis.limits
+    assert lines[0][0][1] == pytest.approx((math.log10(0.0002) - low) / (high - low))
+
+
+def test_pictures_are_drawn_for_options_alone(options, tmp_path):
+    pictures = draw(options.course, tmp_path, pytest.fail)
+    assert [picture.name for picture in pictures] == NAMES
+    assert [picture.name for picture in pictures if picture.png is None] == ["importance"]
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_without_a_score_the_points_alone_are_drawn(write_sweep, tmp_path, status):
+    space = {"a": Range(0.0, 1.0), "b": Range(0.0, 1.0)}
+    sweep = write_sweep([space], [[({"a": "0.1", "b": "0.2"}, None, status)]])
+    pictures = draw(sweep.course, tmp_path, pytest.fail)
+    assert [picture.name for picture in pictures if picture.png] == ["points"]
+    assert {picture.reason for picture in pictures if not picture.png} >= {"no trial has a score"}
+
+
+def test_one_key_and_no_trials_at_all_are_no_trouble(write_sweep, tmp_path):
+    space = {"lr": Range(1e-3, 1.0, "log")}
+    none = draw(write_sweep([space], [[]], "none").course, tmp_path, pytest.fail)
+    assert not any(picture.png for picture in none)
+    one = draw(write_sweep([space], [[({"lr": "0.1"}, 0.5, "finished")]], "one").course, tmp_path, pytest.fail)
+    assert [picture.name for picture in one if picture.png] == ["points", "keys", "progress", "parallel"]
+
+
+def test_eight_keys_with_long_names_fit_and_a_failing_picture_is_one_warning(write_sweep, tmp_path, monkeypatch):
+    names = [f"reg.a_regulariser_with_a_long_name.its_strength_{n}" for n in range(8)]
+    space = {name: Range(1e-6, 1.0, "log", zero=0.2) for name in names}
+    trials = [
+        ({name: f"{10.0 ** -(i % (n + 2)):g}" for n, name in enumerate(names)}, i / 20, "finished") for i in range(12)
+    ]
+    monkeypatch.setattr(figures, "draw_keys", lambda *_: 1 / 0)
+    warnings = []
+    pictures = draw(write_sweep([space], [trials]).course, tmp_path, warnings.append)
+    assert [picture.name for picture in pictures if picture.png is None] == ["keys"]
+    assert warnings == ["keys.png could not be drawn: ZeroDivisionError: division by zero"]
+    assert sorted(path.stem for path in tmp_path.glob("*.png")) == sorted(set(NAMES) - {"keys"})
+    for picture in pictures:
+        if picture.png:
+            assert imread(tmp_path / f"{picture.name}.png").shape[1] > 700
+
+
+def test_no_text_of_a_picture_leaves_it(two_rounds):
+    for paint in (draw_points, draw_keys, draw_progress, draw_parallel):
+        figure = paint(two_rounds.course)
+        figure.draw_without_rendering()
+        texts = [text for panel in figure.axes for text in panel.texts]
+        texts += [text for legend in figure.legends for text in legend.get_texts()]
+        for text in texts:
+            box = text.get_window_extent()
+            assert box.x0 >= 0
+            assert box.y0 >= 0
+            assert box.x1 <= figure.bbox.x1 + 1, text
+            assert box.y1 <= figure.bbox.y1 + 1, text

@@ -1,0 +1,75 @@
+"""Values against the annotations of the arguments that they are meant for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pytest
+
+from runner.constraints import (
+    Count,
+    Duration,
+    NonNegative,
+    Positive,
+    PositiveCount,
+    Probability,
+    duration_steps,
+    problem,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation"),
+    [
+        (1, float),
+        (0.5, Probability),
+        (0, NonNegative),
+        (None, int | None),
+        ("a", Literal["a", "b"]),
+        ([1, 2], Sequence[PositiveCount]),
+        ([0.9, 0.999], tuple[Probability, Probability]),
+        (3, Duration),
+        ("500 steps", Duration),
+        ("12.5%", Duration),
+        (True, bool),
+        ({}, dict[str, Any]),
+        (object(), Any),
+    ],
+)
+def test_fitting_values_are_no_problem(value, annotation):
+    assert problem(value, annotation) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "said"),
+    [
+        ("fast", float, "must be a number, not 'fast'"),
+        (True, float, "must be a number, not True"),
+        (float("nan"), Positive, "must be a number, not nan"),
+        (1.5, int, "must be a whole number, not 1.5"),
+        (1, bool, "must be true or false, not 1"),
+        (-1, Positive, "must be above 0, not -1"),
+        (1.0, Probability, "must be at least 0 and below 1, not 1.0"),
+        (-1, Count, "must be at least 0, not -1"),
+        (None, Count, "must be a whole number, not null"),
+        ("x", int | None, "must be a whole number, not 'x'"),
+        ("c", Literal["a", "b"], "must be one of 'a', 'b', not 'c'"),
+        (3, Sequence[int], "must be a list such as [..], not 3"),
+        ("12", Sequence[int], "must be a list such as [..], not '12'"),
+        ([1, 0], Sequence[PositiveCount], "must be at least 1, not 0"),
+        ([0.9], tuple[float, float], "must have 2 values, not [0.9]"),
+        ("soon", Duration, "must be a number of epochs, or like '500 steps' or '10%', not 'soon'"),
+        (-1, Duration, "must be a number of epochs, or like '500 steps' or '10%', not -1"),
+        (3, dict[str, Any], "must be a mapping, not 3"),
+    ],
+)
+def test_a_problem_is_said_in_words(value, annotation, said):
+    assert problem(value, annotation) == said
+
+
+def test_durations_are_epochs_steps_or_a_share():
+    assert duration_steps(2, 100, 1000) == 200
+    assert duration_steps("0.5 epochs", 100, 1000) == 50
+    assert duration_steps("30 steps", 100, 1000) == 30
+    assert duration_steps("5%", 100, 1000) == 50
