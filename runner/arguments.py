@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from runner import renamed
 from runner.errors import UserError
 
 
@@ -19,4 +20,6 @@ class ArgumentParser(argparse.ArgumentParser):
         """
         # What may come any number of times is named as missing too.
         what = message.removeprefix("argument ").replace(", KEY=VALUE", "")
+        for word in what.split():
+            what += renamed.hint(renamed.FLAGS, word)
         raise UserError(f"{self.prog.removeprefix('runner ')}: {what}; see {self.prog} --help")

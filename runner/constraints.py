@@ -1,6 +1,6 @@
 """Types of configuration values, and the check of a value against the annotation of the argument it is meant for.
 
-An annotation such as `p: Probability` says, beside its reader, what a key may hold; `problem` turns a violation
+An annotation such as `p: FractionBelowOne` says, beside its reader, what a key may hold; `problem` turns a violation
 into words. Unknown annotations accept anything: users' own classes need not be annotated.
 """
 
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
 @dataclass(frozen=True)
-class Range:
+class Bounds:
     """Bounds of a number; an open bound excludes its value."""
 
     low: float = -math.inf
@@ -34,13 +34,13 @@ class Range:
         return " and ".join(part for part in (low, high) if part)
 
 
-Positive = Annotated[float, Range(0, low_open=True)]
-NonNegative = Annotated[float, Range(0)]
-Probability = Annotated[float, Range(0, 1, high_open=True)]  # a rate that may not be 1
-Fraction = Annotated[float, Range(0, 1)]
-Share = Annotated[float, Range(0, 1, low_open=True, high_open=True)]  # strictly between
-Count = Annotated[int, Range(0)]
-PositiveCount = Annotated[int, Range(1)]
+Positive = Annotated[float, Bounds(0, low_open=True)]
+NonNegative = Annotated[float, Bounds(0)]
+FractionBelowOne = Annotated[float, Bounds(0, 1, high_open=True)]  # a rate that may not be 1
+Fraction = Annotated[float, Bounds(0, 1)]
+OpenFraction = Annotated[float, Bounds(0, 1, low_open=True, high_open=True)]  # strictly between
+NonNegativeInt = Annotated[int, Bounds(0)]
+PositiveInt = Annotated[int, Bounds(1)]
 
 
 _DURATION = re.compile(r"\s*([0-9.eE+-]+)\s*(epochs?|steps?|%)?\s*$")
@@ -99,7 +99,7 @@ def _annotated_problem(value: Any, inner: Any, extras: tuple[Any, ...]) -> str |
     if found:
         return found
     for extra in extras:
-        if isinstance(extra, Range) and isinstance(value, int | float) and value not in extra:
+        if isinstance(extra, Bounds) and isinstance(value, int | float) and value not in extra:
             return f"must be {extra}, not {_show(value)}"
         if isinstance(extra, DurationForm):
             try:

@@ -13,8 +13,16 @@ class UserError(Exception):
     """A mistake that the user can mend: one line that names the key or file and the remedy. Exit status 2."""
 
 
-class CannotStack(Exception):
-    """Trials that cannot train together as one batched network: one line that names the key. They can train alone."""
+class CannotVectorize(Exception):
+    """Trials that cannot train together as vectorized trials: one line that names the key. They can train alone."""
+
+
+class HydraExit(BaseException):
+    """Carries a user's mistake out of Hydra, which would add lines of its own to an exception."""
+
+
+class WorkerDied(RuntimeError):
+    """The process of a job ended before the job did."""
 
 
 class SweepFailed(Exception):

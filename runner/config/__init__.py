@@ -1,14 +1,14 @@
 """Configs: composed from groups, checked against constructors, and what of a stored one may change."""
 
-from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, resolve
+from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, renamed_or_nearest, resolve
 from runner.config.composing import (
     LIST_GROUPS,
     add_user_folder,
     choices,
     compose,
     compose_with_choices,
-    explained,
-    flat,
+    explain,
+    flatten,
     folder,
     search_path_override,
     user_folders,
@@ -26,13 +26,14 @@ __all__ = [
     "choices",
     "compose",
     "compose_with_choices",
-    "explained",
-    "flat",
+    "explain",
+    "flatten",
     "folder",
     "identity",
     "is_free",
     "is_plain",
     "parameters_of",
+    "renamed_or_nearest",
     "resolve",
     "search_path_override",
     "user_folders",

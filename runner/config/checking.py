@@ -5,25 +5,26 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner import renamed
 from runner.config.composing import LIST_GROUPS, folder
-from runner.constraints import Count, Range, problem
+from runner.constraints import Bounds, NonNegativeInt, problem
 from runner.errors import UserError, did_you_mean
 
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 # Arguments that build fills in from the data, the engine or the network.
-FILLED_IN = {
+INJECTED = {
     *("in_channels", "image_size", "num_classes"),
     *("params", "network", "schedule"),
     *("steps_per_epoch", "total_steps", "mode"),
 }
-ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": Count, "output_dir": str}
+ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": NonNegativeInt, "output_dir": str}
 
 
 def check(config: DictConfig) -> None:
@@ -49,7 +50,7 @@ def check(config: DictConfig) -> None:
         if key in ROOT_TYPES:
             _check_value(key, value, ROOT_TYPES[key])
         elif key not in known:
-            raise UserError(f"{key}: no such key{did_you_mean(key, known)}")
+            raise UserError(f"{key}: no such key{renamed_or_nearest(key, known)}")
         elif key in LIST_GROUPS:
             for option, node in _mapping(key, value).items():
                 _check_node(f"{key}.{option}", node)
@@ -67,14 +68,14 @@ def check_sweep(config: DictConfig) -> None:
     _check_node("sweep", OmegaConf.to_container(config.sweep, resolve=True))
 
 
-def bounds(config: DictConfig, key: str) -> Range | None:
+def bounds(config: DictConfig, key: str) -> Bounds | None:
     """The bounds of a key's values, by the annotation of the argument that it becomes; None where there are none."""
     node, _, name = key.rpartition(".")
     target = OmegaConf.select(config, f"{node}._target_") if node else None
     if target is None:
         return None
     annotation = _hints(resolve(target, f"{node}._target_")).get(name)
-    return next((extra for extra in get_args(annotation) if isinstance(extra, Range)), None)
+    return next((extra for extra in get_args(annotation) if isinstance(extra, Bounds)), None)
 
 
 def _check_name(name: Any) -> None:
@@ -108,7 +109,7 @@ def _check_node(path: str, node: Any) -> None:
             _check_node(f"{path}.{key}", value)
         else:
             _check_value(f"{path}.{key}", value, hints.get(key, Any))
-    given = {*node, *FILLED_IN}
+    given = {*node, *INJECTED}
     for name, parameter in parameters.items():
         if name not in given and parameter.default is parameter.empty and name in known and "_partial_" not in node:
             raise UserError(f"{path}.{name}: must be set, as in {path}.{name}=VALUE")
@@ -127,13 +128,20 @@ def _has_target(value: Any) -> bool:
 
 
 def _key_hint(path: str, key: str, known: set[str]) -> str:
-    return did_you_mean(f"{path}.{key}", {f"{path}.{name}" for name in known - FILLED_IN})
+    return renamed_or_nearest(f"{path}.{key}", {f"{path}.{name}" for name in known - INJECTED})
+
+
+def renamed_or_nearest(key: str, known: Iterable[str]) -> str:
+    """What a key is called now, or the nearest right one."""
+    new = renamed.GROUPS.get(key) or renamed.new_key(key)
+    return f"; it is now {new}" if new else did_you_mean(key, known)
 
 
 def _check_value(key: str, value: Any, annotation: Any) -> None:
     found = problem(value, annotation)
     if found:
-        raise UserError(f"{key}: {found}")
+        new = renamed.new_value(key, value)
+        raise UserError(f"{key}: {found}" + (f"; {value} is now {new}" if new else ""))
 
 
 def _mapping(path: str, node: Any) -> dict[str, Any]:

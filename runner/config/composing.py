@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner import renamed
 from runner.errors import UserError, did_you_mean
+from runner.store import flat
 
 EXTRAS = {
     "hydra/launcher/joblib": "joblib",
@@ -81,7 +83,7 @@ def compose_with_choices(overrides: Sequence[str], command: str = "train") -> tu
         with initialize_config_dir(str(folder()), version_base="1.3"):
             whole = hydra_compose(command, words, return_hydra_config=True)
     except Exception as error:
-        raise explained(error, overrides, command) from error
+        raise explain(error, overrides, command) from error
     chosen = choices(whole, whole.hydra.runtime.choices)
     config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     return config, chosen
@@ -99,25 +101,17 @@ def choices(config: DictConfig, runtime_choices: Mapping[str, Any]) -> dict[str,
     return chosen
 
 
-def flat(config: Any) -> dict[str, Any]:
-    """Leaf values by dotted key; lists are leaves."""
-    plain = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
-    return dict(_leaves("", plain))
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(f"{path}.{key}" if path else str(key), item)
-    else:
-        yield path, value
+def flatten(config: Any) -> dict[str, Any]:
+    """Leaf values of a config by dotted key; lists are leaves."""
+    plain: Any = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
+    return flat.flatten(plain)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Explaining
 
 
-def explained(error: Exception, overrides: Sequence[str], command: str = "train") -> Exception:
+def explain(error: Exception, overrides: Sequence[str], command: str = "train") -> Exception:
     """A composition error of Hydra's as one line that names the key and the remedy; any other error as it is."""
     from hydra.errors import HydraException, OverrideParseException
 
@@ -153,7 +147,10 @@ def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
         return UserError(f"{option}: no such config file")
     if missing in EXTRAS:
         return UserError(f"{group}={option}: needs an extra; install it with: pip install -e '.[{EXTRAS[missing]}]'")
-    return UserError(f"{group}={option}: no such option{did_you_mean(option, visible(options))}")
+    new = renamed.new_option(group, option)
+    return UserError(
+        f"{group}={option}: no such option" + (f"; it is now {new}" if new else did_you_mean(option, visible(options)))
+    )
 
 
 def _options_in(text: str) -> list[str]:
@@ -182,9 +179,21 @@ def _single(overrides: Sequence[str]) -> list[str]:
     return words
 
 
+def _renamed(key: str, overrides: Sequence[str]) -> str | None:
+    """What is written now in place of an override of that key."""
+    if key in renamed.GROUPS:
+        chosen = (word.lstrip("+~").partition("=")[2] for word in overrides if word.lstrip("+~").startswith(f"{key}="))
+        option = next(chosen, "")
+        return renamed.new_option(key, option) or renamed.GROUPS[key]
+    return renamed.new_key(key)
+
+
 def _unknown_key(key: str, overrides: Sequence[str], command: str) -> UserError:
     """Compose without the override that failed, to see which keys there are."""
     key = key.split("@")[0].strip("+~")
+    new = _renamed(key, overrides)
+    if new:
+        return UserError(f"{key}: no such key; it is now {new}")
     rest = [word for word in _single(overrides) if word.lstrip("+~").partition("=")[0] != key]
     try:
         config, _ = compose_with_choices(rest if len(rest) < len(overrides) else [], command)
@@ -192,13 +201,15 @@ def _unknown_key(key: str, overrides: Sequence[str], command: str) -> UserError:
         return UserError(f"{key}: no such key")
     group, _, rest_of_key = key.partition(".")
     option = rest_of_key.partition(".")[0]
-    if group in LIST_GROUPS and any(
-        (root / group / f"{option}.yaml").is_file() for root in [folder(), *user_folders()]
+    if (
+        group in LIST_GROUPS
+        and option not in config.get(group, {})
+        and any((root / group / f"{option}.yaml").is_file() for root in [folder(), *user_folders()])
     ):
         return UserError(
             f"{key}: {option} is not chosen; choose it first: {group}={option}, or a list such as {group}=[..]"
         )
-    known = {name for name in flat(config) if "._" not in name}
+    known = {name for name in flatten(config) if "._" not in name}
     known |= {path.name for path in folder().iterdir() if path.is_dir()}
     hint = did_you_mean(key, known)
     return UserError(

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from runner.config.composing import explained, flat, folder, visible
+from runner import renamed
+from runner.config.checking import renamed_or_nearest
+from runner.config.composing import explain, flatten, folder, visible
 from runner.errors import UserError, did_you_mean
 
 # What may change when a run goes on; the rest is the run's identity.
@@ -16,13 +18,12 @@ FREE_KEYS = (
     "output_dir",
     "engine.epochs",
     "engine.max_steps",
-    "engine.pause_epoch",
     "engine.patience",
     "engine.eval_every_epochs",
     "engine.divergence_factor",
     "engine.device",
     "engine.compile",
-    "engine.threads",
+    "engine.num_threads",
     "engine.deterministic",
     "engine.checkpoint_every_epochs",
     "engine.checkpoint_every_steps",
@@ -31,17 +32,17 @@ FREE_KEYS = (
     "log",
     "data.root",
     "data.cache",
-    "data.route",
-    "data.resident_limit_mb",
+    "data.loading",
+    "data.in_memory_limit_mib",
     "data.num_workers",
     "data.eval_batch_size",
 )
-FREE_IN_TEST = ("views",)  # a group whose option may change when a run is tested
+FREE_IN_TEST = ("tta",)  # a group whose option may change when a run is tested
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
     """The leaves that decide what is trained and how; a checkpoint belongs to exactly one identity."""
-    return {key: value for key, value in flat(config).items() if not is_free(key)}
+    return {key: value for key, value in flatten(config).items() if not is_free(key)}
 
 
 def is_free(key: str) -> bool:
@@ -58,19 +59,19 @@ def with_overrides(config: DictConfig, overrides: Sequence[str], for_: Literal["
     from hydra.errors import HydraException
 
     changed = config.copy()
-    known = flat(config)
+    known = flatten(config)
     for word in overrides:
         try:
             override = OverridesParser.create().parse_override(word)
         except HydraException as error:
-            raise explained(error, overrides) from None
+            raise explain(error, overrides) from None
         key = override.key_or_group
         if for_ == "test" and key in FREE_IN_TEST:
             changed[key] = _option(key, str(override.value()))
-            known = flat(changed)
+            known = flatten(changed)
             continue
         if key not in known:
-            raise UserError(f"{key}: no such key in this run's config{did_you_mean(key, known)}")
+            raise UserError(f"{key}: no such key in this run's config{renamed_or_nearest(key, known)}")
         if not is_free(key) and not (for_ == "test" and key.startswith(FREE_IN_TEST)):
             remedy = "start a new run with runner train" if for_ == "resume" else "it was trained with that setting"
             raise UserError(f"{key}: cannot change in {for_} of a stored run; {remedy}")
@@ -83,7 +84,9 @@ def _option(group: str, option: str) -> DictConfig:
     path = folder() / group / f"{option}.yaml"
     if not path.is_file():
         options = visible([found.stem for found in path.parent.glob("*.yaml")])
-        raise UserError(f"{group}={option}: no such option{did_you_mean(option, options)}")
+        new = renamed.new_option(group, option)
+        hint = f"; it is now {new}" if new else did_you_mean(option, options)
+        raise UserError(f"{group}={option}: no such option{hint}")
     loaded = OmegaConf.load(path)
     assert isinstance(loaded, DictConfig)
     return loaded
