@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request that the loop answers after the step under way."""
+"""SIGINT and SIGTERM as a request that a loop answers when it has finished what it is doing."""
 
 from __future__ import annotations
 

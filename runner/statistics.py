@@ -6,9 +6,9 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Literal
 
-Mode = Literal["max", "min"]
+from runner.objective import Mode
+
 Samples = Mapping[Hashable, float]  # values of one method by seed
 
 ALPHA = 0.05
@@ -19,13 +19,13 @@ ROUNDING = 1e-12  # relative; a deviation below it is the rounding of equal numb
 class Estimate:
     """The mean of n values, their standard deviation (n - 1), and the confidence interval of the mean.
 
-    Of one value, `deviation`, `low` and `high` are NaN; of none, all are.
+    Of one value, `std`, `ci_low` and `ci_high` are NaN; of none, all are.
     """
 
     mean: float
-    deviation: float
-    low: float
-    high: float
+    std: float
+    ci_low: float
+    ci_high: float
     n: int
 
 
@@ -42,13 +42,6 @@ class Ranking:
     unknown: list[str] = field(default_factory=list)  # fewer than two values, here or in the best
     p: dict[str, float] = field(default_factory=dict)
     paired: list[str] = field(default_factory=list)  # those tested in pairs; the other tests were Welch's
-
-
-def direction(metric: str) -> Mode | None:
-    """Whether more of a metric is better, by its name."""
-    if "accuracy" in metric or metric == "images_per_second":
-        return "max"
-    return "min" if "loss" in metric or "error" in metric else None
 
 
 def interval(values: Sequence[float], confidence: float = 1 - ALPHA) -> Estimate:

@@ -2,6 +2,6 @@
 
 from runner.average.ema import EMA
 from runner.average.lookahead import Lookahead
-from runner.average.weight_average import Shadow
+from runner.average.weight_average import WeightAverage
 
-__all__ = ["EMA", "Lookahead", "Shadow"]
+__all__ = ["EMA", "Lookahead", "WeightAverage"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from runner.average.weight_average import Shadow
+from runner.average.weight_average import WeightAverage
 from runner.constraints import Fraction
 
 
-class EMA(Shadow):
+class EMA(WeightAverage):
     """Polyak average: `x_test = decay*x_test + (1-decay)*x` after every update; validation and test use x_test.
 
     torch's AveragedModel is the same average, but asks the device a question at every update.

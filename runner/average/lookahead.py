@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from runner.average.weight_average import Shadow
-from runner.constraints import Duration, Fraction, NonNegative, PositiveCount
+from runner.average.weight_average import WeightAverage
+from runner.constraints import Duration, Fraction, NonNegative, PositiveInt
 from runner.schedule import Schedule
 
 
-class Lookahead(Shadow):
+class Lookahead(WeightAverage):
     """`slow = d*slow + (1-d)*x; x = slow` every `every_steps` updates; `d = decay * (t/T)^power` after t updates of T.
 
     So, unlike an average, it changes the trained weights x. Before the first multiple of `every_steps` at or after
@@ -22,7 +22,7 @@ class Lookahead(Shadow):
         self,
         network: nn.Module,
         schedule: Schedule,
-        every_steps: PositiveCount = 5,
+        every_steps: PositiveInt = 5,
         decay: Fraction = 0.5,
         power: NonNegative = 0.0,
         start_epochs: Duration = 0,

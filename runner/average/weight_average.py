@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Shadow:
+class WeightAverage:
     """A second set of weights that follows the trained ones; validation and test use it.
 
     Starts at the initial weights. Batch-norm statistics follow alike; counters are copied.
@@ -17,23 +17,23 @@ class Shadow:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        self._shadow = _floats(self.network)
+        self._averaged = _floats(self.network)
         self._current = _floats(network)
         self._counters = list(zip(_counters(self.network), _counters(network), strict=True))
 
     def due(self) -> tuple[float, bool]:
-        """After an update: the share that the shadow takes of the trained weights; whether they are then set to it."""
+        """After an update: the share that the average takes of the trained weights; whether they are then set to it."""
         raise NotImplementedError
 
     @torch.no_grad()
     def update(self) -> None:
         share, returns = self.due()
         if share:
-            torch._foreach_lerp_(self._shadow, self._current, share)
-        for shadow, current in self._counters:
-            shadow.copy_(current)
+            torch._foreach_lerp_(self._averaged, self._current, share)
+        for averaged, current in self._counters:
+            averaged.copy_(current)
         if returns:
-            torch._foreach_copy_(self._current, self._shadow)
+            torch._foreach_copy_(self._current, self._averaged)
 
     def state_dict(self) -> dict[str, Any]:
         return self.network.state_dict()

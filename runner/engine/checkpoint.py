@@ -1,7 +1,7 @@
 """State to file and back: nothing is half written, nothing unsafe is read, a damaged file is noticed.
 
 A folder holds `last.pt`, the one before it (`previous.pt`), `best.pt`, snapshots `epoch-0010.pt` if asked for, and
-`manifest.json` with a checksum for each. Files are serialised and written by a thread of their own.
+`manifest.json` with a checksum for each. Files are serialized and written by a thread of their own.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,15 +18,23 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from runner.engine.checkpoint_files import (
+    BEST,
+    FORMAT,
+    LAST,
+    MANIFEST,
+    PREVIOUS,
+    read,
+    read_manifest,
+    sync_folder,
+    write_synced,
+)
 from runner.engine.settings import Settings
 from runner.engine.state import TrainState
-from runner.errors import CannotStack, UserError
-
-FORMAT = 1
-LAST, PREVIOUS, BEST, MANIFEST = "last.pt", "previous.pt", "best.pt", "manifest.json"
+from runner.errors import UserError
 
 
-class Written:
+class AsyncWriter:
     """What a thread of its own writes: all of it is on the disk when the `with` ends."""
 
     _writer: ThreadPoolExecutor
@@ -47,7 +53,7 @@ class Written:
         raise NotImplementedError
 
 
-class Checkpoints(Written):
+class Checkpoints(AsyncWriter):
     """Saves a run's state and finds it again.
 
     Args:
@@ -75,19 +81,17 @@ class Checkpoints(Written):
         every = self.settings.checkpoint_every_steps
         return every > 0 and step % every == 0
 
-    def epoch_ended(self, state: TrainState) -> None:
-        """Save what this epoch's end asks for: last, best, a snapshot."""
+    def epoch_ended(self, state: TrainState, is_last: bool) -> None:
+        """Save what this epoch's end asks for: last, best, a snapshot. `is_last`: no epoch follows for now."""
         names = []
-        ends = (self.settings.epochs, self.settings.pause_epoch)
-        over = not state.active or state.epoch in ends or state.step == self.settings.max_steps
-        if over or state.epoch % self.settings.checkpoint_every_epochs == 0:
+        if is_last or state.epoch % self.settings.checkpoint_every_epochs == 0:
             names.append(LAST)
         if any(trial.best_epoch == state.epoch for trial in state.trials):
             names.append(BEST)
         every = self.settings.snapshot_every_epochs
         if every and state.epoch % every == 0:
             names.append(f"epoch-{state.epoch:04d}.pt")
-        elif not over and time.monotonic() - self._saved < self.settings.checkpoint_every_seconds:
+        elif not is_last and time.monotonic() - self._saved < self.settings.checkpoint_every_seconds:
             if BEST in names:
                 self._best = self._content(state)
             return
@@ -159,124 +163,21 @@ class Checkpoints(Written):
         data = buffer.getbuffer()
         entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **about}
         for name in names:
-            _write_synced(self.folder / f"{name}.tmp", data)
+            write_synced(self.folder / f"{name}.tmp", data)
         # The manifest comes before the renames and keeps what it replaces, so it is right at every moment between.
-        manifest = _read_manifest(self.folder)
+        manifest = read_manifest(self.folder)
         files = dict(manifest["files"])
         if LAST in names and LAST in files:
             files[PREVIOUS] = files[LAST]
         files |= dict.fromkeys(names, entry)
         text = json.dumps({"format": FORMAT, "files": files, "replaced": manifest["files"]}, indent=1)
-        _write_synced(self.folder / f"{MANIFEST}.tmp", text.encode())
+        write_synced(self.folder / f"{MANIFEST}.tmp", text.encode())
         (self.folder / f"{MANIFEST}.tmp").replace(self.folder / MANIFEST)
         if LAST in names and (self.folder / LAST).exists():
             (self.folder / LAST).replace(self.folder / PREVIOUS)
         for name in names:
             (self.folder / f"{name}.tmp").replace(self.folder / name)
-        _sync_folder(self.folder)
-
-
-class StackCheckpoints(Written):
-    """The checkpoints of T trials that train together, each in its own folder as if it had trained alone.
-
-    Args:
-        folders, identities: of each trial. See `Checkpoints`.
-    """
-
-    def __init__(self, folders: Sequence[Path], settings: Settings, identities: Sequence[Mapping[str, Any]]) -> None:
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self.members = [
-            Checkpoints(folder, settings, identity, self._writer)
-            for folder, identity in zip(folders, identities, strict=True)
-        ]
-
-    @property
-    def warnings(self) -> list[str]:
-        return [warning for member in self.members for warning in member.warnings]
-
-    def due_at_step(self, step: int) -> bool:
-        return self.members[0].due_at_step(step)
-
-    def epoch_ended(self, state: TrainState) -> None:
-        for trial in state.present:
-            self.members[trial].epoch_ended(state.of(trial))
-
-    def save(self, state: TrainState) -> None:
-        for trial in state.present:
-            self.members[trial].save(state.of(trial))
-
-    def wait(self) -> None:
-        for member in self.members:
-            member.wait()
-
-    def restore(self, state: Any) -> bool:
-        """Load every trial's newest undamaged state, if there are any.
-
-        Raises:
-            CannotStack: some trials have none, or they stand at different positions.
-            UserError: as `Checkpoints.restore`.
-        """
-        restored = [member.restore(state.of(trial)) for trial, member in enumerate(self.members)]
-        if any(restored) and not all(restored):
-            lacking = self.members[restored.index(False)].folder
-            raise CannotStack(f"{lacking}: this trial of the stack has no checkpoint")
-        if any(restored):
-            state.gather()
-        return any(restored)
-
-
-def position(folder: Path) -> tuple[int, int] | None:
-    """Epoch and step of the state that a folder's checkpoints would restore, by the manifest; None if there is none."""
-    files = _read_manifest(folder)["files"]
-    found = next((files[name] for name in (LAST, PREVIOUS, BEST) if name in files), None)
-    return None if found is None else (found["epoch"], found["step"])
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, tensors on the CPU.
-
-    Raises:
-        UserError: the file is damaged, or no checkpoint of ours.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: no checkpoint ({error.strerror})") from None
-    manifest = _read_manifest(path.parent)
-    known = [manifest[part][path.name]["sha256"] for part in ("files", "replaced") if path.name in manifest[part]]
-    if known and hashlib.sha256(data).hexdigest() not in known:
-        raise UserError(f"{path}: the checkpoint is damaged (its checksum does not match)")
-    try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or foreign file makes the unpickler raise
-        reason = re.sub(r"\s+", " ", str(error)).partition(". ")[0][:100]
-        raise UserError(f"{path}: the checkpoint is damaged ({type(error).__name__}: {reason})") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path}: not a checkpoint of this version of runner")
-    return content
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        return {"files": dict(manifest["files"]), "replaced": dict(manifest["replaced"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"files": {}, "replaced": {}}  # the checkpoints themselves can still be read
-
-
-def _write_synced(path: Path, data: bytes | memoryview) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(self.folder)
 
 
 def _host_copy(value: Any) -> Any:

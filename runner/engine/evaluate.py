@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runner.engine.device import Precision
+from runner.engine.precision import Precision
 from runner.engine.state import TrainState
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # the mean of scores [B, K] and labels [B]
-Views = Callable[[nn.Module, Tensor], Tensor]  # a network and images to scores. See `runner.tta`
+TTA = Callable[[nn.Module, Tensor], Tensor]  # a network and images to scores. See `runner.tta`
 
 
 @dataclass
@@ -23,28 +23,28 @@ class Evaluate:
     batches: Any
     criterion: nn.Module
     precision: Precision
-    views: Views
+    tta: TTA
 
     def __call__(self, state: TrainState) -> list[dict[str, float]]:
-        scores, labels, loss = predict(state.scored_network, self.batches, self.criterion, self.precision, self.views)
+        scores, labels, loss = predict(state.scored_network, self.batches, self.criterion, self.precision, self.tta)
         accuracy = (scores.argmax(-1) == labels).double().mean()
         return [{"val/loss": loss.item(), "val/accuracy": accuracy.item()}]
 
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, batches: Any, criterion: Loss, precision: Precision, views: Views
+    network: nn.Module, batches: Any, criterion: Loss, precision: Precision, tta: TTA
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores [N, K], labels [N] and mean loss of all images, on the device. The network keeps its mode.
 
-    Where the views give scores [T, B, K] and the criterion losses [T], so is the outcome.
+    Where the tta give scores [T, B, K] and the criterion losses [T], so is the outcome.
     """
     was_training = network.training
     network.eval()
     scores, labels, loss_sum, count = [], [], [], 0
     with precision.autocast():
         for images, batch_labels in batches.epoch():
-            batch_scores = views(network, images)
+            batch_scores = tta(network, images)
             loss_sum.append(criterion(batch_scores, batch_labels).double() * len(batch_labels))
             scores.append(batch_scores.float())
             labels.append(batch_labels)

@@ -1,65 +1,74 @@
-"""The training loop, for one trial or a stack of T: what differs is the step."""
+"""The training loop, for one trial or T vectorized ones: what differs is the step."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from runner.engine.checkpoint import Checkpoints, StackCheckpoints
-from runner.engine.settings import Objective, Settings
+from runner.engine.checkpoint import Checkpoints
+from runner.engine.observer import Observer, Record
+from runner.engine.settings import Settings
 from runner.engine.state import TrainState, Trial
-from runner.engine.step import Batches, Outcome
+from runner.engine.step import StepResult
+from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted
+from runner.objective import Objective
 from runner.signals import Stop
 
-Record = dict[str, float]
-
-FEWEST_BATCHES = 10  # of an epoch under way, before its mean loss is held against the initial one
+MIN_BATCHES = 10  # of an epoch under way, before its mean loss is held against the initial one
 
 
-class Observer(Protocol):
-    """Watches a run and never touches its weights. See `runner.watch`."""
+@dataclass
+class Training:
+    """Everything that `fit` needs, for one trial or several vectorized ones.
 
-    def started(self, state: TrainState) -> None: ...
-    def reported(self, state: TrainState, losses: list[float]) -> None: ...
-    def epoch_ended(self, state: TrainState, records: list[Record]) -> None: ...
+    Args:
+        step: `step(state, batch)` makes an update. See `runner.engine.step`.
+        train: batches, epoch by epoch, from any batch on. See `runner.data`.
+        evaluate: `evaluate(state)` gives the validation metrics of each trial.
+    """
+
+    state: TrainState
+    step: Callable[[TrainState, Any], StepResult]
+    train: Any
+    evaluate: Callable[[TrainState], list[Record]]
+    settings: Settings
+    objective: Objective
 
 
 def fit(
-    state: TrainState,
-    step: Callable[[TrainState, Any], Outcome],
-    train: Batches,
-    evaluate: Callable[[TrainState], list[Record]],
-    settings: Settings,
-    objective: Objective,
+    training: Training,
     observers: Sequence[Observer],
-    checkpoints: Checkpoints | StackCheckpoints,
+    checkpoints: Checkpoints | VectorizedCheckpoints,
     stop: Stop,
     report_every_steps: int = 50,
+    pause_epoch: int | None = None,
 ) -> None:
     """Train until the epochs or steps are used up, patience ends, or no trial is left.
 
-    A pause leaves the trials running.
+    `pause_epoch`: leave off after that epoch; the trials are then still running, and their schedules go on.
 
     Raises:
         Interrupted: `stop` was requested; a checkpoint has been saved.
     """
+    state, settings = training.state, training.settings
     for observer in observers:
         observer.started(state)
     while state.active and not _finished(state, settings):
-        if settings.pause_epoch is not None and state.epoch >= settings.pause_epoch:
+        if pause_epoch is not None and state.epoch >= pause_epoch:
             return
         state.drop_ended()
         meter = _Meter(state)
-        for batch in train.epoch(state.epoch, start=state.batch):
-            losses, answers = step(state, batch)
+        for batch in training.train.epoch(state.epoch, start=state.batch):
+            losses, predictions = training.step(state, batch)
             state.step += 1
             state.batch += 1
-            state.tally.add(losses, answers, batch[1].shape[-1])
+            state.sums.add(losses, predictions, batch[1].shape[-1])
             if state.step == 1:
                 meter.first_losses = losses
             if state.step % report_every_steps == 0 or stop.requested:
@@ -72,10 +81,11 @@ def fit(
             if checkpoints.due_at_step(state.step):
                 _report(state, meter, settings, ())
                 checkpoints.save(state)
-        records = _end_epoch(state, meter, settings, objective, evaluate)
+        records = _end_epoch(training, meter)
         for observer in observers:
             observer.epoch_ended(state, records)
-        checkpoints.epoch_ended(state)
+        is_last = not state.active or _finished(state, settings) or state.epoch == pause_epoch
+        checkpoints.epoch_ended(state, is_last)
     for trial in state.trials:
         trial.status = "finished" if trial.status == "running" else trial.status
 
@@ -86,12 +96,12 @@ def _finished(state: TrainState, settings: Settings) -> bool:
 
 
 class _Meter:
-    """Readings of an epoch that need the host: time, and the tally since the last report."""
+    """Readings of an epoch that need the host: time, and the sums since the last report."""
 
     def __init__(self, state: TrainState) -> None:
         self.first_losses: Tensor | None = None
-        self.images_before = self.num_images = state.tally.num_images
-        self.loss_sums = state.tally.loss_sum.tolist()
+        self.images_before = self.num_images = state.sums.num_images
+        self.loss_sums = state.sums.loss_sum.tolist()
         self.started = time.perf_counter()
 
     def read(self, state: TrainState) -> list[float]:
@@ -100,19 +110,19 @@ class _Meter:
             for trial, loss in zip(state.trials, self.first_losses.tolist(), strict=True):
                 trial.initial_loss = loss
             self.first_losses = None
-        sums, count = state.tally.loss_sum.tolist(), state.tally.num_images - self.num_images
+        sums, count = state.sums.loss_sum.tolist(), state.sums.num_images - self.num_images
         means = [(now - before) / max(1, count) for now, before in zip(sums, self.loss_sums, strict=True)]
-        self.loss_sums, self.num_images = sums, state.tally.num_images
+        self.loss_sums, self.num_images = sums, state.sums.num_images
         return means
 
     def images_per_second(self, state: TrainState) -> float:
-        return (state.tally.num_images - self.images_before) / (time.perf_counter() - self.started)
+        return (state.sums.num_images - self.images_before) / (time.perf_counter() - self.started)
 
 
 def _report(state: TrainState, meter: _Meter, settings: Settings, observers: Sequence[Observer]) -> None:
     """Read the losses since the last report, end the trials that have blown up, and tell the observers."""
     losses = meter.read(state)
-    if state.batch >= FEWEST_BATCHES:
+    if state.batch >= MIN_BATCHES:
         _end_diverged(state, meter, settings)
     for observer in observers:
         observer.reported(state, losses)
@@ -121,7 +131,7 @@ def _report(state: TrainState, meter: _Meter, settings: Settings, observers: Seq
 def _end_diverged(state: TrainState, meter: _Meter, settings: Settings) -> None:
     """End the trials whose mean loss over the epoch, so far, is no number or too far above their first loss."""
     for trial, loss_sum in zip(state.trials, meter.loss_sums, strict=True):
-        mean = loss_sum / max(1, state.tally.num_images)
+        mean = loss_sum / max(1, state.sums.num_images)
         limit = settings.divergence_factor * (trial.initial_loss or math.inf)
         if trial.status != "running" or (math.isfinite(mean) and mean <= limit):
             continue
@@ -135,27 +145,22 @@ def _end_diverged(state: TrainState, meter: _Meter, settings: Settings) -> None:
             trial.reason = f"the training loss became {mean} by step {state.step}"
 
 
-def _end_epoch(
-    state: TrainState,
-    meter: _Meter,
-    settings: Settings,
-    objective: Objective,
-    evaluate: Callable[[TrainState], list[Record]],
-) -> list[Record]:
-    """Close the epoch: its metrics for each trial, its verdict on each, and a clean tally.
+def _end_epoch(training: Training, meter: _Meter) -> list[Record]:
+    """Close the epoch: its metrics for each trial, its verdict on each, and clean sums.
 
     The record of a trial that had ended before is empty.
     """
+    state, settings, objective = training.state, training.settings, training.objective
     _report(state, meter, settings, ())
     _end_diverged(state, meter, settings)
     images_per_second = meter.images_per_second(state)
-    tally = state.tally
-    losses = [loss / tally.num_images for loss in tally.loss_sum.tolist()]
-    accuracies = [correct / tally.num_images for correct in tally.num_correct.tolist()]
+    sums = state.sums
+    losses = [loss / sums.num_images for loss in sums.loss_sum.tolist()]
+    accuracies = [correct / sums.num_images for correct in sums.num_correct.tolist()]
     state.epoch, state.batch = state.epoch + 1, 0
     scores: Sequence[Record] = [{}] * len(state.trials)
     if state.active and (_finished(state, settings) or state.epoch % settings.eval_every_epochs == 0):
-        scores = evaluate(state)
+        scores = training.evaluate(state)
     records: list[Record] = [{} for _ in state.trials]
     for number in state.present:
         trial, schedule = state.trials[number], state.of(number).schedule
@@ -165,8 +170,8 @@ def _end_epoch(
         records[number] = record
         _judge(trial, record, state.epoch, settings, objective)
         if objective.name in record:
-            schedule.observe(record[objective.name])
-    tally.clear()
+            schedule.observe(record[objective.name], state.epoch)
+    sums.clear()
     return records
 
 

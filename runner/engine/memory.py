@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from runner.engine.state import TrainState
-from runner.engine.step import Step
+from runner.engine.step import StepResult
 
 
-def of_trial(state: TrainState, step: Step, batch: Any) -> int:
+def of_trial(state: TrainState, step: Callable[[TrainState, Any], StepResult], batch: Any) -> int:
     """Bytes of a trial's weights, gradients, optimizer state and average, and of what it keeps for a backward pass.
 
     The state is trained by one update.

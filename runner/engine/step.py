@@ -19,14 +19,14 @@ from runner.engine.state import TrainState
 from runner.seeds import derive
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W], labels [B]
-Answers = tuple[Tensor, Tensor]  # scores [B, K] and labels [B], or [T, B, K] and [T, B] or [B]
-Outcome = tuple[Tensor, Answers]  # mean losses [T], and what was answered
+Predictions = tuple[Tensor, Tensor]  # scores [B, K] and labels [B], or [T, B, K] and [T, B] or [B]
+StepResult = tuple[Tensor, Predictions]  # mean losses [T], and what was answered
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[Mapping[str, Tensor]], Tensor]
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
-Soften = Callable[[Tensor], Tensor]
-Constrain = Callable[[nn.Module], None]
+TransformTargets = Callable[[Tensor], Tensor]
+ProjectWeights = Callable[[nn.Module], None]
 
 
 class Batches(Protocol):
@@ -40,7 +40,7 @@ class Step:
 
     Args:
         criterion: mean loss of scores [B, K] and targets, which are labels [B] or class probabilities [B, K].
-        penalties, mixes, softenings, constraints: what the regularisers do, each to its own part of the step.
+        penalties, mixes, target_transforms, weight_projections: what the regularizers do, each to a part of the step.
         seed: of the draws that mix images.
     """
 
@@ -52,8 +52,8 @@ class Step:
         num_classes: int,
         penalties: Sequence[Penalty] = (),
         mixes: Sequence[Mix] = (),
-        softenings: Sequence[Soften] = (),
-        constraints: Sequence[Constrain] = (),
+        target_transforms: Sequence[TransformTargets] = (),
+        weight_projections: Sequence[ProjectWeights] = (),
         seed: int = 0,
         channels_last: bool = False,
     ) -> None:
@@ -61,19 +61,19 @@ class Step:
         self.criterion = criterion
         self.parameters = dict(network.named_parameters())
         self.trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
-        self.clip_norm = settings.clip_norm
+        self.clip_grad_norm = settings.clip_grad_norm
         self.accumulate_steps = settings.accumulate_steps
         self.num_classes = num_classes
         self.penalties = penalties
         self.mixes = mixes
-        self.softenings = softenings
-        self.constraints = constraints
+        self.target_transforms = target_transforms
+        self.weight_projections = weight_projections
         self.seed = seed
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.graphs = settings.compile in ("reduce-overhead", "max-autotune")
         self.losses: Any = compiled(self._losses, settings.compile)
 
-    def __call__(self, state: TrainState, batch: Batch) -> Outcome:
+    def __call__(self, state: TrainState, batch: Batch) -> StepResult:
         images, labels = batch
         images, targets = self._targets(images, labels, state.step)
         if isinstance(state.optimizer, torch.optim.LBFGS):
@@ -81,15 +81,15 @@ class Step:
         else:
             scaler = state.precision.scaler
             outcome, _ = self._gradients(state, images, targets, labels)
-            if self.clip_norm is not None:
+            if self.clip_grad_norm is not None:
                 scaler.unscale_(state.optimizer)
-                self._clip(self.clip_norm)
+                self._clip(self.clip_grad_norm)
             if scaler.is_enabled():
                 scaler.step(state.optimizer)
                 scaler.update()
             else:
                 state.optimizer.step()
-        self._constrain()
+        self._project_weights()
         state.schedule.step()
         if state.average:
             state.average.update()
@@ -97,12 +97,12 @@ class Step:
 
     def _gradients(
         self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor
-    ) -> tuple[Outcome, list[Tensor]]:
+    ) -> tuple[StepResult, list[Tensor]]:
         """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties."""
         state.optimizer.zero_grad()
         if self.graphs:
             torch.compiler.cudagraph_mark_step_begin()
-        losses, totals, answers = [], [], []
+        losses, totals, predictions = [], [], []
         for part, part_targets, part_labels in self._parts(images, targets, labels):
             with state.precision.autocast():
                 loss, penalty, scores = self.losses(part, part_targets)
@@ -115,10 +115,10 @@ class Step:
                 loss, total, scores = loss.clone(), total.clone(), scores.clone()
             losses.append(loss.detach())
             totals.append(total.detach())
-            answers.append((scores.detach(), part_labels))
-        return (_total(losses), _joined(answers)), totals
+            predictions.append((scores.detach(), part_labels))
+        return (_total(losses), _joined(predictions)), totals
 
-    def _solve(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> Outcome:
+    def _solve(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> StepResult:
         """An update by a solver that evaluates the loss as often as it likes; the outcome is that of the start."""
         outcomes = []
 
@@ -155,14 +155,14 @@ class Step:
         return loss, torch.stack(values).sum() if values else None, scores
 
     def _targets(self, images: Tensor, labels: Tensor, step: int) -> Batch:
-        """Labels as they are, or class probabilities where a regulariser acts on them."""
+        """Labels as they are, or class probabilities where a regularizer acts on them."""
         images = images.contiguous(memory_format=self.layout)
-        if not (self.mixes or self.softenings):
+        if not (self.mixes or self.target_transforms):
             return images, labels
         targets = F.one_hot(labels, self.num_classes).to(images.dtype)
         images, targets = self.mixed(images, targets, step)
-        for soften in self.softenings:
-            targets = soften(targets)
+        for transform in self.target_transforms:
+            targets = transform(targets)
         return images, targets
 
     def mixed(self, images: Tensor, targets: Tensor, step: int) -> Batch:
@@ -186,9 +186,9 @@ class Step:
     def _clip(self, norm: float) -> None:
         nn.utils.clip_grad_norm_(self.trained, norm)
 
-    def _constrain(self) -> None:
-        for constrain in self.constraints:
-            constrain(self.network)
+    def _project_weights(self) -> None:
+        for project in self.weight_projections:
+            project(self.network)
 
 
 def compiled(function: Callable[..., Any], how: Compile) -> Callable[..., Any]:
@@ -198,10 +198,10 @@ def compiled(function: Callable[..., Any], how: Compile) -> Callable[..., Any]:
     return torch.compile(function, dynamic=False, mode="default" if how is True else how)
 
 
-def _joined(answers: list[Answers]) -> Answers:
-    if len(answers) == 1:
-        return answers[0]
-    scores, labels = zip(*answers, strict=True)
+def _joined(predictions: list[Predictions]) -> Predictions:
+    if len(predictions) == 1:
+        return predictions[0]
+    scores, labels = zip(*predictions, strict=True)
     return torch.cat(scores, -2), torch.cat(labels, -1)
 
 
@@ -209,7 +209,9 @@ def _total(values: list[Tensor]) -> Tensor:
     return (values[0] if len(values) == 1 else torch.stack(values).sum(0)).reshape(-1)
 
 
-def seconds_per_step(state: TrainState, step: Step, train: Batches, num_steps: int, num_first: int = 3) -> float:
+def seconds_per_step(
+    state: TrainState, step: Callable[[TrainState, Any], StepResult], train: Batches, num_steps: int, num_first: int = 3
+) -> float:
     """The mean time of an update, after the first few, which are slower. The state is trained by it."""
     batches = (batch for epoch in itertools.count() for batch in train.epoch(epoch, 0))
     began = 0.0

@@ -47,7 +47,7 @@ def test_every_third_update_moves_both_to_the_point_between():
     reached = updates(plain, 3)[2][0]
     fast, slow = updates(made, 3)[2]
     for key, value in reached.items():
-        if value.is_floating_point():  # running statistics of the normalisation alike
+        if value.is_floating_point():  # running statistics of the normalization alike
             torch.testing.assert_close(slow[key], 0.8 * before[key] + 0.2 * value)
         assert torch.equal(fast[key], value if not value.is_floating_point() else slow[key])
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import runner
-from runner.engine.checkpoint import Checkpoints, read
+from runner.engine.checkpoint import Checkpoints
+from runner.engine.checkpoint_files import read
 from runner.errors import UserError
 
 WORDS = ["model=mlp", "model.hidden=[16]", "average=ema", "optimizer=adam", "reg=dropout"]

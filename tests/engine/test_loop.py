@@ -8,7 +8,9 @@ import pytest
 import torch
 
 import runner
-import runner.command.resume
+import runner.training.resume
+from runner.store import RunFolder, make_folder
+from runner.training.train import Member, train_member
 
 QUICK = ["data.batch_size=64", "model=mlp", "model.hidden=[32]"]
 
@@ -32,8 +34,8 @@ def test_one_seed_gives_the_same_run_twice_and_another_seed_another(train):
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
 def test_any_number_of_workers_gives_the_same_run(train, num_workers):
     words = [*QUICK, "augment=[crop,flip]", "augment.crop.padding=1", "engine.epochs=2", "engine.deterministic=true"]
-    resident = train(*words, "data.route=resident")
-    workers = train(*words, "data.route=workers", f"data.num_workers={num_workers}")
+    resident = train(*words, "data.loading=in_memory")
+    workers = train(*words, "data.loading=workers", f"data.num_workers={num_workers}")
     assert without_speed(resident) == without_speed(workers)
 
 
@@ -60,13 +62,13 @@ def test_training_metrics_are_exact_over_the_epoch():
     state = training.state
     for images, labels in training.train.epoch():
         losses, correct = training.step(state, (images, labels))
-        state.tally.add(losses, correct, len(labels))
+        state.sums.add(losses, correct, len(labels))
     images, labels = (torch.cat(parts) for parts in zip(*training.train.epoch(), strict=True))
     scores = state.network(images)
     exact = torch.nn.functional.cross_entropy(scores.double(), labels).item()
-    assert state.tally.num_images == len(labels) == 1199
-    assert state.tally.loss_sum.item() / 1199 == pytest.approx(exact, rel=1e-6)
-    assert state.tally.num_correct.item() == (scores.argmax(1) == labels).sum().item()
+    assert state.sums.num_images == len(labels) == 1199
+    assert state.sums.loss_sum.item() / 1199 == pytest.approx(exact, rel=1e-6)
+    assert state.sums.num_correct.item() == (scores.argmax(1) == labels).sum().item()
 
 
 @pytest.mark.parametrize("eval_batch_size", [512, 100, 7, 299])
@@ -107,7 +109,7 @@ def test_patience_ends_a_run_that_no_longer_improves(train):
     assert run.record["error"] == "no better val/accuracy for 2 epochs"
 
 
-def test_the_objective_may_be_minimised(train):
+def test_the_objective_may_be_minimized(train):
     run = train(*QUICK, "engine.epochs=4", "objective.name=val/loss", "objective.mode=min")
     losses = [record["val/loss"] for record in run.metrics]
     assert run.objective == min(losses)
@@ -136,11 +138,14 @@ def test_a_blown_up_loss_ends_the_run_within_the_epoch(train):
     assert run.metrics[-1]["step"] == 12, "the epoch has 38 steps"
 
 
-def test_a_paused_run_ends_with_the_weights_of_one_that_went_through(train):
+def test_a_paused_run_ends_with_the_weights_of_one_that_went_through(train, tmp_path):
     words = [*QUICK, "engine.epochs=4", "engine.deterministic=true"]
-    whole, paused = train(*words), train(*words, "engine.pause_epoch=2")
+    whole = train(*words)
+    cfg = whole.config
+    folder = RunFolder.create(make_folder(tmp_path, "paused"), "paused", words, {}, {})
+    paused = train_member(Member(cfg, words, folder), runner.build.data(cfg), pause_epoch=2)
     assert (paused.status, len(paused.metrics)) == ("interrupted", 2)
-    gone_on = runner.command.resume.resume(paused.folder)
+    gone_on = runner.training.resume.resume(paused.folder)
     assert (gone_on.status, without_speed(gone_on)) == ("finished", without_speed(whole))
     assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(gone_on).values(), strict=True))
 

@@ -29,7 +29,9 @@ def assert_same_weights(one, other, **tolerance):
         torch.testing.assert_close(left, right, **tolerance)
 
 
-@pytest.mark.parametrize("words", [[], ["engine.clip_norm=0.1"], ["reg=[l2,label_smoothing]", "reg.l2.strength=0.1"]])
+@pytest.mark.parametrize(
+    "words", [[], ["engine.clip_grad_norm=0.1"], ["reg=[l2,label_smoothing]", "reg.l2.strength=0.1"]]
+)
 def test_accumulated_batches_make_the_same_update_as_one_large_batch(words):
     large = training("data.batch_size=64", *words)
     cut = training("data.batch_size=16", "engine.accumulate_steps=4", *words)
@@ -53,7 +55,7 @@ def test_the_short_last_batch_is_cut_fairly():
 def test_no_part_of_a_batch_is_too_small_for_batch_norm(batch_size, num_parts, sizes, num_trials):
     words = ["model=mlp", "model.norm=batch", f"data.batch_size={batch_size}", f"engine.accumulate_steps={num_parts}"]
     cfgs = [runner.compose([*words, f"seed={seed}", f"optimizer.lr=0.0{seed + 1}"]) for seed in range(num_trials)]
-    made = runner.build.training(*cfgs) if num_trials == 1 else runner.build.stack(cfgs)
+    made = runner.build.training(*cfgs) if num_trials == 1 else runner.build.vectorize(cfgs)
     *_, one, last = made.train.epoch()
     assert [labels.shape[-1] for _, labels in (one, last)] == sizes
     for batch in (one, last):
@@ -62,7 +64,7 @@ def test_no_part_of_a_batch_is_too_small_for_batch_norm(batch_size, num_parts, s
 
 
 def test_clipping_bounds_the_norm_of_the_whole_gradient():
-    made = training("engine.clip_norm=0.01")
+    made = training("engine.clip_grad_norm=0.01")
     losses(made, 1)
     grads = torch.cat([p.grad.flatten() for p in made.state.network.parameters()])
     assert grads.norm().item() == pytest.approx(0.01, rel=1e-3)
@@ -166,7 +168,9 @@ def test_the_learning_rate_reaches_the_optimizer_every_step():
     "words", [[], ["engine.compile=true"], ["average=ema", "reg=[l2,dropout,label_smoothing]", "augment=[crop,flip]"]]
 )
 def test_a_step_on_the_gpu_never_waits_for_the_device(words):
-    made = runner.build.training(runner.compose(["data=synthetic", "engine.device=cuda", "engine.clip_norm=1", *words]))
+    made = runner.build.training(
+        runner.compose(["data=synthetic", "engine.device=cuda", "engine.clip_grad_norm=1", *words])
+    )
     batches = list(made.train.epoch())[:6]
     for batch in batches[:3]:
         made.step(made.state, batch)
@@ -175,7 +179,7 @@ def test_a_step_on_the_gpu_never_waits_for_the_device(words):
     try:
         for batch in batches[3:]:
             losses, correct = made.step(made.state, batch)
-            made.state.tally.add(losses, correct, len(batch[1]))
+            made.state.sums.add(losses, correct, len(batch[1]))
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

@@ -22,7 +22,7 @@ SETTINGS = {
     "convnet nesterov dropout": ["optimizer=nesterov", "reg=dropout", "schedule.warmup_epochs=0.5"],
     "convnet ema augment": ["average=ema", "augment=[crop,flip]", "augment.crop.padding=1"],
     "resnet20 momentum": ["model=resnet", "model.depth=20", "model.width=4", "optimizer=momentum"],
-    "clip and accumulate": ["engine.clip_norm=0.5", "engine.accumulate_steps=2", "data.batch_size=16"],
+    "clip and accumulate": ["engine.clip_grad_norm=0.5", "engine.accumulate_steps=2", "data.batch_size=16"],
     "synthetic hinge": ["data=synthetic", "data.num_images=700", "data.image_size=8", "loss=hinge", "model=linear"],
     "mixup and cutmix": ["reg=[mixup,cutmix]", "model=mlp"],
 }

@@ -1,6 +1,6 @@
 """Layers in the form in which they map over trials best.
 
-torch maps most layers well by itself. It has no way for fractional pooling, and for batch normalisation one that passes
+torch maps most layers well by itself. It has no way for fractional pooling, and for batch normalization one that passes
 over the images several times more: these are folded, so that T trials of C channels become one of T*C, or T of B images
 one of T*B. A linear layer's gradient comes out transposed, and turning it round takes as long as computing it; cross
 entropy is taken apart in Python.
@@ -8,7 +8,6 @@ entropy is taken apart in Python.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -21,15 +20,15 @@ from runner.reg.pooling import KERNEL
 
 
 class FoldedNorm(_BatchNorm):
-    """Batch normalisation [B, C, ...] of several trials at once."""
+    """Batch normalization [B, C, ...] of several trials at once."""
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.num_batches_tracked is not None
         if self.training:
             self.num_batches_tracked.add_(1)
         given = (self.running_mean, self.running_var, self.weight, self.bias)
-        normalised: Tensor = _Normalise.apply(x, *given, self.training, self.momentum, self.eps)
-        return normalised
+        normalized: Tensor = _Normalize.apply(x, *given, self.training, self.momentum, self.eps)
+        return normalized
 
 
 class ColumnLinear(nn.Linear):
@@ -51,13 +50,13 @@ class GatheredCrossEntropy(CrossEntropy):
         return -F.log_softmax(scores_BK, dim=1).gather(1, targets[:, None]).mean()
 
 
-def mapping(layer: nn.Module) -> nn.Module | None:
+def vmap_layer(layer: nn.Module) -> nn.Module | None:
     """The form of a layer or a loss that maps over trials best; None where its own is as good as any."""
     if type(layer) is CrossEntropy:
         return GatheredCrossEntropy()
     if type(layer) is nn.Linear:
-        made = copy.copy(layer)  # with its hooks
-        made.__class__ = ColumnLinear
+        made = ColumnLinear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        vars(made).update(vars(layer))  # the same parameters, and what hooks onto them
         return made
     if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
         return _folded(layer)
@@ -72,7 +71,7 @@ def _folded(layer: _BatchNorm) -> _BatchNorm | None:
     return made.train(layer.training)
 
 
-class _Normalise(torch.autograd.Function):
+class _Normalize(torch.autograd.Function):
     @staticmethod
     def forward(
         x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, training: bool, momentum: Any, eps: Any

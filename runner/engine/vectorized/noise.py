@@ -57,7 +57,7 @@ class Noise(nn.Module):
         return uniform(scrambled((self.key + self.number + 4096 * self.num_draws) & WORD), shape)
 
 
-class Drop(Noise):
+class StatelessDropout(Noise):
     """Zeroes elements of [B, ...], channels, images or the whole batch at `rate`.
 
     `inverted` divides the others by 1-rate; else they are multiplied by it at test.
@@ -88,13 +88,15 @@ class DrawnPools(FractionalPools, Noise):
 def drawn(layer: nn.Module) -> Noise | None:
     """The form of that layer that draws here; None where it does not draw."""
     makers: dict[type[nn.Module], Callable[[Any], Noise]] = {
-        nn.Dropout: lambda layer: Drop("element"),
-        nn.Dropout2d: lambda layer: Drop("channel"),
-        InputDropout: lambda layer: Drop("channel" if layer.whole_channels else "element", layer.inverted),
-        WeightDropout: lambda layer: Drop("element"),
+        nn.Dropout: lambda layer: StatelessDropout("element"),
+        nn.Dropout2d: lambda layer: StatelessDropout("channel"),
+        InputDropout: lambda layer: StatelessDropout("channel" if layer.whole_channels else "element", layer.inverted),
+        WeightDropout: lambda layer: StatelessDropout("element"),
         FractionalPools: lambda layer: DrawnPools(layer.pool, layer.ratio),
     }
     if torchvision := sys.modules.get("torchvision"):  # only then can a layer be one of its classes
-        makers[torchvision.ops.StochasticDepth] = lambda layer: Drop("image" if layer.mode == "row" else "batch")
+        makers[torchvision.ops.StochasticDepth] = lambda layer: StatelessDropout(
+            "image" if layer.mode == "row" else "batch"
+        )
     make = makers.get(type(layer))
     return make(layer).train(layer.training) if make else None

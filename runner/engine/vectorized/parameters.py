@@ -1,4 +1,4 @@
-"""The tensors of T networks of one architecture as stacks, of which each network's own tensors are rows."""
+"""The tensors of T networks of one architecture, stacked; each network's own tensors are rows of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 
-class Rows:
-    """Stacked parameters and buffers. The networks' tensors become views of them, so each stays a network of its own.
+class StackedParameters:
+    """Stacked parameters and buffers. `bind` makes the networks' tensors views of them, so each stays a network.
 
     Args:
         order: names of the parameters that are kept in one matrix [T, N], in that order; the others are stacked one by
@@ -50,12 +50,25 @@ class Rows:
         self.views = {name: self.shaped(self.matrix, name).requires_grad_() for name in self.order}
         names = [name for name in first if name not in self.columns]
         self.others = {name: torch.stack([row[name].detach() for row in named]) for name in names}
-        for number, row in enumerate(named):
-            for name, tensor in row.items():
-                stacked = self.views[name] if name in self.views else self.others[name]
-                tensor.data = stacked.detach()[number]
+
+    def bind(self) -> None:
+        """Make the networks' own tensors rows of the stacked ones."""
+        for number, network in enumerate(self.networks):
+            for name, tensor in _tensors(network).items():
+                tensor.data = self._stacked(name)[number]
                 if name in self.views:
                     tensor.grad = self.shaped(self.gradients, name)[number]
+
+    def is_bound(self) -> bool:
+        """Whether the networks' own tensors are rows of the stacked ones."""
+        return all(
+            tensor.data_ptr() == self._stacked(name)[number].data_ptr()
+            for number, network in enumerate(self.networks)
+            for name, tensor in _tensors(network).items()
+        )
+
+    def _stacked(self, name: str) -> Tensor:
+        return (self.views[name] if name in self.views else self.others[name]).detach()
 
     def shaped(self, matrix_TN: Tensor, name: str) -> Tensor:
         """The columns of one parameter [T, ...], a view."""

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runner.engine.vectorized.layers import mapping
+from runner.engine.vectorized.layers import vmap_layer
 from runner.engine.vectorized.noise import STRIDE, WORD, Noise, drawn, scrambled
-from runner.errors import CannotStack
+from runner.errors import CannotVectorize
 from runner.seeds import derive
 
 
@@ -22,7 +22,7 @@ class Template:
         seeds: of each trial; its noise depends on its own alone.
 
     Raises:
-        CannotStack: the networks differ in more than their tensors and the rates of known noise.
+        CannotVectorize: the networks differ in more than their tensors and the rates of known noise.
     """
 
     def __init__(self, networks: Sequence[nn.Module], seeds: Sequence[int], device: torch.device) -> None:
@@ -36,16 +36,12 @@ class Template:
             noise = drawn(layer)
             if noise is not None:
                 noise.number = len(self.layers)
-                self._put(path, noise.to(device))
+                self.network.set_submodule(path, noise.to(device))
                 self.layers[path] = noise
                 rates = [float(getattr(network.get_submodule(path), "p", 0.0)) for network in networks]
                 self.rates[f"{path}.rate"] = torch.tensor(rates, device=device)
-            elif (form := mapping(layer)) is not None:
-                self._put(path, form)
-
-    def _put(self, path: str, layer: nn.Module) -> None:
-        parent, _, name = path.rpartition(".")
-        self.network.get_submodule(parent)._modules[name] = layer
+            elif (form := vmap_layer(layer)) is not None:
+                self.network.set_submodule(path, form)
 
     def drawing(self, trials: Tensor, number: int) -> dict[str, Tensor]:
         """The buffers [T] of the noise layers for those trials and the forward pass of that number."""
@@ -62,21 +58,23 @@ def _check_alike(one: nn.Module, other: nn.Module) -> None:
     """Refuse networks of which one cannot stand for the other.
 
     Raises:
-        CannotStack: naming the layer and what differs.
+        CannotVectorize: naming the layer and what differs.
     """
     layers, others = dict(one.named_modules()), dict(other.named_modules())
     if layers.keys() != others.keys():
         path = min(layers.keys() ^ others.keys())
-        raise CannotStack(f"model: some of the trials have a layer {path} and others have none")
+        raise CannotVectorize(f"model: some of the trials have a layer {path} and others have none")
     for path, layer in layers.items():
         # By name: a layer with parametrizations has a class of its own.
         if type(layer).__qualname__ != type(others[path]).__qualname__:
-            raise CannotStack(f"model: layer {path} is of another class in the next trial")
+            raise CannotVectorize(f"model: layer {path} is of another class in the next trial")
         for name, value in vars(layer).items():
             is_rate = name == "p" and drawn(layer) is not None
             is_plain = isinstance(value, int | float | str | tuple | list | dict | Tensor | None)
             if is_plain and not (name.startswith("_") or is_rate or same(value, vars(others[path]).get(name))):
-                raise CannotStack(f"model: {name} of layer {path or type(layer).__name__} differs between the trials")
+                raise CannotVectorize(
+                    f"model: {name} of layer {path or type(layer).__name__} differs between the trials"
+                )
 
 
 def same(one: Any, other: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The loop over a stack: trials that end leave it, each leaves what it would leave alone, and stacks go on."""
+"""Vectorized trials in the loop: those that end leave, each leaves what it would leave alone, and they go on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from omegaconf import OmegaConf
 
 import runner
 from runner import config
-from runner.engine.checkpoint import Checkpoints, StackCheckpoints, position, read
+from runner.build import Timing
+from runner.engine.checkpoint import Checkpoints
+from runner.engine.checkpoint_files import position, read
 from runner.engine.loop import fit
+from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.engine.vectorized.noise import uniform
-from runner.errors import CannotStack
+from runner.errors import CannotVectorize
 from runner.signals import Stop
 
 WORDS = ["data.batch_size=128", "model=mlp", "model.hidden=[16]", "engine.epochs=4"]
@@ -47,19 +50,18 @@ def configs(words, **differences):
     return made
 
 
-def trained(training, folders, cfgs, restore=False):
+def trained(training, folders, cfgs, restore=False, pause_epoch=None):
     """The loop over a training with checkpoints in the folders; its records."""
     notes, settings = Notes(), training.settings
     identities = [config.identity(cfg) for cfg in cfgs]
     if len(cfgs) == 1:
         checkpoints = Checkpoints(folders[0], settings, identities[0])
     else:
-        checkpoints = StackCheckpoints(folders, settings, identities)
+        checkpoints = VectorizedCheckpoints(folders, settings, identities)
     with checkpoints, Stop() as stop:
         if restore:
             assert checkpoints.restore(training.state)
-        parts = (training.state, training.step, training.train, training.evaluate, settings, training.objective)
-        fit(*parts, [notes], checkpoints, stop, report_every_steps=5)
+        fit(training, [notes], checkpoints, stop, report_every_steps=5, pause_epoch=pause_epoch)
     return notes
 
 
@@ -100,31 +102,31 @@ def assert_same_state(ours, theirs, rtol=1e-3, atol=1e-4):
 
 def test_a_trial_that_diverges_leaves_and_the_others_go_on_as_alone(tmp_path):
     cfgs = configs([*WORDS, "optimizer=momentum"], optimizer__lr=[0.01, 1e30, 0.03], seed=[0, 1, 2])
-    stack = runner.build.stack(cfgs)
-    notes = trained(stack, folders_in(tmp_path, 3), cfgs)
-    assert [trial.status for trial in stack.state.trials] == ["finished", "diverged", "finished"]
-    assert "the training loss became" in stack.state.trials[1].reason
+    vectorized = runner.build.vectorize(cfgs)
+    notes = trained(vectorized, folders_in(tmp_path, 3), cfgs)
+    assert [trial.status for trial in vectorized.state.trials] == ["finished", "diverged", "finished"]
+    assert "the training loss became" in vectorized.state.trials[1].reason
     assert len(notes.of(1)) == 1
     assert "val/loss" not in notes.of(1)[0]
-    assert stack.state.present == [0, 2]
-    assert len(stack.state.rows.matrix) == 2
+    assert vectorized.state.present == [0, 2]
+    assert len(vectorized.state.rows.matrix) == 2
     for trial in (0, 2):
         single, theirs = alone(cfgs[trial], tmp_path / f"alone{trial}")
         assert_same_records(notes.of(trial), theirs.of(0))
-        assert_same_state(stack.state.of(trial).network.state_dict(), single.state.network.state_dict())
+        assert_same_state(vectorized.state.of(trial).network.state_dict(), single.state.network.state_dict())
 
 
 def test_patience_ends_each_trial_at_its_own_epoch(tmp_path):
     words = [*CONVNET, "engine.epochs=8", "engine.patience=2", "optimizer=adam"]
     cfgs = configs(words, optimizer__lr=[1e-12, 3e-3, 1e-4], seed=[0, 1, 2], average__decay=[0.9, 0.5, 0.99])
-    stack = runner.build.stack(cfgs)
-    notes = trained(stack, folders_in(tmp_path, 3), cfgs)
+    vectorized = runner.build.vectorize(cfgs)
+    notes = trained(vectorized, folders_in(tmp_path, 3), cfgs)
     lengths = [len(notes.of(trial)) for trial in range(3)]
     assert lengths[0] < lengths[2]
     for trial, cfg in enumerate(cfgs):
         single, theirs = alone(cfg, tmp_path / f"alone{trial}")
         assert_same_records(notes.of(trial), theirs.of(0))
-        assert stack.state.trials[trial].reason == single.state.trials[0].reason
+        assert vectorized.state.trials[trial].reason == single.state.trials[0].reason
         best = [read(folder / "best.pt")["state"] for folder in (tmp_path / str(trial), tmp_path / f"alone{trial}")]
         assert best[0]["position"] == best[1]["position"]
 
@@ -132,8 +134,8 @@ def test_patience_ends_each_trial_at_its_own_epoch(tmp_path):
 def test_each_plateau_follows_the_objective_of_its_own_trial(tmp_path):
     words = [*WORDS, "schedule=plateau", "schedule.patience_epochs=0", "optimizer=sgd", "engine.epochs=6"]
     cfgs = configs(words, optimizer__lr=[0.01, 1e-9])
-    stack = runner.build.stack(cfgs)
-    notes = trained(stack, folders_in(tmp_path, 2), cfgs)
+    vectorized = runner.build.vectorize(cfgs)
+    notes = trained(vectorized, folders_in(tmp_path, 2), cfgs)
     for trial, cfg in enumerate(cfgs):
         _, theirs = alone(cfg, tmp_path / f"alone{trial}")
         assert_same_records(notes.of(trial), theirs.of(0))
@@ -149,9 +151,9 @@ def test_each_plateau_follows_the_objective_of_its_own_trial(tmp_path):
         [*WORDS, "optimizer=adagrad", "reg=dropout"],
     ],
 )
-def test_a_checkpoint_of_a_stacked_trial_has_the_form_of_one_alone(tmp_path, words):
+def test_a_checkpoint_of_a_vectorized_trial_has_the_form_of_one_alone(tmp_path, words):
     cfgs = configs([*words, "engine.epochs=1"], optimizer__lr=[1e-3, 3e-3], seed=[0, 1])
-    trained(runner.build.stack(cfgs), folders_in(tmp_path, 2), cfgs)
+    trained(runner.build.vectorize(cfgs), folders_in(tmp_path, 2), cfgs)
     alone(cfgs[1], tmp_path / "alone")
     ours, theirs = (read(tmp_path / name / "last.pt") for name in ("1", "alone"))
     for content in (ours, theirs):
@@ -163,13 +165,10 @@ def test_a_checkpoint_of_a_stacked_trial_has_the_form_of_one_alone(tmp_path, wor
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adamw", "muon"])
-def test_a_trial_of_a_stack_goes_on_alone(tmp_path, optimizer):
+def test_a_vectorized_trial_goes_on_alone(tmp_path, optimizer):
     cfgs = configs([*CONVNET, f"optimizer={optimizer}"], optimizer__lr=[1e-3, 3e-3], seed=[0, 1])
     _, whole = alone(cfgs[1], tmp_path / "whole")
-    halves = [cfg.copy() for cfg in cfgs]
-    for cfg in halves:
-        cfg.engine.pause_epoch = 2
-    trained(runner.build.stack(halves), folders_in(tmp_path, 2), halves)
+    trained(runner.build.vectorize(cfgs), folders_in(tmp_path, 2), cfgs, pause_epoch=2)
     single = runner.build.training(cfgs[1])
     notes = trained(single, [tmp_path / "1"], [cfgs[1]], restore=True)
     assert_same_records(notes.of(0), whole.of(0)[2:])
@@ -179,70 +178,71 @@ def test_a_trial_of_a_stack_goes_on_alone(tmp_path, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_trials_begun_alone_go_on_as_a_stack_where_parameters_have_ended(tmp_path, optimizer):
-    words = [*CONVNET, f"optimizer={optimizer}", "optimizer.groups=[{match:norms,until_epochs:'2 steps'}]"]
+def test_trials_begun_alone_go_on_vectorized_where_parameters_have_ended(tmp_path, optimizer):
+    words = [
+        *CONVNET,
+        f"optimizer={optimizer}",
+        "optimizer.param_groups=[{params:norms,freeze_after_epochs:'2 steps'}]",
+    ]
     cfgs = configs(words, optimizer__lr=[1e-2, 3e-2], seed=[0, 1])
     whole = [alone(cfg, tmp_path / f"whole{number}")[1] for number, cfg in enumerate(cfgs)]
     for cfg, folder in zip(cfgs, folders_in(tmp_path, 2), strict=True):
-        first = cfg.copy()
-        first.engine.pause_epoch = 1
-        alone(first, folder)
-    notes = trained(runner.build.stack(cfgs), folders_in(tmp_path, 2), cfgs, restore=True)
+        trained(runner.build.training(cfg), [folder], [cfg], pause_epoch=1)
+    notes = trained(runner.build.vectorize(cfgs), folders_in(tmp_path, 2), cfgs, restore=True)
     for number in range(2):
         assert_same_records(notes.of(number), whole[number].of(0)[1:])
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
-def test_a_restored_stack_goes_on_as_one_never_stopped(tmp_path, optimizer):
+def test_restored_vectorized_trials_go_on_as_if_never_stopped(tmp_path, optimizer):
     words = [*CONVNET, f"optimizer={optimizer}", "reg=dropout", "schedule=plateau"]
     cfgs = configs(words, optimizer__lr=[1e-3, 3e-3], seed=[0, 1], reg__dropout__p=[0.2, 0.4])
-    whole = trained(runner.build.stack(cfgs), folders_in(tmp_path / "whole", 2), cfgs)
-    halves = [cfg.copy() for cfg in cfgs]
-    for cfg in halves:
-        cfg.engine.pause_epoch = 2
-    trained(runner.build.stack(halves), folders_in(tmp_path, 2), halves)
-    rest = trained(runner.build.stack(cfgs), folders_in(tmp_path, 2), cfgs, restore=True)
+    whole = trained(runner.build.vectorize(cfgs), folders_in(tmp_path / "whole", 2), cfgs)
+    trained(runner.build.vectorize(cfgs), folders_in(tmp_path, 2), cfgs, pause_epoch=2)
+    rest = trained(runner.build.vectorize(cfgs), folders_in(tmp_path, 2), cfgs, restore=True)
     assert rest.records == whole.records[2:]
 
 
-def test_trials_at_different_positions_do_not_stack(tmp_path):
+def test_trials_at_different_positions_cannot_be_vectorized(tmp_path):
     cfgs = configs(WORDS, seed=[0, 1])
     cfgs[0].engine.epochs = 1
     for cfg, folder in zip(cfgs, folders_in(tmp_path, 2), strict=True):
         alone(cfg, folder)
     cfgs[0].engine.epochs = cfgs[1].engine.epochs
-    stack = runner.build.stack(cfgs)
-    checkpoints = StackCheckpoints(folders_in(tmp_path, 2), stack.settings, [config.identity(cfg) for cfg in cfgs])
+    vectorized = runner.build.vectorize(cfgs)
+    checkpoints = VectorizedCheckpoints(
+        folders_in(tmp_path, 2), vectorized.settings, [config.identity(cfg) for cfg in cfgs]
+    )
     with checkpoints:
         assert [position(member.folder) for member in checkpoints.members] == [(1, 10), (4, 40)]
-        with pytest.raises(CannotStack, match="different positions: epoch 1 step 10, epoch 4 step 40"):
-            checkpoints.restore(stack.state)
+        with pytest.raises(CannotVectorize, match="different positions: epoch 1 step 10, epoch 4 step 40"):
+            checkpoints.restore(vectorized.state)
 
 
 def test_the_state_of_a_trial_shows_its_own_weights_and_gradients():
     cfgs = configs([*WORDS, "optimizer=sgd"], optimizer__lr=[0.01, 0.1], seed=[0, 1])
-    stack = runner.build.stack(cfgs)
+    vectorized = runner.build.vectorize(cfgs)
     single = runner.build.training(cfgs[1])
-    stack.step(stack.state, next(stack.train.epoch()))
+    vectorized.step(vectorized.state, next(vectorized.train.epoch()))
     single.step(single.state, next(single.train.epoch()))
-    shown = dict(stack.state.of(1).network.named_parameters())
+    shown = dict(vectorized.state.of(1).network.named_parameters())
     for name, parameter in single.state.network.named_parameters():
         torch.testing.assert_close(shown[name], parameter)
         torch.testing.assert_close(shown[name].grad, parameter.grad)
 
 
-def test_a_compiled_stack_has_the_same_losses():
+def test_compiled_vectorized_trials_have_the_same_losses():
     torch._dynamo.reset()
     cfgs = configs([*WORDS, "reg=[l2,dropout]", "data.drop_last=true"], reg__l2__strength=[0.0, 0.1], seed=[0, 1])
     found = []
     for compiled in (False, True):
         for cfg in cfgs:
             cfg.engine.compile = compiled
-        stack = runner.build.stack(cfgs)
+        vectorized = runner.build.vectorize(cfgs)
         losses = []
-        for batch, _ in zip(stack.train.epoch(), range(4), strict=False):
-            losses.append(stack.step(stack.state, batch)[0])
-            stack.state.step += 1
+        for batch, _ in zip(vectorized.train.epoch(), range(4), strict=False):
+            losses.append(vectorized.step(vectorized.state, batch)[0])
+            vectorized.state.step += 1
         found.append(torch.stack(losses))
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
 
@@ -256,8 +256,27 @@ def test_drawn_numbers_are_uniform_and_of_one_key_unlike_another():
         assert abs(torch.corrcoef(torch.stack([left.flatten(), right.flatten()]))[0, 1]) < 0.01
 
 
-def test_the_gain_of_a_stack_is_measured_in_a_moment():
-    pace = runner.build.pace_of_stack(configs(WORDS, seed=[0, 1, 2]), num_steps=3)
-    assert pace.together > 0
-    assert pace.alone > 0
-    assert pace.gain == pytest.approx(3 * pace.alone / pace.together)
+def test_the_times_of_vectorized_trials_are_measured():
+    timing = runner.build.time_vectorized(configs(WORDS, seed=[0, 1, 2]), num_steps=3)
+    assert timing.num_trials == 3
+    assert min(timing.together, timing.alone) > 0
+
+
+def test_the_speedup_is_that_of_as_many_trials_one_by_one():
+    assert Timing(num_trials=4, together=0.5, alone=0.25).speedup == 2.0
+
+
+def test_what_a_trial_saves_is_what_the_step_updates():
+    """At the start, after a trial has ended, and after a restore each trial's tensors are rows of the stacked ones."""
+    cfgs = configs([*CONVNET, "optimizer=adamw", "average=ema"], optimizer__lr=[1e-3, 3e-3, 1e-2], seed=[0, 1, 2])
+    state = runner.build.vectorize(cfgs).state
+    assert state.is_bound()
+    state.trials[1].status = "diverged"
+    state.drop_ended()
+    assert state.present == [0, 2]
+    assert state.is_bound()
+    parameter = next(state.members[2].network.parameters())
+    parameter.data = parameter.data.clone()
+    assert not state.is_bound()
+    state.bind()
+    assert state.is_bound()

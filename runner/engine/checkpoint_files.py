@@ -1,0 +1,75 @@
+"""The files of checkpoints: nothing unsafe is read, a damaged file is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from runner.errors import UserError
+
+FORMAT = 2
+LAST, PREVIOUS, BEST, MANIFEST = "last.pt", "previous.pt", "best.pt", "manifest.json"
+
+
+def position(folder: Path) -> tuple[int, int] | None:
+    """Epoch and step of the state that a folder's checkpoints would restore, by the manifest; None if there is none."""
+    files = read_manifest(folder)["files"]
+    found = next((files[name] for name in (LAST, PREVIOUS, BEST) if name in files), None)
+    return None if found is None else (found["epoch"], found["step"])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, tensors on the CPU.
+
+    Raises:
+        UserError: the file is damaged, or no checkpoint of ours.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: no checkpoint ({error.strerror})") from None
+    manifest = read_manifest(path.parent)
+    known = [manifest[part][path.name]["sha256"] for part in ("files", "replaced") if path.name in manifest[part]]
+    if known and hashlib.sha256(data).hexdigest() not in known:
+        raise UserError(f"{path}: the checkpoint is damaged (its checksum does not match)")
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or foreign file makes the unpickler raise
+        reason = re.sub(r"\s+", " ", str(error)).partition(". ")[0][:100]
+        raise UserError(f"{path}: the checkpoint is damaged ({type(error).__name__}: {reason})") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: not a checkpoint of this version of runner; train the run anew")
+    return content
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder; an empty one where it is missing or damaged: the files can still be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return {"files": dict(manifest["files"]), "replaced": dict(manifest["replaced"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"files": {}, "replaced": {}}
+
+
+def write_synced(path: Path, data: bytes | memoryview) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,17 @@
+"""What watches a training."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from runner.engine.state import TrainState
+
+Record = dict[str, float]  # an epoch's metrics by name
+
+
+class Observer(Protocol):
+    """Watches a run and never touches its weights. See `runner.log`."""
+
+    def started(self, state: TrainState) -> None: ...
+    def reported(self, state: TrainState, losses: list[float]) -> None: ...
+    def epoch_ended(self, state: TrainState, records: list[Record]) -> None: ...
