@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from runner.config import LIST_GROUPS, flat
-from runner.errors import CannotStack
+from runner.config import LIST_GROUPS, flatten
+from runner.errors import CannotVectorize
 
-# Numbers that trials of a stack may differ in: none of them decides the shape of a tensor or the length of a run.
+# Numbers that vectorized trials may differ in: none of them decides the shape of a tensor or the length of a run.
 # A duration may be text, as '5%'.
 NUMBERS = (
     "optimizer.lr",
@@ -29,31 +29,31 @@ NUMBERS = (
     "augment.*",
     "reg.*",
     "model.dropout",
-    "model.dropout_aux",
+    "model.aux_dropout",
 )
 SHAPING = ("reg.fractional_max_pool.ratio", "augment.*.num_ops")  # numbers that do decide a shape
 OWN = ("name", "output_dir", "seed")  # keys that every trial may have for itself
 
 
 def shape_of(cfg: DictConfig) -> tuple[tuple[str, str], ...]:
-    """What must be equal within a stack: each key and its value; of a number that may differ, only that it is there."""
-    values = [(key, _shape(key, value)) for key, value in sorted(flat(cfg).items()) if key not in OWN]
+    """What must be equal among vectorized trials: each key and its value; of a number that may differ, its presence."""
+    values = [(key, _shape(key, value)) for key, value in sorted(flatten(cfg).items()) if key not in OWN]
     orders = [(group, repr(list(cfg[group]))) for group in LIST_GROUPS]
     return (*values, *orders)
 
 
-def digest(cfg: DictConfig) -> str | None:
-    """A name for the shape, short enough to write down; None where trials of this config cannot stack."""
-    return None if cannot_stack(cfg) else hashlib.sha256(repr(shape_of(cfg)).encode()).hexdigest()[:16]
+def signature(cfg: DictConfig) -> str | None:
+    """A name for the shape, short enough to write down; None where trials of this config cannot be vectorized."""
+    return None if reason_against(cfg) else hashlib.sha256(repr(shape_of(cfg)).encode()).hexdigest()[:16]
 
 
-def cannot_stack(cfg: DictConfig) -> str | None:
+def reason_against(cfg: DictConfig) -> str | None:
     """Why trials of this config can only train one by one, as far as the config tells; None if nothing does."""
     target = str(cfg.optimizer.get("_target_"))
     if target == "runner.optimizer.lbfgs":
-        return "optimizer=lbfgs does not stack: it evaluates the loss as often as each trial needs"
+        return "optimizer=lbfgs cannot be vectorized: it evaluates the loss as often as each trial needs"
     if cfg.engine.precision == "fp16":
-        return "engine.precision=fp16 does not stack: all gradients are scaled by one number"
+        return "engine.precision=fp16 cannot be vectorized: all gradients are scaled by one number"
     return None
 
 
@@ -61,21 +61,21 @@ def check_alike(cfgs: Sequence[DictConfig]) -> None:
     """Refuse trials that cannot train together.
 
     Raises:
-        CannotStack: naming the key.
+        CannotVectorize: naming the key.
     """
     for cfg in cfgs:
-        reason = cannot_stack(cfg)
+        reason = reason_against(cfg)
         if reason:
-            raise CannotStack(reason)
+            raise CannotVectorize(reason)
     shapes = [dict(shape_of(cfg)) for cfg in cfgs]
     for shape in shapes[1:]:
         for key in sorted({*shapes[0], *shape}):
             if shapes[0].get(key) != shape.get(key):
-                raise CannotStack(f"{key}: the trials of a stack must have the same value")
+                raise CannotVectorize(f"{key}: vectorized trials must have the same value")
 
 
 def _shape(key: str, value: Any) -> str:
-    if key == "optimizer.groups":
+    if key == "optimizer.param_groups":
         return repr([_without_numbers(group) for group in value])
     named = any(fnmatch.fnmatchcase(key, pattern) for pattern in NUMBERS)
     if named and not any(fnmatch.fnmatchcase(key, pattern) for pattern in SHAPING):

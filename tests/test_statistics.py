@@ -20,24 +20,24 @@ def test_the_interval_is_students(values):
     estimate = interval(values)
     n, mean, deviation = len(values), np.mean(values), np.std(values, ddof=1)
     half = stats.t.ppf(0.975, n - 1) * deviation / math.sqrt(n)
-    got = (estimate.mean, estimate.deviation, estimate.low, estimate.high)
+    got = (estimate.mean, estimate.std, estimate.ci_low, estimate.ci_high)
     assert got == pytest.approx((mean, deviation, mean - half, mean + half), rel=1e-12)
     assert estimate.n == n
-    assert interval(A, 0.9).high < interval(A).high
+    assert interval(A, 0.9).ci_high < interval(A).ci_high
 
 
 def test_values_that_differ_by_their_rounding_have_no_spread():
     estimate = interval([0.1 + 0.2, 0.3, 0.3])
-    assert (estimate.deviation, estimate.high - estimate.mean) == (0, 0)
-    assert interval([1e-100, 2e-100]).deviation > 0
+    assert (estimate.std, estimate.ci_high - estimate.mean) == (0, 0)
+    assert interval([1e-100, 2e-100]).std > 0
 
 
 def test_one_value_has_no_interval_and_none_no_mean():
     one, none = interval([0.5]), interval([])
     assert (one.mean, one.n) == (0.5, 1)
-    assert math.isnan(one.deviation)
-    assert math.isnan(one.low)
-    assert math.isnan(one.high)
+    assert math.isnan(one.std)
+    assert math.isnan(one.ci_low)
+    assert math.isnan(one.ci_high)
     assert none.n == 0
     assert math.isnan(none.mean)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import runner
-from runner.vectorizable import cannot_stack, shape_of
+from runner.vectorizable import reason_against, shape_of
 
 
 def shape(*words):
@@ -23,7 +23,7 @@ def shape(*words):
         ("name=a", "name=b"),
         ("optimizer.betas=[0.9,0.99]", "optimizer.betas=[0.5,0.9]"),
         ("schedule.warmup_epochs=1", "schedule.warmup_epochs=5%"),
-        ("optimizer.groups=[{match:biases,lr_scale:2}]", "optimizer.groups=[{match:biases,lr_scale:3}]"),
+        ("optimizer.param_groups=[{params:biases,lr_scale:2}]", "optimizer.param_groups=[{params:biases,lr_scale:3}]"),
     ],
 )
 def test_numbers_may_differ(one, other):
@@ -40,7 +40,7 @@ def test_numbers_may_differ(one, other):
         ("reg=l2", "reg=l1"),
         ("augment=[crop,flip]", "augment=[flip,crop]"),
         ("average=ema", "average=none"),
-        ("optimizer.groups=[{match:biases,lr_scale:2}]", "optimizer.groups=[{match:norms,lr_scale:2}]"),
+        ("optimizer.param_groups=[{params:biases,lr_scale:2}]", "optimizer.param_groups=[{params:norms,lr_scale:2}]"),
     ],
 )
 def test_what_decides_a_shape_or_a_length_may_not(one, other):
@@ -48,9 +48,11 @@ def test_what_decides_a_shape_or_a_length_may_not(one, other):
 
 
 def test_the_reason_is_known_from_the_config_alone():
-    assert cannot_stack(runner.compose([])) is None
-    assert cannot_stack(runner.compose(["optimizer=lbfgs"])).startswith("optimizer=lbfgs does not stack")
-    assert cannot_stack(runner.compose(["engine.precision=fp16"])).startswith("engine.precision=fp16 does not stack")
+    assert reason_against(runner.compose([])) is None
+    assert reason_against(runner.compose(["optimizer=lbfgs"])).startswith("optimizer=lbfgs cannot be vectorized")
+    assert reason_against(runner.compose(["engine.precision=fp16"])).startswith(
+        "engine.precision=fp16 cannot be vectorized"
+    )
 
 
 def test_no_torch_is_imported():

@@ -1,7 +1,7 @@
-"""Where each output pixel reads the input: affine matrices, and the one bilinear sampling that all warps share.
+"""Where each output pixel reads the input: affine matrices, and the one bilinear sampling that all of them share.
 
 B images, C channels, H by W pixels. A matrix [2, 3] takes an output pixel (x, y, 1), x to the right and y down from
-the image's centre, to the input position that it shows: the inverse of what happens to the content. Its 2x2 part is in
+the image's center, to the input position that it shows: the inverse of what happens to the content. Its 2x2 part is in
 pixels; its last column counts half widths and half heights, so a matrix does not depend on the size of the images.
 Positions are summed here rather than by `affine_grid`, whose matrix product is rounded otherwise from device to device
 (TF32) and takes most of the time on a CPU; `grid_sample` does the rest, as in torchvision's `affine` and `rotate`.
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Padding = Literal["zeros", "reflect"]  # what lies outside the image: black, or the image mirrored at its edge
+PaddingMode = Literal["zeros", "reflect"]  # what lies outside the image: black, or the image mirrored at its edge
 
 
 def affine(xx: Tensor, xy: Tensor, x: Tensor, yx: Tensor, yy: Tensor, y: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def affine(xx: Tensor, xy: Tensor, x: Tensor, yx: Tensor, yy: Tensor, y: Tensor)
 
 
 def rotation(degrees_B: Tensor) -> Tensor:
-    """Content turned counter-clockwise about the centre."""
+    """Content turned counter-clockwise about the center."""
     angle = degrees_B.deg2rad()
     zero = torch.zeros_like(angle)
     return affine(angle.cos(), -angle.sin(), zero, angle.sin(), angle.cos(), zero)
@@ -38,7 +38,7 @@ def shearing(x_degrees_B: Tensor, y_degrees_B: Tensor) -> Tensor:
 
 
 def scaling(x_B: Tensor, y_B: Tensor) -> Tensor:
-    """Content enlarged about the centre by these factors."""
+    """Content enlarged about the center by these factors."""
     zero = torch.zeros_like(x_B)
     return affine(1 / x_B, zero, zero, zero, 1 / y_B, zero)
 
@@ -49,24 +49,24 @@ def translation(x_B: Tensor, y_B: Tensor) -> Tensor:
     return affine(one, zero, -x_B, zero, one, -y_B)
 
 
-def warp(images_BCHW: Tensor, matrix_B23: Tensor, padding: Padding) -> Tensor:
+def affine_warp(images_BCHW: Tensor, matrix_B23: Tensor, padding_mode: PaddingMode) -> Tensor:
     """The images read where the matrices point, bilinearly."""
     H, W = images_BCHW.shape[-2:]
     xx, xy, x, yx, yy, y = matrix_B23.flatten(1)[:, :, None, None].unbind(1)
-    column_W, row_H1 = centres(W, images_BCHW.device), centres(H, images_BCHW.device)[:, None]
+    column_W, row_H1 = centers(W, images_BCHW.device), centers(H, images_BCHW.device)[:, None]
     # What depends on the column alone, then what depends on the row alone.
     x_BHW = (xx * column_W + x) + (H / W) * xy * row_H1
     y_BHW = ((W / H) * yx * column_W + y) + yy * row_H1
-    return sample(images_BCHW, torch.stack([x_BHW, y_BHW], dim=-1), padding)
+    return sample(images_BCHW, torch.stack([x_BHW, y_BHW], dim=-1), padding_mode)
 
 
-def centres(size: int, device: torch.device) -> Tensor:
-    """Where the pixels' centres lie, in half sizes from the middle [size]."""
+def centers(size: int, device: torch.device) -> Tensor:
+    """Where the pixels' centers lie, in half sizes from the middle [size]."""
     return (torch.arange(size, device=device) * 2 + (1 - size)) / size
 
 
-def sample(images_BCHW: Tensor, grid_BHW2: Tensor, padding: Padding) -> Tensor:
-    """The images read at positions (x, y) in half sizes from the centre, bilinearly."""
-    mode = "reflection" if padding == "reflect" else padding
+def sample(images_BCHW: Tensor, grid_BHW2: Tensor, padding_mode: PaddingMode) -> Tensor:
+    """The images read at positions (x, y) in half sizes from the center, bilinearly."""
+    mode = "reflection" if padding_mode == "reflect" else padding_mode
     # The four weights of a pixel may sum to a little more than 1 after rounding.
     return F.grid_sample(images_BCHW, grid_BHW2, padding_mode=mode, align_corners=False).clamp_(0, 1)

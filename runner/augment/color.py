@@ -1,4 +1,4 @@
-"""Augmentations that change colours and leave every pixel in its place.
+"""Augmentations that change colors and leave every pixel in its place.
 
 B images, C channels, H by W pixels. torchvision's functions of the same names take one factor for all images; these
 take one an image.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from runner.augment.augmentation import Augmentation, Draws
-from runner.constraints import NonNegative, Range
+from runner.constraints import Bounds, NonNegative
 from runner.errors import UserError
 
 
@@ -22,15 +22,15 @@ from runner.errors import UserError
 class ColorJitter(Augmentation):
     """Changes brightness, contrast, saturation and hue, in this order.
 
-    The factors of the first three are uniform in [max(0, 1 - s), 1 + s] for a strength s: 0 is black, grey of the mean
-    brightness, or grey; 1 is as it was. The hue turns by a part of the colour circle from [-hue, hue]. Grey images have
+    The factors of the first three are uniform in [max(0, 1 - s), 1 + s] for a strength s: 0 is black, gray of the mean
+    brightness, or gray; 1 is as it was. The hue turns by a part of the color circle from [-hue, hue]. Gray images have
     neither saturation nor hue. Source: Howard 2013, section 2; torchvision draws the order too.
     """
 
     brightness: NonNegative = 0.4
     contrast: NonNegative = 0.4
     saturation: NonNegative = 0.4
-    hue: Annotated[float, Range(0, 0.5)] = 0.0
+    hue: Annotated[float, Bounds(0, 0.5)] = 0.0
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         check_channels("color_jitter", image_shape[0])
@@ -58,8 +58,8 @@ class ColorJitter(Augmentation):
 class PCAColor(Augmentation):
     """Adds `[p1, p2, p3] [a1 l1, a2 l2, a3 l3]^T` to every pixel of an image, `a_k ~ N(0, std)`.
 
-    p_k and l_k are the eigenvectors and eigenvalues of the covariance of the training split's pixel colours, with
-    colours in [0, 1]: an eigenvalue is a variance, so the offset depends on that scale. The sum is cut to [0, 1].
+    p_k and l_k are the eigenvectors and eigenvalues of the covariance of the training split's pixel colors, with
+    colors in [0, 1]: an eigenvalue is a variance, so the offset depends on that scale. The sum is cut to [0, 1].
     Source: Krizhevsky et al. 2012, section 4.1.
     """
 
@@ -96,13 +96,13 @@ class PCAColor(Augmentation):
 
 
 def check_channels(name: str, channels: int) -> None:
-    """Refuse images that are neither grey nor RGB.
+    """Refuse images that are neither gray nor RGB.
 
     Raises:
         UserError: naming the augmentation.
     """
     if channels not in (1, 3):
-        raise UserError(f"augment.{name}: works on grey or RGB images, not on {channels} channels; leave it out")
+        raise UserError(f"augment.{name}: works on gray or RGB images, not on {channels} channels; leave it out")
 
 
 def blend(images_BCHW: Tensor, others: Tensor, factor_B: Tensor) -> Tensor:
@@ -110,8 +110,8 @@ def blend(images_BCHW: Tensor, others: Tensor, factor_B: Tensor) -> Tensor:
     return torch.lerp(others, images_BCHW, factor_B[:, None, None, None]).clamp_(0, 1)
 
 
-def grey(images_BCHW: Tensor) -> Tensor:
-    """Brightness [B, 1, H, W] of grey or RGB images: 0.2989 R + 0.587 G + 0.114 B."""
+def gray(images_BCHW: Tensor) -> Tensor:
+    """Brightness [B, 1, H, W] of gray or RGB images: 0.2989 R + 0.587 G + 0.114 B."""
     if images_BCHW.shape[1] == 1:
         return images_BCHW
     red, green, blue = images_BCHW.split(1, dim=1)
@@ -123,13 +123,13 @@ def adjust_brightness(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
 
 
 def adjust_contrast(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
-    return blend(images_BCHW, grey(images_BCHW).mean(dim=(1, 2, 3), keepdim=True), factor_B)
+    return blend(images_BCHW, gray(images_BCHW).mean(dim=(1, 2, 3), keepdim=True), factor_B)
 
 
 def adjust_saturation(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
     if images_BCHW.shape[1] == 1:
         return images_BCHW
-    return blend(images_BCHW, grey(images_BCHW), factor_B)
+    return blend(images_BCHW, gray(images_BCHW), factor_B)
 
 
 def adjust_hue(images_BCHW: Tensor, turn_B: Tensor) -> Tensor:

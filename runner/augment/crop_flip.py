@@ -11,7 +11,7 @@ from torch import Tensor
 
 from runner import seeds
 from runner.augment.augmentation import Augmentation, Draws, Epoch
-from runner.constraints import Count, Fraction
+from runner.constraints import Fraction, NonNegativeInt
 from runner.errors import UserError
 
 
@@ -43,15 +43,15 @@ class Flip(Augmentation):
 class Crop(Augmentation):
     """Pads by `padding` pixels on every side and cuts a random window of the old size. Source: He et al. 2015, 4.2."""
 
-    padding: Count = 4
-    mode: Literal["constant", "reflect"] = "constant"
+    padding: NonNegativeInt = 4
+    padding_mode: Literal["zeros", "reflect"] = "zeros"
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         side = min(image_shape[1:])
-        if self.mode == "reflect" and self.padding >= side:
+        if self.padding_mode == "reflect" and self.padding >= side:
             raise UserError(
                 f"augment.crop.padding: must be below the image's {side} pixels to reflect, not {self.padding}; "
-                "lower it or use augment.crop.mode=constant"
+                "lower it or use augment.crop.padding_mode=zeros"
             )
 
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
@@ -59,7 +59,7 @@ class Crop(Augmentation):
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
         H, W = images_BCHW.shape[-2:]
-        padded = F.pad(images_BCHW, (self.padding,) * 4, mode=self.mode)
+        padded = F.pad(images_BCHW, (self.padding,) * 4, mode="constant" if self.padding_mode == "zeros" else "reflect")
         windows = padded.unfold(2, H, 1).unfold(3, W, 1)  # a view [B, C, offsets, offsets, H, W]
         image = torch.arange(len(images_BCHW), device=images_BCHW.device)
         return windows[image, :, draws["offset"][:, 0], draws["offset"][:, 1]]

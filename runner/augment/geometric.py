@@ -1,4 +1,4 @@
-"""Augmentations that bend the image: each draws a map of positions, `warp` and `sample` read the pixels there.
+"""Augmentations that bend the image: each draws a map of positions, `affine_warp` and `sample` read the pixels there.
 
 B images, C channels, H by W pixels. The lectures name these changes without numbers; where no paper is given the
 defaults are moderate values of our own.
@@ -13,11 +13,11 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from runner.augment.affine import Padding, centres, rotation, sample, scaling, shearing, translation, warp
+from runner.augment.affine import PaddingMode, affine_warp, centers, rotation, sample, scaling, shearing, translation
 from runner.augment.augmentation import Augmentation, Draws
-from runner.constraints import Fraction, NonNegative, Range
+from runner.constraints import Bounds, Fraction, NonNegative
 
-Enlargement = Annotated[float, Range(1)]
+Enlargement = Annotated[float, Bounds(1)]
 
 
 @dataclass
@@ -44,8 +44,8 @@ class ScaleCrop(Augmentation):
         return {"matrix": matrix}
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
-        # Half a pixel beyond the outermost centres, where zeros would darken the rim, reflecting repeats the edge.
-        return warp(images_BCHW, draws["matrix"], "reflect")
+        # Half a pixel beyond the outermost centers, where zeros would darken the rim, reflecting repeats the edge.
+        return affine_warp(images_BCHW, draws["matrix"], "reflect")
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Translate(Augmentation):
     """Moves each image by whole pixels, up to `fraction` of its width and of its height."""
 
     fraction: Fraction = 0.1
-    padding: Padding = "zeros"
+    padding_mode: PaddingMode = "zeros"
 
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
         return {"shift": _symmetric((num_images, 2), self.fraction, generator)}
@@ -61,19 +61,20 @@ class Translate(Augmentation):
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
         H, W = images_BCHW.shape[-2:]
         x, y = draws["shift"].unbind(-1)
-        return warp(images_BCHW, translation((x * W).round() * (2 / W), (y * H).round() * (2 / H)), self.padding)
+        matrix = translation((x * W).round() * (2 / W), (y * H).round() * (2 / H))
+        return affine_warp(images_BCHW, matrix, self.padding_mode)
 
 
 class _Affine(Augmentation):
     """An affine change that does not depend on the size of the image: the draws are its matrices."""
 
-    padding: Padding
+    padding_mode: PaddingMode
 
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
         return {"matrix": self.matrices(num_images, generator)}
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
-        return warp(images_BCHW, draws["matrix"], self.padding)
+        return affine_warp(images_BCHW, draws["matrix"], self.padding_mode)
 
     def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
         """[num_images, 2, 3]."""
@@ -82,10 +83,10 @@ class _Affine(Augmentation):
 
 @dataclass
 class Rotate(_Affine):
-    """Turns each image about its centre by an angle from [-degrees, degrees]."""
+    """Turns each image about its center by an angle from [-degrees, degrees]."""
 
-    degrees: Annotated[float, Range(0, 180)] = 15.0
-    padding: Padding = "zeros"
+    degrees: Annotated[float, Bounds(0, 180)] = 15.0
+    padding_mode: PaddingMode = "zeros"
 
     def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
         return rotation(_symmetric((num_images,), self.degrees, generator))
@@ -96,7 +97,7 @@ class Stretch(_Affine):
     """Stretches width and height each by its own factor from [1 / factor, factor], uniform in the logarithm."""
 
     factor: Enlargement = 1.25
-    padding: Padding = "zeros"
+    padding_mode: PaddingMode = "zeros"
 
     def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
         factors = _symmetric((num_images, 2), math.log(self.factor), generator).exp()
@@ -107,8 +108,8 @@ class Stretch(_Affine):
 class Shear(_Affine):
     """Slants each image along x and along y, each by its own angle from [-degrees, degrees]."""
 
-    degrees: Annotated[float, Range(0, 60)] = 10.0
-    padding: Padding = "zeros"
+    degrees: Annotated[float, Bounds(0, 60)] = 10.0
+    padding_mode: PaddingMode = "zeros"
 
     def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
         angles = _symmetric((num_images, 2), self.degrees, generator)
@@ -119,22 +120,22 @@ class Shear(_Affine):
 class Lens(Augmentation):
     """Distorts as a lens does: the pixel at radius r shows the input at `r * (1 + k * r^2)`.
 
-    r is the distance from the centre, 1 at the corners; k is from [-strength, strength]. Positive k makes a barrel,
+    r is the distance from the center, 1 at the corners; k is from [-strength, strength]. Positive k makes a barrel,
     negative k a pincushion; beyond 1/3 the image would fold over itself. Source: Brown 1966, the first radial term.
     """
 
-    strength: Annotated[float, Range(0, 1 / 3)] = 0.2
-    padding: Padding = "zeros"
+    strength: Annotated[float, Bounds(0, 1 / 3)] = 0.2
+    padding_mode: PaddingMode = "zeros"
 
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
         return {"k": _symmetric((num_images,), self.strength, generator)}
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
         H, W = images_BCHW.shape[-2:]
-        y, x = torch.meshgrid(centres(H, images_BCHW.device), centres(W, images_BCHW.device), indexing="ij")
+        y, x = torch.meshgrid(centers(H, images_BCHW.device), centers(W, images_BCHW.device), indexing="ij")
         square_HW = (x.square() * W**2 + y.square() * H**2) / (W**2 + H**2)
         reach_BHW = 1 + draws["k"][:, None, None] * square_HW
-        return sample(images_BCHW, torch.stack([x, y], dim=-1) * reach_BHW[..., None], self.padding)
+        return sample(images_BCHW, torch.stack([x, y], dim=-1) * reach_BHW[..., None], self.padding_mode)
 
 
 def _symmetric(shape: tuple[int, ...], bound: NonNegative, generator: torch.Generator) -> Tensor:

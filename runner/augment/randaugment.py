@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.augment.affine import Padding, affine, warp
+from runner.augment.affine import PaddingMode, affine, affine_warp
 from runner.augment.augmentation import Augmentation, Draws
 from runner.augment.color import adjust_brightness, adjust_contrast, adjust_saturation, blend, check_channels
-from runner.constraints import Count, Range
+from runner.constraints import Bounds, NonNegativeInt
 
 MAX_MAGNITUDE = 30
-WARPS = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 BLENDS = ("brightness", "saturation", "contrast", "sharpness")
-OPS = ("identity", *WARPS, *BLENDS, "posterize", "solarize", "autocontrast", "equalize")
+OPS = ("identity", *GEOMETRIC, *BLENDS, "posterize", "solarize", "autocontrast", "equalize")
 
 
 @dataclass
@@ -36,9 +36,9 @@ class RandAugment(Augmentation):
     bilinear where torchvision takes the nearest pixel.
     """
 
-    num_ops: Count = 2
-    magnitude: Annotated[int, Range(0, MAX_MAGNITUDE)] = 9
-    padding: Padding = "zeros"
+    num_ops: NonNegativeInt = 2
+    magnitude: Annotated[int, Bounds(0, MAX_MAGNITUDE)] = 9
+    padding_mode: PaddingMode = "zeros"
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         check_channels("randaugment", image_shape[0])
@@ -68,9 +68,9 @@ class RandAugment(Augmentation):
         def change(name: str, function: Callable[..., Tensor], *numbers: Tensor) -> None:
             write(result, op_B == OPS.index(name), function, images, *numbers)
 
-        first, last = OPS.index(WARPS[0]), OPS.index(WARPS[-1])
+        first, last = OPS.index(GEOMETRIC[0]), OPS.index(GEOMETRIC[-1])
         matrix_B23 = _matrices(op_B, sign_B * share, *images.shape[-2:])
-        write(result, (op_B >= first) & (op_B <= last), self._warp, images, matrix_B23)
+        write(result, (op_B >= first) & (op_B <= last), self._move, images, matrix_B23)
         change("brightness", adjust_brightness, factor_B)
         change("saturation", adjust_saturation, factor_B)
         change("contrast", adjust_contrast, factor_B)
@@ -81,8 +81,8 @@ class RandAugment(Augmentation):
         change("equalize", tv.equalize_image)
         return result
 
-    def _warp(self, images_BCHW: Tensor, matrix_B23: Tensor) -> Tensor:
-        return warp(images_BCHW, matrix_B23, self.padding)
+    def _move(self, images_BCHW: Tensor, matrix_B23: Tensor) -> Tensor:
+        return affine_warp(images_BCHW, matrix_B23, self.padding_mode)
 
 
 def adjust_sharpness(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def write_masked(
 
 
 def _matrices(op_B: Tensor, share_B: Tensor, H: int, W: int) -> Tensor:
-    """The matrix of each image's warp, the identity for other operations; `share` is the signed part of the maximum."""
+    """The matrix of each image's move, the identity for other operations; `share` is the signed part of the maximum."""
 
     def amount(name: str, maximum: float) -> Tensor:
         return torch.where(op_B == OPS.index(name), share_B * maximum, 0.0)

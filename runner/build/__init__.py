@@ -1,43 +1,49 @@
 """Turns a config into built objects."""
 
+from typing import Any
+
+from runner import renamed
 from runner.build.allowlist import check_trusted
 from runner.build.parts import (
     augment,
     average,
     batches,
     data,
-    fit_to_images,
+    init_from_data,
+    instantiate,
     loss,
-    make,
     model,
     optimizer,
-    regularisers,
+    regularizers,
     schedule,
     scored_network,
-    views,
+    tta,
 )
-from runner.build.single import Training, training
-from runner.build.vectorized import Pace, most_together, pace_of_stack, stack
+from runner.build.single import training
+from runner.build.vectorized import Timing, most_together, time_vectorized, vectorize
 
 __all__ = [
-    "Pace",
-    "Training",
+    "Timing",
     "augment",
     "average",
     "batches",
     "check_trusted",
     "data",
-    "fit_to_images",
+    "init_from_data",
+    "instantiate",
     "loss",
-    "make",
     "model",
     "most_together",
     "optimizer",
-    "pace_of_stack",
-    "regularisers",
+    "regularizers",
     "schedule",
     "scored_network",
-    "stack",
+    "time_vectorized",
     "training",
-    "views",
+    "tta",
+    "vectorize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"{__name__} has no {name}{renamed.hint(renamed.NAMES, name)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,87 +12,98 @@ from torch import nn
 from torch.optim import Optimizer
 
 from runner import config as configs
+from runner import renamed
 from runner.augment import Augmentation, Pipeline
 from runner.data import Batches, Data, Preprocess
-from runner.data.batches import Resident, Workers
+from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.data.preprocess import blank, look_at
 from runner.data.source import Images, Source
 from runner.engine.settings import Settings
 from runner.errors import UserError
-from runner.reg import Regulariser
+from runner.objective import Objective
+from runner.reg import Regularizer
 from runner.schedule import Curve, Schedule
-from runner.tta import Views
+from runner.tta import TTA
 
 
 def data(cfg: DictConfig) -> Data:
     """The data set; nothing is read yet."""
-    dataset: Data = make(cfg.data, "data")
+    dataset: Data = instantiate(cfg.data, "data")
     return dataset
 
 
-def model(cfg: DictConfig, dataset: Data | None = None) -> nn.Module:
-    """The network for the data's images and classes, initialised, with its regularisers attached; on the CPU.
+def model(
+    cfg: DictConfig, dataset: Data | None = None, regularizers_: Sequence[Regularizer] | None = None
+) -> nn.Module:
+    """The network for the data's images and classes, initialized, with the regularizers attached; on the CPU.
 
-    One that takes weights from training images has yet to see some: see `fit_to_images`.
+    One that takes weights from training images has yet to see some: see `init_from_data`.
     """
     dataset = dataset or data(cfg)
     C, S, _ = dataset.image_shape
     num_classes = len(dataset.class_names)
-    network: nn.Module = make(cfg.model, "model", in_channels=C, image_size=S, num_classes=num_classes)
-    make(cfg.init, "init")(network)
-    for regulariser in regularisers(cfg):
-        regulariser.attach(network)
+    network: nn.Module = instantiate(cfg.model, "model", in_channels=C, image_size=S, num_classes=num_classes)
+    instantiate(cfg.init, "init")(network)
+    for regularizer in regularizers(cfg) if regularizers_ is None else regularizers_:
+        regularizer.attach(network)
     return network
 
 
-def fit_to_images(network: nn.Module, train: Batches) -> None:
-    """Show preprocessed training images, without augmentation, to a network that has the method `fit_to_images`.
+def init_from_data(network: nn.Module, train: Batches) -> None:
+    """Show preprocessed training images, without augmentation, to a network that has the method `init_from_data`.
 
     It is called with `sample`; `sample(n)` iterates over chunks [b, C, S, S] of at most n images. What it does belongs
     to its weights, so a network that is loaded needs no images.
     """
-    fit = getattr(network, "fit_to_images", None)
-    if fit is not None:
-        fit(train.sample)
+    if hasattr(network, "fit_to_images"):
+        raise UserError(
+            f"model: fit_to_images of {type(network).__name__}{renamed.hint(renamed.NAMES, 'fit_to_images')}"
+        )
+    initialize = getattr(network, "init_from_data", None)
+    if initialize is not None:
+        initialize(train.sample)
 
 
 def optimizer(cfg: DictConfig, network: nn.Module) -> Optimizer:
     """The optimizer of the network's trainable parameters, on the device they are on."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    built: Optimizer = make(cfg.optimizer, "optimizer", params=trained, network=network)
+    built: Optimizer = instantiate(cfg.optimizer, "optimizer", params=trained, network=network)
     return built
 
 
-def schedule(cfg: DictConfig, optimizer: Optimizer, steps_per_epoch: int) -> Schedule:
-    """The learning-rate schedule, to be stepped once an update."""
+def schedule(
+    cfg: DictConfig, optimizer: Optimizer, steps_per_epoch: int, objective: Objective | None = None
+) -> Schedule:
+    """The learning-rate schedule, to be stepped once per optimizer step."""
+    objective = objective or instantiate(cfg.objective, "objective")
     total_steps = cfg.engine.epochs * steps_per_epoch
     if cfg.engine.max_steps is not None:
         total_steps = min(total_steps, cfg.engine.max_steps)
     lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
-    curve: Curve = make(cfg.schedule, "schedule", **lengths, mode=make(cfg.objective, "objective").mode)
+    curve: Curve = instantiate(cfg.schedule, "schedule", **lengths, mode=objective.mode)
     return Schedule(optimizer, curve)
 
 
 def loss(cfg: DictConfig) -> nn.Module:
     """The loss: mean over a batch of scores [B, K] and labels [B] or class probabilities [B, K]."""
-    criterion: nn.Module = make(cfg.loss, "loss")
+    criterion: nn.Module = instantiate(cfg.loss, "loss")
     return criterion
 
 
-def views(cfg: DictConfig) -> Views:
-    """How an image is looked at when it is scored."""
-    chosen: Views = make(cfg.views, "views")
-    return chosen
+def tta(cfg: DictConfig) -> TTA:
+    """The test-time augmentation: a network and images [B, C, S, S] to scores [B, K]."""
+    augmentation: TTA = instantiate(cfg.tta, "tta")
+    return augmentation
 
 
-def regularisers(cfg: DictConfig) -> list[Regulariser]:
-    """The regularisers, in the order in which they were chosen."""
-    return [make(node, f"reg.{name}") for name, node in cfg.reg.items()]
+def regularizers(cfg: DictConfig) -> list[Regularizer]:
+    """The regularizers, in the order in which they were chosen."""
+    return [instantiate(node, f"reg.{name}") for name, node in cfg.reg.items()]
 
 
 def augment(cfg: DictConfig, source: Source | None = None) -> Pipeline:
     """The augmentations, in the order in which they were chosen; ready for the training split where it is given."""
-    members: list[Augmentation] = [make(node, f"augment.{name}") for name, node in cfg.augment.items()]
+    members: list[Augmentation] = [instantiate(node, f"augment.{name}") for name, node in cfg.augment.items()]
     pipeline = Pipeline(members)
     if source is not None:
         pipeline.prepare(source.image_shape, lambda: look_at(source))
@@ -101,7 +112,7 @@ def augment(cfg: DictConfig, source: Source | None = None) -> Pipeline:
 
 def average(cfg: DictConfig, network: nn.Module, schedule: Schedule) -> Any:
     """The average of the network's weights over the run, or None. The schedule says how far the run is."""
-    return make(cfg.average, "average", network=network, schedule=schedule) if cfg.average else None
+    return instantiate(cfg.average, "average", network=network, schedule=schedule) if cfg.average else None
 
 
 def batches(
@@ -115,13 +126,13 @@ def batches(
 ) -> Batches:
     """The batches of a split, on the device; with a seed, those that train."""
     source = dataset.loaded(split, device)
-    route: Resident | Workers
+    loader: InMemoryLoader | WorkerLoader
     if isinstance(source, Images) and dataset.stays(split, device):
-        route = Resident(source, device)
+        loader = InMemoryLoader(source, device)
     else:
-        route = Workers(source, device, dataset.num_workers)
+        loader = WorkerLoader(source, device, dataset.num_workers)
     return Batches(
-        route,
+        loader,
         len(source),
         dataset.batch_size * settings.accumulate_steps if seed is not None else dataset.eval_batch_size,
         preprocess,
@@ -146,7 +157,7 @@ def scored_network(cfg: DictConfig, dataset: Data, saved: Mapping[str, Any]) -> 
     return network.eval(), preprocess
 
 
-def make(node: DictConfig, key: str, **given: Any) -> Any:
+def instantiate(node: DictConfig, key: str, **given: Any) -> Any:
     """What the node's `_target_` makes of its keys and of those given arguments that it takes.
 
     Raises:
@@ -159,12 +170,12 @@ def make(node: DictConfig, key: str, **given: Any) -> Any:
         name: value for name, value in given.items() if (name in parameters or takes_any) and node.get(name) is None
     }
     try:
-        return _instantiate(node, target)(**taken)
+        return _bind(node, target)(**taken)
     except ValueError as error:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
 
 
-def _instantiate(node: DictConfig, target: Any) -> Any:
+def _bind(node: DictConfig, target: Any) -> Any:
     """The target with the node's keys as arguments; a node of plain values needs nothing of Hydra's, which is slow."""
     keys: Any = OmegaConf.to_container(node, resolve=True)
     if configs.is_plain(keys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,26 +11,17 @@ from torch import nn
 from runner.build import parts
 from runner.data import Batches, Data
 from runner.data.preprocess import fit as fit_preprocess
-from runner.engine import device as devices
-from runner.engine import threads
+from runner.engine import process
+from runner.engine.device import select_device
 from runner.engine.evaluate import Evaluate
-from runner.engine.settings import Objective, Settings
+from runner.engine.loop import Training
+from runner.engine.precision import Precision
+from runner.engine.settings import Settings
 from runner.engine.state import TrainState
 from runner.engine.step import Step
 from runner.errors import UserError
-from runner.reg import overrides
-
-
-@dataclass
-class Training:
-    """Everything that `loop.fit` needs, for one trial or a stack."""
-
-    state: TrainState
-    step: Step
-    train: Any  # Batches, or StackBatches
-    evaluate: Evaluate
-    settings: Settings
-    objective: Objective
+from runner.objective import Objective
+from runner.reg import Regularizer, overrides
 
 
 def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
@@ -39,23 +29,25 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
 
     `dataset`: that of the config, where it has been read before.
     """
-    ground = Ground(cfg, dataset)
-    state, step = trial_of(cfg, ground)
-    ground.choose_threads(state.network)
+    setup = SharedSetup(cfg, dataset)
+    regularizers = parts.regularizers(cfg)
+    state, step = build_trial(cfg, setup, regularizers)
+    setup.choose_threads(state.network)
     if isinstance(state.optimizer, torch.optim.LBFGS):
-        _check_deterministic(cfg, state.network, ground.train, ground.precision, ground.settings)
-    evaluate = Evaluate(ground.val, step.criterion, ground.precision, parts.views(cfg))
-    return Training(state, step, ground.train, evaluate, ground.settings, parts.make(cfg.objective, "objective"))
+        _check_deterministic(cfg, state.network, regularizers, setup)
+    evaluate = Evaluate(setup.val, step.criterion, setup.precision, parts.tta(cfg))
+    return Training(state, step, setup.train, evaluate, setup.settings, setup.objective)
 
 
-class Ground:
+class SharedSetup:
     """What all trials on one data set and one engine share."""
 
     def __init__(self, cfg: DictConfig, dataset: Data | None) -> None:
-        self.settings: Settings = parts.make(cfg.engine, "engine")
-        self.device = devices.pick(self.settings.device)
-        self.precision = devices.Precision(self.settings.precision, self.device)
-        devices.prepare(self.settings, cfg.seed, self.device)
+        self.settings: Settings = parts.instantiate(cfg.engine, "engine")
+        self.objective: Objective = parts.instantiate(cfg.objective, "objective")
+        self.device = select_device(self.settings.device)
+        self.precision = Precision(self.settings.precision, self.device)
+        process.prepare(self.settings, cfg.seed, self.device)
         self.dataset = dataset or parts.data(cfg)
         self.source = self.dataset.loaded("train", self.device)
         self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
@@ -66,38 +58,37 @@ class Ground:
 
     def choose_threads(self, network: nn.Module, num_trials: int = 1) -> None:
         """Of the CPU, unless the config says how many."""
-        if self.device.type == "cpu" and not self.settings.threads:
-            threads.choose(network, self.dataset.image_shape, num_trials * self.train.batch_size)
+        if self.device.type == "cpu" and not self.settings.num_threads:
+            process.set_num_threads(network, self.dataset.image_shape, num_trials * self.train.batch_size)
 
 
-def trial_of(cfg: DictConfig, ground: Ground) -> tuple[TrainState, Step]:
+def build_trial(cfg: DictConfig, setup: SharedSetup, regularizers: list[Regularizer]) -> tuple[TrainState, Step]:
     """One trial's state before its first step, and its step."""
-    channels_last = ground.settings.channels_last
+    channels_last = setup.settings.channels_last
     if channels_last is None:
-        channels_last = ground.device.type == "cuda"
+        channels_last = setup.device.type == "cuda"
     # The layout comes before whatever holds on to the weights' storage: it gives them another one.
-    network = parts.model(cfg, ground.dataset).to(ground.device)
+    network = parts.model(cfg, setup.dataset, regularizers).to(setup.device)
     if channels_last:
         network.to(memory_format=torch.channels_last)
     network.train()
-    parts.fit_to_images(network, ground.train)
+    parts.init_from_data(network, setup.train)
     optimizer = parts.optimizer(cfg, network)
-    schedule = parts.schedule(cfg, optimizer, ground.train.num_batches)
+    schedule = parts.schedule(cfg, optimizer, setup.train.num_batches, setup.objective)
     state = TrainState(
         network=network,
         optimizer=optimizer,
         schedule=schedule,
-        precision=ground.precision,
-        device=ground.device,
+        precision=setup.precision,
+        device=setup.device,
         average=parts.average(cfg, network, schedule),
-        preprocess=ground.preprocess,
+        preprocess=setup.preprocess,
     )
-    criterion = parts.loss(cfg).to(ground.device)
-    return state, _step(cfg, network, criterion, ground.settings, len(ground.dataset.class_names), channels_last)
+    return state, _step(cfg, network, setup, regularizers, channels_last)
 
 
 def _check_deterministic(
-    cfg: DictConfig, network: nn.Module, train: Batches, precision: devices.Precision, settings: Settings
+    cfg: DictConfig, network: nn.Module, regularizers: list[Regularizer], setup: SharedSetup
 ) -> None:
     """L-BFGS compares losses from one evaluation to the next: whatever makes them differ is refused.
 
@@ -105,16 +96,17 @@ def _check_deterministic(
         UserError: the key that makes the loss noisy, and what to set it to.
     """
     why = "optimizer=lbfgs needs the full batch and a loss without noise"
+    train: Batches = setup.train
     if train.num_batches > 1:
         raise UserError(f"data.batch_size: {why}; set it to {train.total_images} or more")
-    if precision.name != "fp32":
-        raise UserError(f"engine.precision: {why}, and {precision.name} rounds it; set it to fp32")
-    if settings.clip_norm is not None:
-        raise UserError("engine.clip_norm: optimizer=lbfgs searches along its own direction; set it to null")
+    if setup.precision.name != "fp32":
+        raise UserError(f"engine.precision: {why}, and {setup.precision.name} rounds it; set it to fp32")
+    if setup.settings.clip_grad_norm is not None:
+        raise UserError("engine.clip_grad_norm: optimizer=lbfgs searches along its own direction; set it to null")
     if cfg.augment:
         raise UserError(f"augment: {why}; set augment=none")
-    for name, regulariser in zip(cfg.reg, parts.regularisers(cfg), strict=True):
-        if regulariser.draws_noise:
+    for name, regularizer in zip(cfg.reg, regularizers, strict=True):
+        if regularizer.draws_noise:
             raise UserError(f"reg: {why}, and {name} draws; leave it out")
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Dropout | nn.Dropout2d) and layer.p > 0:
@@ -124,28 +116,22 @@ def _check_deterministic(
 
 
 def _step(
-    cfg: DictConfig,
-    network: nn.Module,
-    criterion: nn.Module,
-    settings: Settings,
-    num_classes: int,
-    channels_last: bool,
+    cfg: DictConfig, network: nn.Module, setup: SharedSetup, regularizers: list[Regularizer], channels_last: bool
 ) -> Step:
-    """The step, with each regulariser's hooks in their places."""
-    chosen = parts.regularisers(cfg)
+    """The step, with each regularizer's hooks in their places."""
 
     def acting(hook: str) -> list[Any]:
-        return [getattr(regulariser, hook) for regulariser in chosen if overrides(regulariser, hook)]
+        return [getattr(regularizer, hook) for regularizer in regularizers if overrides(regularizer, hook)]
 
     return Step(
         network,
-        criterion,
-        settings,
-        num_classes,
+        parts.loss(cfg).to(setup.device),
+        setup.settings,
+        len(setup.dataset.class_names),
         penalties=acting("penalty"),
         mixes=acting("mix"),
-        softenings=acting("soften"),
-        constraints=acting("constrain"),
+        target_transforms=acting("transform_targets"),
+        weight_projections=acting("project_weights"),
         seed=cfg.seed,
         channels_last=channels_last,
     )

@@ -8,64 +8,68 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from runner.augment import Pipeline
-from runner.build.parts import augment, data, make, views
-from runner.build.single import Ground, Training, training, trial_of
+from runner.build.parts import augment, data, regularizers, tta
+from runner.build.single import SharedSetup, build_trial, training
 from runner.data import Batches, Data
-from runner.data.batches import StackBatches
-from runner.engine import device as devices
+from runner.data.batches import VectorizedBatches
 from runner.engine import memory
+from runner.engine.loop import Training
+from runner.engine.rng import seed_everything
 from runner.engine.step import seconds_per_step
-from runner.engine.vectorized.state import StackState
-from runner.engine.vectorized.step import StackEvaluate, StackStep
+from runner.engine.vectorized.evaluate import VectorizedEvaluate
+from runner.engine.vectorized.state import VectorizedState
+from runner.engine.vectorized.step import VectorizedStep
 from runner.engine.vectorized.template import Template
-from runner.errors import CannotStack
+from runner.errors import CannotVectorize
 from runner.machine import free_memory
 from runner.vectorizable import check_alike
 
 
-def stack(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Training:
+def vectorize(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Training:
     """Several trials of one architecture as one batched network, to be trained by the same loop.
 
     They differ in numbers alone (see `runner.vectorizable`), and each ends as it would alone; with noise inside the
     network (dropout and its kin) that holds for its statistics, and the draws depend on the trial's seed alone.
 
     Raises:
-        CannotStack: they can only train one by one.
+        CannotVectorize: they can only train one by one.
     """
     check_alike(cfgs)
-    ground = Ground(cfgs[0], dataset)
-    if ground.precision.name == "fp16":
-        raise CannotStack("engine.precision: fp16 scales all gradients by one number, so it does not stack")
+    setup = SharedSetup(cfgs[0], dataset)
+    if setup.precision.name == "fp16":
+        raise CannotVectorize(
+            "engine.precision: fp16 scales all gradients by one number, so trials cannot be vectorized"
+        )
     states, steps = [], []
     for cfg in cfgs:
-        devices.seed_everything(cfg.seed)
-        state, step = trial_of(cfg, ground)
+        seed_everything(cfg.seed)
+        state, step = build_trial(cfg, setup, regularizers(cfg))
         states.append(state)
         steps.append(step)
-    ground.choose_threads(states[0].network, len(states))
-    template = Template([state.network for state in states], [cfg.seed for cfg in cfgs], ground.device)
-    stacked = StackState(states)
-    step = StackStep(steps, template, stacked, ground.settings)
-    train = _stacked_batches(cfgs, ground, stacked.present)
-    evaluate = StackEvaluate(ground.val, step.criterion, ground.precision, views(cfgs[0]), template, steps)
+    setup.choose_threads(states[0].network, len(states))
+    template = Template([state.network for state in states], [cfg.seed for cfg in cfgs], setup.device)
+    stacked = VectorizedState(states)
+    step = VectorizedStep(steps, template, stacked, setup.settings)
+    train = _batches(cfgs, setup, stacked.present)
+    evaluate = VectorizedEvaluate(setup.val, step.criterion, setup.precision, tta(cfgs[0]), template, steps)
     step.try_out(stacked, next(iter(train.epoch())))
-    return Training(stacked, step, train, evaluate, ground.settings, make(cfgs[0].objective, "objective"))
+    return Training(stacked, step, train, evaluate, setup.settings, setup.objective)
 
 
-def _stacked_batches(cfgs: Sequence[DictConfig], ground: Ground, present: Sequence[int]) -> Batches | StackBatches:
+def _batches(cfgs: Sequence[DictConfig], setup: SharedSetup, present: Sequence[int]) -> Batches | VectorizedBatches:
     """One batch for all where the seed and the augmentation are the same, else each trial's own."""
     pipelines: list[Pipeline | None] = []  # trials with the same augmentation share one
     for number, cfg in enumerate(cfgs):
         alike = next((place for place in range(number) if cfgs[place].augment == cfg.augment), None)
-        pipelines.append((augment(cfg, ground.source) or None) if alike is None else pipelines[alike])
+        pipelines.append((augment(cfg, setup.source) or None) if alike is None else pipelines[alike])
     if len({cfg.seed for cfg in cfgs}) == 1 and all(pipeline is pipelines[0] for pipeline in pipelines):
-        return ground.train
-    members = [ground.train.of_trial(cfg.seed, pipeline) for cfg, pipeline in zip(cfgs, pipelines, strict=True)]
-    return StackBatches(members, present)
+        return setup.train
+    members = [setup.train.of_trial(cfg.seed, pipeline) for cfg, pipeline in zip(cfgs, pipelines, strict=True)]
+    return VectorizedBatches(members, present)
 
 
 @dataclass(frozen=True)
-class Pace:
+class Timing:
     """Seconds of a step of trials that train together, and of one of them alone."""
 
     num_trials: int
@@ -73,23 +77,23 @@ class Pace:
     alone: float
 
     @property
-    def gain(self) -> float:
+    def speedup(self) -> float:
         """How many times as fast they train together as one by one."""
         return self.num_trials * self.alone / self.together
 
 
-def pace_of_stack(cfgs: Sequence[DictConfig], dataset: Data | None = None, num_steps: int = 10) -> Pace:
+def time_vectorized(cfgs: Sequence[DictConfig], dataset: Data | None = None, num_steps: int = 10) -> Timing:
     """How fast these trials train together and alone, by a few steps of each on this machine.
 
     Raises:
-        CannotStack: they can only train one by one.
+        CannotVectorize: they can only train one by one.
     """
     dataset = dataset or data(cfgs[0])
     seconds = []
-    for make_ in (lambda: stack(cfgs, dataset), lambda: training(cfgs[0], dataset)):
+    for make_ in (lambda: vectorize(cfgs, dataset), lambda: training(cfgs[0], dataset)):
         made = make_()  # it also sets the number of threads
         seconds.append(seconds_per_step(made.state, made.step, made.train, num_steps))
-    return Pace(len(cfgs), *seconds)
+    return Timing(len(cfgs), *seconds)
 
 
 def most_together(cfg: DictConfig, dataset: Data | None = None) -> int:

@@ -7,24 +7,19 @@ can be made again without those before it. B images a batch, C channels, S by S 
 from __future__ import annotations
 
 import copy
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
-from runner.data.source import Images, Source
-from runner.errors import UserError
+from runner.data.loader import Batch, InMemoryLoader, WorkerLoader
+from runner.data.source import Images
 from runner.machine import free_memory
 from runner.seeds import generator
 
 READY_SHARE = 1 / 16  # of free memory, for preprocessed images where nothing random happens to them
 SAMPLE_CHUNK = 256  # images at a time, where some are looked at before training
-
-Batch = tuple[Tensor, Tensor]  # images [B, C, S, S], labels [B]
 
 
 class Augment(Protocol):
@@ -35,67 +30,23 @@ class Augment(Protocol):
     def apply(self, images_BCHW: Tensor, draws: Any) -> Tensor: ...
 
 
-class Resident:
-    """All pixels stay on the device; a batch is a selection of rows."""
-
-    def __init__(self, images: Images, device: torch.device) -> None:
-        self.device = device
-        self.pixels = images.pixels.to(device)
-        self.labels = images.labels.to(device)
-
-    def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
-        if not chunks:
-            return
-        order = torch.cat(list(chunks)).to(self.device, non_blocking=True)  # one copy an epoch, not one a batch
-        for rows in order.split([len(chunk) for chunk in chunks]):
-            yield self.pixels.index_select(0, rows), self.labels.index_select(0, rows)
-
-
-class Workers:
-    """Worker processes read and decode whole batches; copies to the device overlap with the training."""
-
-    def __init__(self, source: Source, device: torch.device, num_workers: int) -> None:
-        self.device = device
-        self.labels = source.labels
-        self.queue: list[list[int]] = []
-        self.loader = DataLoader(
-            _BatchReader(source),
-            sampler=_Queue(self.queue),
-            batch_size=None,
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-            multiprocessing_context=_start_method() if num_workers else None,
-            pin_memory=device.type == "cuda",
-            worker_init_fn=_leave_signals_to_the_parent if num_workers else None,
-            generator=generator(0, "workers"),  # else each start of reading takes a number from the global one
-        )
-
-    def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
-        self.queue[:] = [chunk.tolist() for chunk in chunks]
-        for chunk, pixels in zip(chunks, self.loader, strict=True):
-            if isinstance(pixels, str):
-                raise UserError(pixels)
-            labels = self.labels[chunk]
-            yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
-
-
 class Batches:
     """The batches of one split, epoch by epoch.
 
     Args:
-        route: where pixels come from, `Resident` or `Workers`.
+        loader: where pixels come from, `InMemoryLoader` or `WorkerLoader`.
         num_images: images in the split.
         batch_size: images an update; the last batch of an epoch may be shorter.
         seed: of the order and the augmentation; None for the stored order.
         drop_last: leave a short last batch out.
         limit: use at most this many batches an epoch.
         num_parts: how many parts an update cuts a batch into. The last batch of training is shortened, or left out,
-            where one of its parts would be a single image: batch normalisation has no variance there.
+            where one of its parts would be a single image: batch normalization has no variance there.
     """
 
     def __init__(
         self,
-        route: Resident | Workers,
+        loader: InMemoryLoader | WorkerLoader,
         num_images: int,
         batch_size: int,
         preprocess: nn.Module,
@@ -105,7 +56,7 @@ class Batches:
         limit: int | None = None,
         num_parts: int = 1,
     ) -> None:
-        self.route = route
+        self.loader = loader
         self.preprocess = preprocess
         self.augment = augment
         self.seed = seed
@@ -118,14 +69,14 @@ class Batches:
         self.total_images = num_images
         if limit is not None:
             self.num_images = min(self.num_images, limit * batch_size)
-        self.ready = self._all_ready() if augment is None and isinstance(route, Resident) else None
+        self.ready = self._all_ready() if augment is None and isinstance(loader, InMemoryLoader) else None
 
     @property
     def num_batches(self) -> int:
         return -(-self.num_images // self.batch_size)
 
     def of(self, trial: int) -> Batches:
-        """The batches of one trial; all of a stack may share these."""
+        """The batches of one trial; all vectorized trials may share these."""
         return self
 
     def order(self, epoch: int) -> Tensor:
@@ -142,7 +93,7 @@ class Batches:
             yield from self.ready.batches(chunks)
             return
         draws = self.draws(epoch)
-        for number, (pixels, labels) in enumerate(self.route.batches(chunks), start):
+        for number, (pixels, labels) in enumerate(self.loader.batches(chunks), start):
             images = as_float(pixels)
             if self.augment is not None:
                 images = self.augment.apply(images, self.draws_of_batch(draws, number))
@@ -154,7 +105,7 @@ class Batches:
             return None
         assert self.seed is not None
         draws = self.augment.draw_epoch(epoch, self.seed, self.order(epoch), self.total_images)
-        return _each(draws, lambda numbers: numbers.to(self.route.device, non_blocking=True))
+        return _each(draws, lambda numbers: numbers.to(self.loader.device, non_blocking=True))
 
     def draws_of_batch(self, draws: Any, number: int) -> Any:
         """Those of batch `number`."""
@@ -173,30 +124,30 @@ class Batches:
         In chunks [n, C, S, S].
         """
         chosen = torch.randperm(self.total_images, generator=generator(0, "sample"))[:num_images]
-        for pixels, _ in self.route.batches(chosen.split(SAMPLE_CHUNK)):
+        for pixels, _ in self.loader.batches(chosen.split(SAMPLE_CHUNK)):
             yield self.preprocess(as_float(pixels))
 
     @torch.no_grad()
     def pictures(self, num_images: int) -> Tensor:
         """The first images of epoch 0 as the network will see them, but before preprocessing: floats in [0, 1]."""
         chunk = self.order(0)[:num_images]
-        pixels, _ = next(self.route.batches([chunk]))
+        pixels, _ = next(self.loader.batches([chunk]))
         images = as_float(pixels)
         if self.augment is not None and self.seed is not None:
             images = self.augment.apply(images, _each(self.draws(0), lambda numbers: numbers[: len(chunk)]))
         return images
 
-    def _all_ready(self) -> Resident | None:
+    def _all_ready(self) -> InMemoryLoader | None:
         """The same images preprocessed once and for all, where they fit."""
-        assert isinstance(self.route, Resident)
-        pixels = self.route.pixels
+        assert isinstance(self.loader, InMemoryLoader)
+        pixels = self.loader.pixels
         if pixels.numel() * 4 > READY_SHARE * free_memory(pixels.device):
             return None
         with torch.no_grad():
-            return Resident(Images(self.preprocess(as_float(pixels)), self.route.labels), pixels.device)
+            return InMemoryLoader(Images(self.preprocess(as_float(pixels)), self.loader.labels), pixels.device)
 
 
-class StackBatches:
+class VectorizedBatches:
     """The batches of T trials at once, images [T, B, C, S, S] and labels [T, B]: each trial's as it has them alone.
 
     Args:
@@ -223,7 +174,7 @@ class StackBatches:
         chunks = [chunk_TB.flatten() for chunk_TB in orders_TN.split(first.batch_size, dim=1)[start:]]
         ready = first.ready is not None
         draws = [member.draws(epoch) for member in members]
-        source = first.ready or first.route
+        source = first.ready or first.loader
         for number, (pixels, labels) in enumerate(source.batches(chunks), start):
             images = pixels if ready else first.preprocess(_augmented(members, as_float(pixels), draws, number))
             yield images.unflatten(0, (len(members), -1)), labels.unflatten(0, (len(members), -1))
@@ -278,40 +229,3 @@ def _joined(parts: Sequence[Any]) -> Any:
     if isinstance(first, dict):
         return {key: _joined([part[key] for part in parts]) for key in first}
     return [_joined(columns) for columns in zip(*parts, strict=True)]
-
-
-class _Queue:
-    """A sampler over whatever the list holds when an epoch starts."""
-
-    def __init__(self, queue: list[list[int]]) -> None:
-        self.queue = queue
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(list(self.queue))
-
-    def __len__(self) -> int:
-        return len(self.queue)
-
-
-class _BatchReader(Dataset[Any]):
-    """Reads a batch for a list of indices. A file that cannot be read comes back as the message about it."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __getitem__(self, indices: Any) -> Tensor | str:
-        try:
-            return self.source.read(indices)
-        except UserError as error:
-            return str(error)
-
-
-def _start_method() -> str | None:
-    """How workers start, where the program's own way is one that torch does not know: that of joblib's processes."""
-    own = multiprocessing.get_start_method(allow_none=True)
-    return None if own in (None, "fork", "spawn", "forkserver") else "fork"
-
-
-def _leave_signals_to_the_parent(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)

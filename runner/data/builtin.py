@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from runner.constraints import Count, NonNegative, PositiveCount, Share
+from runner.constraints import NonNegative, NonNegativeInt, OpenFraction, PositiveInt
 from runner.data.dataset import Data, Split, stratified
 from runner.data.source import Images
 from runner.seeds import generator
@@ -24,8 +24,8 @@ class Digits(Data):
     Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits.
     """
 
-    batch_size: PositiveCount = 32
-    val_fraction: Share = 0.2
+    batch_size: PositiveInt = 32
+    val_fraction: OpenFraction = 0.2
 
     @property
     def class_names(self) -> list[str]:
@@ -74,12 +74,12 @@ class Synthetic(Data):
     it is hard. `num_images` counts training and validation; the test split has a fifth of that beside it.
     """
 
-    num_images: PositiveCount = 2000
-    num_classes: PositiveCount = 10
-    in_channels: PositiveCount = 3
-    image_size: PositiveCount = 32
+    num_images: PositiveInt = 2000
+    num_classes: PositiveInt = 10
+    in_channels: PositiveInt = 3
+    image_size: PositiveInt = 32
     noise: NonNegative = 1.0
-    pattern_seed: Count = 0
+    pattern_seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         self._cached: dict[str, Images] = {}

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import copy
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from runner.constraints import Count, NonNegative, PositiveCount, Share
+from runner.constraints import NonNegativeInt, OpenFraction
+from runner.data.loader import LoaderSettings
 from runner.data.source import Images, Source, load
 from runner.errors import UserError
 from runner.machine import free_memory
 from runner.seeds import generator
 
 Split = Literal["train", "val", "test"]
-Route = Literal["auto", "resident", "workers"]
-PreprocessName = Literal["none", "mean_image", "channel_mean", "standardize"]
 
 
 @dataclass(kw_only=True)
-class Data:
-    """Images in three splits. `val` is cut from train by `split_seed`, the same share of every class.
+class Data(LoaderSettings):
+    """Images in three splits. `val` is cut from train by `split_seed`, the same fraction of every class.
 
     Subclasses give the classes and the image shape, and read `train` and `test`.
     """
 
-    batch_size: PositiveCount = 64
-    eval_batch_size: PositiveCount = 512
-    val_fraction: Share = 0.1
-    split_seed: Count = 0
-    preprocess: PreprocessName = "standardize"
-    drop_last: bool = False
-    route: Route = "auto"
-    resident_limit_mb: NonNegative = 4096
-    num_workers: Count = 2
+    val_fraction: OpenFraction = 0.1
+    split_seed: NonNegativeInt = 0
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
+    _in_memory: dict[str, Images] = field(default_factory=dict, init=False, repr=False)
     _stays: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
+
+    def with_images_of(self, other: Data) -> Data:
+        """This data set with what the other one has read already, where both have the same images; else itself."""
+        if type(self) is not type(other) or self._identity() != other._identity():
+            return self
+        shared = copy.copy(other)
+        for setting in fields(LoaderSettings):
+            setattr(shared, setting.name, getattr(self, setting.name))
+        shared._stays = {}
+        return shared
+
+    def _identity(self) -> dict[str, Any]:
+        """The keys that decide which images it has."""
+        loading = {setting.name for setting in fields(LoaderSettings)}
+        return {key.name: getattr(self, key.name) for key in fields(self) if key.init and key.name not in loading}
 
     @property
     def class_names(self) -> list[str]:
@@ -61,21 +70,23 @@ class Data:
         return self._sources[split]
 
     def stays(self, split: Split, device: torch.device) -> bool:
-        """Whether the pixels of a split stay on that device: by `route`, or because they fit. Decided once.
+        """Whether the pixels of a split stay on that device: by `loading`, or because they fit. Decided once.
 
         Raises:
             UserError: they were to stay, and there is no room.
         """
         if split not in self._stays:
-            self._stays[split] = self.route != "workers" and self._has_room(split, device)
+            self._stays[split] = self.loading != "workers" and self._has_room(split, device)
         return self._stays[split]
 
     def loaded(self, split: Split, device: torch.device) -> Source:
         """The images of a split, in memory if they are to stay on that device."""
         source = self.source(split)
-        if self.stays(split, device):
-            self._sources[split] = load(source)
-        return self._sources[split]
+        if not self.stays(split, device):
+            return source
+        if split not in self._in_memory:
+            self._in_memory[split] = load(source)
+        return self._in_memory[split]
 
     def _has_room(self, split: Split, device: torch.device) -> bool:
         source = self.source(split)
@@ -86,12 +97,12 @@ class Data:
         size = len(source) * C * H * W
         places = {device} if in_memory else {device, torch.device("cpu")}  # where files are decoded
         free = min(free_memory(place) for place in places)
-        if self.route == "auto":  # half of it: a split that is cut from another is copied, and a training needs some
-            return size <= self.resident_limit_mb * 2**20 and 2 * size <= free
+        if self.loading == "auto":  # half of it: a split that is cut from another is copied, and a training needs some
+            return size <= self.in_memory_limit_mib * 2**20 and 2 * size <= free
         if size > free:
             raise UserError(
-                f"data.route: the images to keep of '{split}' take {size / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB "
-                f"are free; use auto or workers, or a smaller data.image_size"
+                f"data.loading: the images to keep of '{split}' take {size / 2**30:.1f} GiB, and "
+                f"{free / 2**30:.1f} GiB are free; use auto or workers, or a smaller data.image_size"
             )
         return True
 

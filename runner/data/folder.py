@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from runner.constraints import PositiveCount
+from runner.constraints import PositiveInt
 from runner.data import decoded_cache as decoded
 from runner.data.dataset import Data, Split
 from runner.data.source import Files, size_of
@@ -24,13 +24,13 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 class Folder(Data):
     """Class folders under `root/train` and `root/test`; `root/val` is optional, else val is cut from train.
 
-    Images are scaled to `image_size` on the short side and cut to a centred square; with null, all images must
+    Images are scaled to `image_size` on the short side and cut to a centered square; with null, all images must
     already be squares of one size. `cache`: a folder for the decoded images of a set that stays in memory; `auto` is
     the user's own caches.
     """
 
     root: str
-    image_size: PositiveCount | None = None  # null until the files are looked at
+    image_size: PositiveInt | None = None  # null until the files are looked at
     in_channels: Literal[1, 3] = 3
     cache: str | None = "auto"
 

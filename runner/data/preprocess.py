@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runner.data.dataset import PreprocessName
+from runner.data.loader import PreprocessName
 from runner.data.source import Files, Images, Source
 from runner.seeds import generator
 

@@ -127,7 +127,7 @@ def load(source: Source) -> Images:
 
 
 def decode(path: Path, size: int, channels: int) -> Tensor:
-    """One file as uint8 [C, size, size]: the short side scaled to `size`, then the centre cut out.
+    """One file as uint8 [C, size, size]: the short side scaled to `size`, then the center cut out.
 
     By Pillow: torchvision's decoders are deprecated since 0.29.
 

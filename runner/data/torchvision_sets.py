@@ -15,7 +15,7 @@ from runner.errors import UserError
 
 
 @dataclass(kw_only=True)
-class Published(Data):
+class TorchvisionSet(Data):
     """A data set of torchvision's, kept under `root`. Its training set is cut into train and val."""
 
     root: str = "data"
@@ -63,8 +63,8 @@ class Published(Data):
 
 
 @dataclass(kw_only=True)
-class CIFAR10(Published):
-    """60,000 colour images, 32 x 32, 10 classes. Source: Krizhevsky 2009."""
+class CIFAR10(TorchvisionSet):
+    """60,000 color images, 32 x 32, 10 classes. Source: Krizhevsky 2009."""
 
     shape = (3, 32, 32)
     names: ClassVar = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -72,8 +72,8 @@ class CIFAR10(Published):
 
 
 @dataclass(kw_only=True)
-class CIFAR100(Published):
-    """60,000 colour images, 32 x 32, 100 classes. Source: Krizhevsky 2009."""
+class CIFAR100(TorchvisionSet):
+    """60,000 color images, 32 x 32, 100 classes. Source: Krizhevsky 2009."""
 
     shape = (3, 32, 32)
     files = "cifar-100-python.tar.gz (or its folder cifar-100-python)"
@@ -84,7 +84,7 @@ class CIFAR100(Published):
 
 
 @dataclass(kw_only=True)
-class MNIST(Published):
+class MNIST(TorchvisionSet):
     """70,000 handwritten digits, 28 x 28, 10 classes. Source: LeCun et al. 1998."""
 
     shape = (1, 28, 28)
@@ -93,7 +93,7 @@ class MNIST(Published):
 
 
 @dataclass(kw_only=True)
-class FashionMNIST(Published):
+class FashionMNIST(TorchvisionSet):
     """70,000 pictures of clothes, 28 x 28, 10 classes. Source: Xiao et al. 2017."""
 
     shape = (1, 28, 28)

@@ -1,5 +1,5 @@
 """Initialization of weights: each word of the group is a class here."""
 
-from runner.init.initializers import KEPT, Default, Dirac, He, Initialisation, Large, Small, Xavier
+from runner.init.initializers import KEPT, Default, Dirac, He, Initialization, Large, Small, Xavier
 
-__all__ = ["KEPT", "Default", "Dirac", "He", "Initialisation", "Large", "Small", "Xavier"]
+__all__ = ["KEPT", "Default", "Dirac", "He", "Initialization", "Large", "Small", "Xavier"]

@@ -1,4 +1,4 @@
-"""Initialisation of the weights of linear and convolutional layers; biases start at 0.
+"""Initialization of the weights of linear and convolutional layers; biases start at 0.
 
 `gain` scales the standard deviation. Other layers keep torch's own start, and trained layers what they have learned.
 """
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from runner.constraints import Positive
 
-KEPT = "keeps_weights"  # attribute of a layer whose weights are trained already: no initialisation touches them
+KEPT = "keeps_weights"  # attribute of a layer whose weights are trained already: no initialization touches them
 
 
 @dataclass
-class Initialisation:
+class Initialization:
     """Normal weights of a standard deviation given by the fan-in; applied in place by calling it."""
 
     gain: Positive = 1.0
@@ -33,7 +33,7 @@ class Initialisation:
         raise NotImplementedError
 
 
-class Default(Initialisation):
+class Default(Initialization):
     """Each layer's own start, as torch (or the network's author) made it."""
 
     def __init__(self) -> None:
@@ -43,38 +43,38 @@ class Default(Initialisation):
         pass
 
 
-class Small(Initialisation):
+class Small(Initialization):
     """Standard deviation 0.01 whatever the fan-in: activations and gradients of a deep network shrink to 0."""
 
     def std(self, fan_in: int) -> float:
         return 0.01
 
 
-class Large(Initialisation):
+class Large(Initialization):
     """Standard deviation 1 whatever the fan-in: tanh units saturate, others blow up."""
 
     def std(self, fan_in: int) -> float:
         return 1.0
 
 
-class Xavier(Initialisation):
+class Xavier(Initialization):
     """Variance `1 / fan_in`: keeps the variance through linear and tanh layers. Glorot and Bengio 2010."""
 
     def std(self, fan_in: int) -> float:
         return float((1 / fan_in) ** 0.5)
 
 
-class He(Initialisation):
+class He(Initialization):
     """Variance `2 / fan_in`: the same for ReLU, which halves it. He et al. 2015."""
 
     def std(self, fan_in: int) -> float:
         return float((2 / fan_in) ** 0.5)
 
 
-class Dirac(Initialisation):
+class Dirac(Initialization):
     """Convolutions that pass their input on: filter i is 1 at the middle of input map i, and 0 elsewhere.
 
-    Filters beyond the number of input maps, and linear layers, keep torch's own start. With batch normalisation and
+    Filters beyond the number of input maps, and linear layers, keep torch's own start. With batch normalization and
     few layers it does what a residual connection would. Source: Zagoruyko and Komodakis 2017, DiracNets; Jordan 2024,
     arXiv 2404.00498.
     """

@@ -9,14 +9,14 @@ from runner.constraints import Positive
 
 
 class CrossEntropy(nn.CrossEntropyLoss):
-    """`L_i = -log(exp(s_y) / sum_j exp(s_j))`: torch's own. Near ln K at random initialisation."""
+    """`L_i = -log(exp(s_y) / sum_j exp(s_j))`: torch's own. Near ln K at random initialization."""
 
     def __init__(self) -> None:
         super().__init__()
 
 
 class Hinge(nn.Module):
-    """The multiclass SVM: `L_i = sum_{j != y} max(0, s_j - s_y + margin)`. Near K - 1 at random initialisation.
+    """The multiclass SVM: `L_i = sum_{j != y} max(0, s_j - s_y + margin)`. Near K - 1 at random initialization.
 
     torch's MultiMarginLoss is this divided by K, and takes no class probabilities. For those, the expected loss over
     the target's distribution. Scores 3.2, 5.1, -1.7 with the first class true give 2.9.

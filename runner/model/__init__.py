@@ -10,7 +10,7 @@ from runner.model.inception_v3 import inception_v3
 from runner.model.inception_v4 import InceptionV4
 from runner.model.mlp import MLP, Linear
 from runner.model.resnet import resnet
-from runner.model.torchvision import zoo
+from runner.model.torchvision import torchvision
 from runner.model.vgg import vgg
 from runner.model.whitened import WhitenedConvNet
 
@@ -24,7 +24,7 @@ __all__ = [
     "googlenet",
     "inception_v3",
     "resnet",
+    "torchvision",
     "vgg",
     "zfnet",
-    "zoo",
 ]

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from runner.constraints import Positive, Probability
+from runner.constraints import FractionBelowOne, Positive
 from runner.errors import UserError
 from runner.model import blocks
 from runner.model.activation import ActivationName
@@ -28,7 +28,7 @@ class Row(NamedTuple):
     kernel: int
     stride: int = 1
     padding: int = 1
-    norm: bool = False  # local response normalisation
+    norm: bool = False  # local response normalization
     pool: bool = False  # 3x3 max pooling, stride 2
 
 
@@ -59,24 +59,24 @@ def alexnet(
     in_channels: int,
     image_size: int,
     num_classes: int,
-    era: Literal[2012, 2014] = 2014,
+    variant: Literal[2012, 2014] = 2014,
     activation: ActivationName = "relu",
-    dropout: Probability = 0.5,
+    dropout: FractionBelowOne = 0.5,
     width: Positive = 1.0,
     stem: Stem = "auto",
 ) -> nn.Module:
-    """AlexNet. The two eras:
+    """AlexNet. The two variants:
 
-    2014: torchvision's network, the single column of 64, 192, 384, 256, 256 maps without normalisation, dropout on the
+    2014: torchvision's network, the single column of 64, 192, 384, 256, 256 maps without normalization, dropout on the
     inputs of the first two fully connected layers. Source: Krizhevsky 2014, One weird trick, arXiv 1404.5997.
-    2012: the lectures' network, 96, 256, 384, 384, 256 maps with local response normalisation, dropout on the outputs
+    2012: the lectures' network, 96, 256, 384, 384, 256 maps with local response normalization, dropout on the outputs
     of those layers. Source: Krizhevsky et al. 2012. Where we differ: its convolutions see all maps of the layer before,
     not the half that lived on their GPU, so it has 62.4 M parameters for the paper's 61.0 M.
     """
-    rows = ROWS_2012 if era == 2012 else ROWS_2014
+    rows = ROWS_2012 if variant == 2012 else ROWS_2014
     small = _small(stem, image_size, 63, "AlexNet")
     features = _features(in_channels, rows, activation, width, small, ceil_mode=False)
-    return _classic(features, rows, image_size, small, num_classes, activation, dropout, width, first=era == 2014)
+    return _classic(features, rows, image_size, small, num_classes, activation, dropout, width, first=variant == 2014)
 
 
 def zfnet(
@@ -84,14 +84,14 @@ def zfnet(
     image_size: int,
     num_classes: int,
     activation: ActivationName = "relu",
-    dropout: Probability = 0.5,
+    dropout: FractionBelowOne = 0.5,
     width: Positive = 1.0,
     stem: Stem = "auto",
 ) -> nn.Module:
     """ZFNet: AlexNet with a 7x7 stride 2 first layer and 512, 1024, 512 maps in the last three convolutions.
 
     Source: Zeiler and Fergus 2013, arXiv 1311.2901, in the lectures' widths. Where we differ: local response
-    normalisation stands for its contrast normalisation.
+    normalization stands for its contrast normalization.
     """
     small = _small(stem, image_size, 47, "ZFNet")
     features = _features(in_channels, ROWS_ZFNET, activation, width, small, ceil_mode=True)

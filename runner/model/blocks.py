@@ -32,7 +32,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 def linear(fan_in: int, fan_out: int, name: ActivationName, norm: Norm = "none") -> list[nn.Module]:
-    """A fully connected layer, its normalisation if any, its activation: `fan_out` features."""
+    """A fully connected layer, its normalization if any, its activation: `fan_out` features."""
     outputs = fan_out * copies(name)
     between = [nn.BatchNorm1d(outputs)] if norm == "batch" else []
     return [nn.Linear(fan_in, outputs, bias=norm == "none"), *between, make_activation(name)]
@@ -48,9 +48,9 @@ def conv(
     padding: int | None = None,
     bias: bool | None = None,
 ) -> list[nn.Module]:
-    """A convolution, its normalisation if any, its activation: `out_channels` maps.
+    """A convolution, its normalization if any, its activation: `out_channels` maps.
 
-    The padding keeps the size where none is given; there is a bias where there is no normalisation, unless told.
+    The padding keeps the size where none is given; there is a bias where there is no normalization, unless told.
     """
     outputs = out_channels * copies(name)
     padding = kernel // 2 if padding is None else padding
@@ -60,7 +60,7 @@ def conv(
 
 
 class ConvUnit(nn.Module):
-    """Convolution without bias, batch normalisation, activation: the unit of every Inception network.
+    """Convolution without bias, batch normalization, activation: the unit of every Inception network.
 
     `options` are nn.Conv2d's. Parameters are named as in torchvision.
     """
@@ -135,7 +135,7 @@ class Enlarge(nn.Module):
 
 
 class ResponseNorm(nn.LocalResponseNorm):
-    """AlexNet's normalisation across maps: `b_c = a_c / (k + alpha * sum of a^2 over the 5 maps around c)^beta`.
+    """AlexNet's normalization across maps: `b_c = a_c / (k + alpha * sum of a^2 over the 5 maps around c)^beta`.
 
     k 2, alpha 1e-4, beta 0.75. torch's layer divides its alpha by 5 and pools with a kernel whose gradient is not
     deterministic on a GPU; this sum is. Source: Krizhevsky et al. 2012, section 3.3.

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from runner.constraints import Count, PositiveCount
+from runner.constraints import NonNegativeInt, PositiveInt
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import Norm
 
 
 class ConvNet(nn.Sequential):
-    """A stage for each of `channels`: 3x3 convolution, normalisation, activation, 2x2 max pooling while it fits.
+    """A stage for each of `channels`: 3x3 convolution, normalization, activation, 2x2 max pooling while it fits.
 
     Then one fully connected layer of width `hidden` (0 for none) and the class scores.
     """
@@ -23,8 +23,8 @@ class ConvNet(nn.Sequential):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        channels: Sequence[PositiveCount] = (32, 64),
-        hidden: Count = 128,
+        channels: Sequence[PositiveInt] = (32, 64),
+        hidden: NonNegativeInt = 128,
         activation: ActivationName = "relu",
         norm: Norm = "batch",
     ) -> None:

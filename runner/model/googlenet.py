@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from runner.constraints import NonNegative, Positive, Probability
+from runner.constraints import FractionBelowOne, NonNegative, Positive
 from runner.errors import UserError
 from runner.model import blocks
 from runner.model.activation import ActivationName
@@ -23,17 +23,17 @@ def googlenet(
     num_classes: int,
     aux_weight: NonNegative = 0.3,
     activation: ActivationName = "relu",
-    dropout: Probability = 0.2,
-    dropout_aux: Probability = 0.7,
+    dropout: FractionBelowOne = 0.2,
+    aux_dropout: FractionBelowOne = 0.7,
     width: Positive = 1.0,
     stem: Stem = "auto",
 ) -> nn.Module:
-    """GoogLeNet with batch normalisation. In training it gives the scores and those of its auxiliary classifiers.
+    """GoogLeNet with batch normalization. In training it gives the scores and those of its auxiliary classifiers.
 
     `aux_weight` is their weight in the loss; 0 leaves them out. `stem` cifar (auto: up to 64 pixels) begins with a 3x3
     convolution of stride 1 and leaves the first two poolings out: images of 2 pixels or more. `width` is a multiple of
     1/8.
-    Source: Szegedy et al. 2014, arXiv 1409.4842. Where torchvision differs: batch normalisation, 3x3 for its 5x5
+    Source: Szegedy et al. 2014, arXiv 1409.4842. Where torchvision differs: batch normalization, 3x3 for its 5x5
     convolutions, dropout 0.2 for 0.4.
     """
     from torchvision.models.googlenet import GoogLeNet, Inception
@@ -52,7 +52,7 @@ def googlenet(
         init_weights=False,
         blocks=[unit, partial(Inception, conv_block=unit), partial(_Auxiliary, unit, factor, activation)],
         dropout=dropout,
-        dropout_aux=dropout_aux,
+        dropout_aux=aux_dropout,
     )
     network.fc = nn.Linear(factor(1024), num_classes)
     if small:

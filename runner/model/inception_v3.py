@@ -1,4 +1,4 @@
-"""Inception-v3 (Szegedy et al. 2015): factorised convolutions, one auxiliary classifier; torchvision's network."""
+"""Inception-v3 (Szegedy et al. 2015): factorized convolutions, one auxiliary classifier; torchvision's network."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from runner.constraints import NonNegative, Positive, Probability, Range
+from runner.constraints import Bounds, FractionBelowOne, NonNegative, Positive
 from runner.model.activation import ActivationName
 from runner.model.blocks import Enlarge, PoolTo
 from runner.model.googlenet import conv_maker, exact_width
 
-MinSize = Annotated[int, Range(75)]  # the smallest image that Inception-v3 and v4 take
+MinSize = Annotated[int, Bounds(75)]  # the smallest image that Inception-v3 and v4 take
 
 
 def inception_v3(
@@ -22,7 +22,7 @@ def inception_v3(
     num_classes: int,
     aux_weight: NonNegative = 0.4,
     activation: ActivationName = "relu",
-    dropout: Probability = 0.5,
+    dropout: FractionBelowOne = 0.5,
     width: Positive = 1.0,
     min_size: MinSize = 75,
 ) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from runner.constraints import Positive, Probability
+from runner.constraints import FractionBelowOne, Positive
 from runner.model.activation import ActivationName
 from runner.model.blocks import ConvUnit, Enlarge, scaled
 from runner.model.inception_v3 import MinSize
@@ -90,7 +90,7 @@ class InceptionV4(nn.Sequential):
         in_channels: int,
         num_classes: int,
         activation: ActivationName = "relu",
-        dropout: Probability = 0.2,
+        dropout: FractionBelowOne = 0.2,
         width: Positive = 1.0,
         min_size: MinSize = 75,
     ) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from runner.constraints import PositiveCount
+from runner.constraints import PositiveInt
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import Norm
@@ -21,14 +21,14 @@ class Linear(nn.Sequential):
 
 
 class MLP(nn.Sequential):
-    """Fully connected layers of the widths `hidden`, each with its normalisation and activation, then class scores."""
+    """Fully connected layers of the widths `hidden`, each with its normalization and activation, then class scores."""
 
     def __init__(
         self,
         in_channels: int,
         image_size: int,
         num_classes: int,
-        hidden: Sequence[PositiveCount] = (128, 128),
+        hidden: Sequence[PositiveInt] = (128, 128),
         activation: ActivationName = "relu",
         norm: Norm = "none",
     ) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from runner.constraints import PositiveCount
+from runner.constraints import PositiveInt
 from runner.errors import UserError
 from runner.model import blocks
 from runner.model.activation import ActivationName, copies, swap_relu
@@ -25,7 +25,7 @@ def resnet(
     depth: Depth = 18,
     activation: ActivationName = "relu",
     stem: Stem = "auto",
-    width: PositiveCount | None = None,
+    width: PositiveInt | None = None,
 ) -> nn.Module:
     """A residual network by depth: 18, 34, 50, 101, 152 of table 1; 20, 32, 44, 56, 110 of section 4.2 (CIFAR).
 

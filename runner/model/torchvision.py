@@ -16,7 +16,7 @@ from runner.init.initializers import KEPT
 SIZED = {"vit": "image_size", "maxvit": "input_size"}
 
 
-def zoo(
+def torchvision(
     in_channels: int,
     image_size: int,
     num_classes: int,

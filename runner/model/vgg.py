@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from runner.constraints import Positive, Probability
+from runner.constraints import FractionBelowOne, Positive
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import SMALL_IMAGE, Classic, Norm, scaled
@@ -31,7 +31,7 @@ def vgg(
     depth: Depth = 16,
     norm: Norm = "none",
     activation: ActivationName = "relu",
-    dropout: Probability = 0.5,
+    dropout: FractionBelowOne = 0.5,
     width: Positive = 1.0,
 ) -> nn.Module:
     """VGG by depth: configurations A, B, D and E of table 1, torchvision's network.
@@ -39,7 +39,7 @@ def vgg(
     Images of any size: a map smaller than 4x4 is not pooled further, for padded convolutions on a single pixel would
     lose the signal. The fully connected layers see a map of 7x7, as published, or for images of 64 pixels or less the
     map as it is.
-    Source: Simonyan and Zisserman 2014, arXiv 1409.1556; batch normalisation as in torchvision, beside the biases.
+    Source: Simonyan and Zisserman 2014, arXiv 1409.1556; batch normalization as in torchvision, beside the biases.
     """
     layers: list[nn.Module] = []
     size, channels = image_size, in_channels

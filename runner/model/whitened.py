@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from runner.constraints import Fraction, Positive, PositiveCount
+from runner.constraints import Fraction, Positive, PositiveInt
 from runner.errors import UserError
 from runner.init.initializers import KEPT
 from runner.model.activation import ActivationName, copies
@@ -57,8 +57,8 @@ class Whitening(nn.Conv2d):
 class WhitenedConvNet(nn.Module):
     """A whitening convolution, a group of 3x3 convolutions for each of `channels`, global max pooling, class scores.
 
-    A group: convolution, 2x2 max pooling while it fits, normalisation, activation; then `depth - 1` times convolution,
-    normalisation, activation. No layer but the first has a weight bias; normalisation trains its shift alone. Scores
+    A group: convolution, 2x2 max pooling while it fits, normalization, activation; then `depth - 1` times convolution,
+    normalization, activation. No layer but the first has a weight bias; normalization trains its shift alone. Scores
     are multiplied by `scale`.
 
     Args:
@@ -74,11 +74,11 @@ class WhitenedConvNet(nn.Module):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        channels: Sequence[PositiveCount] = (64, 256, 256),
-        depth: PositiveCount = 2,
-        kernel: PositiveCount = 2,
+        channels: Sequence[PositiveInt] = (64, 256, 256),
+        depth: PositiveInt = 2,
+        kernel: PositiveInt = 2,
         whiten: bool = True,
-        whiten_images: PositiveCount = 5000,
+        whiten_images: PositiveInt = 5000,
         whiten_eps: Positive = 5e-4,
         activation: ActivationName = "gelu",
         norm_momentum: Fraction = 0.4,
@@ -112,7 +112,7 @@ class WhitenedConvNet(nn.Module):
         self.pool = nn.MaxPool2d(size)
         self.linear = nn.Linear(width, num_classes, bias=False)
 
-    def fit_to_images(self, sample: Sample) -> None:
+    def init_from_data(self, sample: Sample) -> None:
         """Take the whitening filters from training images."""
         if isinstance(self.first, Whitening):
             self.first.fit(sample(self.whiten_images))

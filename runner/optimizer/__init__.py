@@ -3,11 +3,11 @@
 from runner.optimizer.adam_uncorrected import UncorrectedAdam
 from runner.optimizer.factories import adagrad, adam, adamw, lbfgs, momentum, nesterov, rmsprop, sgd
 from runner.optimizer.muon import Muon, muon
-from runner.optimizer.param_groups import Groups, grouped
+from runner.optimizer.param_groups import ParamGroups, grouped
 
 __all__ = [
-    "Groups",
     "Muon",
+    "ParamGroups",
     "UncorrectedAdam",
     "adagrad",
     "adam",

@@ -1,8 +1,8 @@
 """The optimizers of one trial, by torch.optim wherever it has the same function.
 
 `lr` is the base learning rate, which the schedule scales. `weight_decay` adds `weight_decay * x` to the gradient,
-except in adamw and muon, where it shrinks the weights themselves (decoupled). `groups` gives some parameters other
-settings. Notation: x parameters, g gradient, h mean of squares.
+except in adamw and muon, where it shrinks the weights themselves (decoupled). `param_groups` gives some parameters
+other settings. Notation: x parameters, g gradient, h mean of squares.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import torch
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 
-from runner.constraints import NonNegative, Positive, PositiveCount, Probability
+from runner.constraints import FractionBelowOne, NonNegative, Positive, PositiveInt
 from runner.errors import UserError
 from runner.optimizer.adam_uncorrected import UncorrectedAdam
-from runner.optimizer.fast_step import DirectAdagrad, DirectAdam, DirectAdamW, DirectRMSprop, DirectSGD
-from runner.optimizer.param_groups import Groups, all_params, grouped
+from runner.optimizer.fast_step import FastAdagrad, FastAdam, FastAdamW, FastRMSprop, FastSGD
+from runner.optimizer.param_groups import ParamGroups, all_params, grouped
 
-Betas = tuple[Probability, Probability]
+Betas = tuple[FractionBelowOne, FractionBelowOne]
 
 
-def sgd(network: nn.Module, lr: Positive, weight_decay: NonNegative = 0, groups: Groups = ()) -> Optimizer:
+def sgd(network: nn.Module, lr: Positive, weight_decay: NonNegative = 0, param_groups: ParamGroups = ()) -> Optimizer:
     """`x -= lr*g`."""
-    params = grouped(network, lr, groups, ["weight_decay"])
-    return DirectSGD(params, lr=lr, weight_decay=weight_decay, **_kernels(params))
+    params = grouped(network, lr, param_groups, ["weight_decay"])
+    return FastSGD(params, lr=lr, weight_decay=weight_decay, **_kernels(params))
 
 
 def momentum(
     network: nn.Module,
     lr: Positive,
-    momentum: Probability = 0.9,
+    momentum: FractionBelowOne = 0.9,
     weight_decay: NonNegative = 0,
-    groups: Groups = (),
+    param_groups: ParamGroups = (),
 ) -> Optimizer:
     """`v = rho*v + g; x -= lr*v`, with v0 = 0 and rho `momentum`."""
-    params = grouped(network, lr, groups, ["momentum", "weight_decay"])
-    return _at_rest(DirectSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **_kernels(params)))
+    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"])
+    return _at_rest(FastSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **_kernels(params)))
 
 
 def nesterov(
@@ -46,16 +46,16 @@ def nesterov(
     lr: Positive,
     momentum: Positive = 0.9,
     weight_decay: NonNegative = 0,
-    groups: Groups = (),
+    param_groups: ParamGroups = (),
 ) -> Optimizer:
     """`v' = rho*v - lr*g; x += v' + rho*(v' - v)`: the gradient at the shifted point, rewritten.
 
     torch scales its velocity by lr outside, so the two are equal while lr is constant; when a schedule lowers lr,
     torch's old velocity shrinks with it. Source: Sutskever et al. 2013.
     """
-    params = grouped(network, lr, groups, ["momentum", "weight_decay"])
+    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"])
     kernels = _kernels(params)
-    return _at_rest(DirectSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, **kernels))
+    return _at_rest(FastSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, **kernels))
 
 
 def adagrad(
@@ -63,24 +63,24 @@ def adagrad(
     lr: Positive,
     eps: Positive = 1e-7,
     weight_decay: NonNegative = 0,
-    groups: Groups = (),
+    param_groups: ParamGroups = (),
 ) -> Optimizer:
     """`h += g*g; x -= lr*g / (sqrt(h) + eps)`. Source: Duchi et al. 2011."""
-    params = grouped(network, lr, groups, ["eps", "weight_decay"])
-    return DirectAdagrad(params, lr=lr, eps=eps, weight_decay=weight_decay, foreach=True)
+    params = grouped(network, lr, param_groups, ["eps", "weight_decay"])
+    return FastAdagrad(params, lr=lr, eps=eps, weight_decay=weight_decay, foreach=True)
 
 
 def rmsprop(
     network: nn.Module,
     lr: Positive,
-    alpha: Probability = 0.99,
+    alpha: FractionBelowOne = 0.99,
     eps: Positive = 1e-7,
     weight_decay: NonNegative = 0,
-    groups: Groups = (),
+    param_groups: ParamGroups = (),
 ) -> Optimizer:
     """`h = d*h + (1-d)*g*g; x -= lr*g / (sqrt(h) + eps)`, with d `alpha`. Source: Tieleman and Hinton 2012."""
-    params = grouped(network, lr, groups, ["alpha", "eps", "weight_decay"])
-    return DirectRMSprop(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, foreach=True)
+    params = grouped(network, lr, param_groups, ["alpha", "eps", "weight_decay"])
+    return FastRMSprop(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, foreach=True)
 
 
 def adam(
@@ -90,17 +90,17 @@ def adam(
     eps: Positive = 1e-7,
     weight_decay: NonNegative = 0,
     bias_correction: bool = True,
-    groups: Groups = (),
+    param_groups: ParamGroups = (),
 ) -> Optimizer:
     """`m = b1*m + (1-b1)*g; h = b2*h + (1-b2)*g*g; x -= lr*(m/(1-b1^t)) / (sqrt(h/(1-b2^t)) + eps)`.
 
     Without `bias_correction`, m and h as they are: the first steps are far too large. torch has no such switch, so
     that form is ours. Source: Kingma and Ba 2015, algorithm 1.
     """
-    params = grouped(network, lr, groups, ["betas", "eps", "weight_decay"])
+    params = grouped(network, lr, param_groups, ["betas", "eps", "weight_decay"])
     if not bias_correction:
         return UncorrectedAdam(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay)
-    return DirectAdam(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
+    return FastAdam(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
 
 
 def adamw(
@@ -109,18 +109,18 @@ def adamw(
     betas: Betas = (0.9, 0.999),
     eps: Positive = 1e-8,
     weight_decay: NonNegative = 0.01,
-    groups: Groups = (),
+    param_groups: ParamGroups = (),
 ) -> Optimizer:
     """Adam with decoupled decay: `x -= lr*weight_decay*x` first. Source: Loshchilov and Hutter 2019."""
-    params = grouped(network, lr, groups, ["betas", "eps", "weight_decay"])
-    return DirectAdamW(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
+    params = grouped(network, lr, param_groups, ["betas", "eps", "weight_decay"])
+    return FastAdamW(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
 
 
 def lbfgs(
     network: nn.Module,
     lr: Positive = 1.0,
-    max_iter: PositiveCount = 20,
-    history_size: PositiveCount = 10,
+    max_iter: PositiveInt = 20,
+    history_size: PositiveInt = 10,
     line_search: bool = True,
 ) -> Optimizer:
     """L-BFGS: a quasi-Newton step from the last `history_size` gradients, `max_iter` inner steps an update.
@@ -133,10 +133,10 @@ def lbfgs(
     return LBFGS(trained, lr=lr, max_iter=max_iter, history_size=history_size, line_search_fn=search)
 
 
-def _at_rest(optimizer: DirectSGD) -> DirectSGD:
+def _at_rest(optimizer: FastSGD) -> FastSGD:
     """The same with v0 = 0 written down.
 
-    torch's fused kernel makes the velocity at the first update, and leaves it uninitialised when the gradient scaling
+    torch's fused kernel makes the velocity at the first update, and leaves it uninitialized when the gradient scaling
     of fp16 skips that one: NaN soon after.
     """
     for parameter in all_params(optimizer.param_groups):

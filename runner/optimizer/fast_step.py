@@ -60,7 +60,7 @@ def adam(params: list[Tensor], grads: list[Tensor], states: Sequence[State], gro
 KERNELS: Mapping[type[Optimizer], Kernel] = {SGD: sgd, Adam: adam, AdamW: adam}
 
 
-class Direct(Optimizer):
+class FastStep(Optimizer):
     """Makes the update of torch's class, the second base: by its code, or by a call of its fused kernel."""
 
     @torch.no_grad()
@@ -101,24 +101,24 @@ class Direct(Optimizer):
 
 def torch_class(optimizer: Optimizer) -> type[Optimizer]:
     """The class of torch's whose update an optimizer makes; its own class for any other."""
-    return type(optimizer).__bases__[1] if isinstance(optimizer, Direct) else type(optimizer)
+    return type(optimizer).__bases__[1] if isinstance(optimizer, FastStep) else type(optimizer)
 
 
-class DirectSGD(Direct, SGD):
+class FastSGD(FastStep, SGD):
     pass
 
 
-class DirectAdam(Direct, Adam):
+class FastAdam(FastStep, Adam):
     pass
 
 
-class DirectAdamW(Direct, AdamW):
+class FastAdamW(FastStep, AdamW):
     pass
 
 
-class DirectAdagrad(Direct, Adagrad):
+class FastAdagrad(FastStep, Adagrad):
     pass
 
 
-class DirectRMSprop(Direct, RMSprop):
+class FastRMSprop(FastStep, RMSprop):
     pass

@@ -1,7 +1,7 @@
 """Muon: momentum whose update is brought near the closest orthogonal matrix.
 
 torch.optim.Muon takes matrices only; ours takes convolutions too, as matrices [out, in*k*k], and updates the
-parameters that are no matrices (biases, normalisation) by AdamW, so that it trains a whole network.
+parameters that are no matrices (biases, normalization) by AdamW, so that it trains a whole network.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from runner.constraints import NonNegative, Positive, PositiveCount, Probability
-from runner.optimizer.param_groups import Groups, grouped
+from runner.constraints import FractionBelowOne, NonNegative, Positive, PositiveInt
+from runner.optimizer.param_groups import ParamGroups, grouped
 
 A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration
 
@@ -22,19 +22,19 @@ A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration
 def muon(
     network: nn.Module,
     lr: Positive,
-    momentum: Probability = 0.95,
+    momentum: FractionBelowOne = 0.95,
     nesterov: bool = True,
-    num_iterations: PositiveCount = 5,
-    weight_decay: NonNegative = 0.1,
+    num_iterations: PositiveInt = 5,
+    weight_decay: NonNegative = 0.01,
     adamw_lr_scale: Positive = 0.15,
-    groups: Groups = (),
+    param_groups: ParamGroups = (),
 ) -> Optimizer:
-    """`v = rho*v + (1-rho)*g; x -= lr * sqrt(max(1, out/in)) * orthogonalised(v)`, decay decoupled as in AdamW.
+    """`v = rho*v + (1-rho)*g; x -= lr * sqrt(max(1, out/in)) * orthogonalized(v)`, decay decoupled as in AdamW.
 
-    Biases and normalisation layers get AdamW at `adamw_lr_scale * lr`.
+    Biases and normalization layers get AdamW at `adamw_lr_scale * lr`.
     Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
     """
-    params = grouped(network, lr, groups, ["momentum", "weight_decay"])
+    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"])
     return Muon(params, lr, momentum, nesterov, num_iterations, weight_decay, adamw_lr_scale)
 
 
@@ -75,7 +75,7 @@ class Muon(Optimizer):
         matrix = direction.flatten(1)
         scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
         x.mul_(1 - group["lr"] * group["weight_decay"])
-        x.add_(orthogonalised(matrix, self.num_iterations).reshape(x.shape), alpha=-group["lr"] * scale)
+        x.add_(orthogonalized(matrix, self.num_iterations).reshape(x.shape), alpha=-group["lr"] * scale)
 
     def _update_other(self, x: Tensor, g: Tensor, group: dict[str, Any]) -> None:
         state = self.state[x]
@@ -91,7 +91,7 @@ class Muon(Optimizer):
         x.addcdiv_(m, h.sqrt().add_(1e-8), value=-lr)
 
 
-def orthogonalised(matrix: Tensor, num_iterations: int) -> Tensor:
+def orthogonalized(matrix: Tensor, num_iterations: int) -> Tensor:
     """Nearly U V^T of the singular value decomposition of a matrix [..., n, m], by the quintic Newton-Schulz iteration.
 
     The singular values end between about 0.7 and 1.2, not at 1: that is what its coefficients trade for speed.

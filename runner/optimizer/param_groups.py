@@ -9,23 +9,24 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from runner import renamed
 from runner.constraints import Duration, problem
 from runner.errors import UserError, did_you_mean
 
-Groups = Sequence[Mapping[str, Any]]
+ParamGroups = Sequence[Mapping[str, Any]]
 
 NORM_LAYERS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 KINDS = ("biases", "norms", "norm_biases")
 
 
-def grouped(network: nn.Module, lr: float, groups: Groups, options: Sequence[str]) -> list[dict[str, Any]]:
+def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: Sequence[str]) -> list[dict[str, Any]]:
     """The trainable parameters as torch's parameter groups; each belongs to the first group that matches it.
 
     Args:
-        groups: each a mapping with `match` and what differs: `lr_scale` (a factor of `lr`), `until_epochs` (a duration
-            after which its parameters stay as they are) and any of `options`. `match` is a shell pattern on parameter
-            names (`fc.*`, `*.bias`), or one of the words `biases` (all), `norms` (weights and biases of normalisation
-            layers), `norm_biases`.
+        param_groups: each a mapping with `params` and what differs: `lr_scale` (a factor of `lr`),
+            `freeze_after_epochs` (a duration after which its parameters stay as they are) and any of `options`.
+            `params` is a shell pattern on parameter names (`fc.*`, `*.bias`), or one of the words `biases` (all),
+            `norms` (weights and biases of normalization layers), `norm_biases`.
         options: the optimizer's own keys, such as weight_decay.
 
     Raises:
@@ -34,39 +35,42 @@ def grouped(network: nn.Module, lr: float, groups: Groups, options: Sequence[str
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     kinds = _kinds(network)
     made: list[dict[str, Any]] = []
-    for number, group in enumerate(groups):
-        path = f"optimizer.groups[{number}]"
+    for number, group in enumerate(param_groups):
+        path = f"optimizer.param_groups[{number}]"
         _check_keys(path, group, options)
-        names = [name for name in trained if _matches(name, str(group["match"]), kinds)]
+        names = [name for name in trained if _matches(name, str(group["params"]), kinds)]
         if not names:
             names_known = ", ".join(list(trained)[:4])
             raise UserError(
-                f"{path}.match: '{group['match']}' matches no parameter that is not in an earlier group; "
+                f"{path}.params: '{group['params']}' matches no parameter that is not in an earlier group; "
                 f"names look like {names_known}; kinds are {', '.join(KINDS)}"
             )
-        settings = {key: value for key, value in group.items() if key not in ("match", "lr_scale")}
+        settings = {key: value for key, value in group.items() if key not in ("params", "lr_scale")}
         made.append(
             {"params": [trained.pop(name) for name in names], "lr": lr * group.get("lr_scale", 1.0), **settings}
         )
     rest = [{"params": list(trained.values()), "lr": lr}] if trained else []
-    if made and not rest and all(group.get("until_epochs") is not None for group in made):
-        raise UserError("optimizer.groups: every parameter is in a group with until_epochs; leave one without an end")
+    if made and not rest and all(group.get("freeze_after_epochs") is not None for group in made):
+        raise UserError(
+            "optimizer.param_groups: every parameter is in a group with freeze_after_epochs; leave one without an end"
+        )
     return rest + made
 
 
 def _check_keys(path: str, group: Mapping[str, Any], options: Sequence[str]) -> None:
-    known = ["match", "lr_scale", "until_epochs", *options]
+    known = ["params", "lr_scale", "freeze_after_epochs", *options]
     for key in group:
         if key not in known:
-            raise UserError(f"{path}.{key}: no such key{did_you_mean(str(key), known)}")
-    if "match" not in group:
-        raise UserError(f"{path}.match: must be set to a pattern on parameter names, such as '*.bias'")
+            hint = renamed.hint(renamed.PARAM_GROUP_KEYS, str(key)) or did_you_mean(str(key), known)
+            raise UserError(f"{path}.{key}: no such key{hint}")
+    if "params" not in group:
+        raise UserError(f"{path}.params: must be set to a pattern on parameter names, such as '*.bias'")
     scale = group.get("lr_scale", 1.0)
     if isinstance(scale, bool) or not isinstance(scale, int | float) or scale < 0:
         raise UserError(f"{path}.lr_scale: must be a number, at least 0, not {scale!r}")
-    wrong = problem(group.get("until_epochs"), Duration | None)
+    wrong = problem(group.get("freeze_after_epochs"), Duration | None)
     if wrong:
-        raise UserError(f"{path}.until_epochs: {wrong}")
+        raise UserError(f"{path}.freeze_after_epochs: {wrong}")
 
 
 def _matches(name: str, pattern: str, kinds: Mapping[str, set[str]]) -> bool:

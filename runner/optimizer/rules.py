@@ -1,8 +1,8 @@
 """Update rules of T trials at once: the formulas of the optimizers here and in torch.optim, broadcast over trials.
 
-A rule changes parameters x [T, ...] in place, given their gradients, its own state and the hyper-parameters, each a
+A rule changes parameters x [T, ...] in place, given their gradients, its own state and the hyperparameters, each a
 tensor [T] in double precision on the CPU. So one call updates T trials that differ in numbers. The state has torch's
-names, so that a row of it is the state of that trial's own optimizer. Notation as in `solvers`.
+names, so that a row of it is the state of that trial's own optimizer. Notation as in `factories`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
-from runner.errors import CannotStack
-from runner.optimizer import fast_step as direct
+from runner.errors import CannotVectorize
+from runner.optimizer import fast_step
 from runner.optimizer.adam_uncorrected import UncorrectedAdam
-from runner.optimizer.muon import Muon, orthogonalised
+from runner.optimizer.muon import Muon, orthogonalized
 
 State = dict[str, Tensor]
 Hyper = Mapping[str, Tensor]
@@ -39,7 +39,7 @@ class Rule:
 
     update: Callable[[Tensor, Tensor, State, Hyper, int], None]
     names: tuple[str, ...] = ()
-    kernel: direct.Kernel | None = None
+    kernel: fast_step.Kernel | None = None
     count: Literal["step", "t"] | None = None
     elementwise: bool = True
 
@@ -51,14 +51,14 @@ def rule_for(optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor) 
     """The rule by which an optimizer of one trial updates that parameter of that group.
 
     Raises:
-        CannotStack: it has none, or an option that its rule lacks is on.
+        CannotVectorize: it has none, or an option that its rule lacks is on.
     """
-    kind = direct.torch_class(optimizer)
+    kind = fast_step.torch_class(optimizer)
     if kind not in RULES and kind is not Muon:
-        raise CannotStack(f"optimizer: {kind.__name__} does not stack")
+        raise CannotVectorize(f"optimizer: {kind.__name__} cannot be vectorized")
     lacking = next((name for name in LACKING if group.get(name)), None)
     if lacking or (kind is RMSprop and group["momentum"]):
-        raise CannotStack(f"optimizer.{lacking or 'momentum'}: {kind.__name__} with it does not stack")
+        raise CannotVectorize(f"optimizer.{lacking or 'momentum'}: {kind.__name__} with it cannot be vectorized")
     if kind is Adam and group.get("decoupled_weight_decay"):
         return RULES[AdamW]
     if isinstance(optimizer, Muon):
@@ -149,7 +149,7 @@ def _muon_matrix(nesterov: bool, num_iterations: int) -> Rule:
         matrix = (g.lerp(v, rho) if nesterov else v).flatten(2)
         (lr,) = across(x, hyper["lr"] * max(1.0, matrix.shape[1] / matrix.shape[2]) ** 0.5)
         _shrink(x, hyper["lr"] * hyper["weight_decay"])
-        x.addcmul_(orthogonalised(matrix, num_iterations).reshape(x.shape), lr, value=-1)
+        x.addcmul_(orthogonalized(matrix, num_iterations).reshape(x.shape), lr, value=-1)
 
     return Rule(update, ("v",), elementwise=False)
 
@@ -164,15 +164,15 @@ def muon_other(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None
 # Options of torch's optimizers that no configuration of ours sets; the rules are without them.
 LACKING = ("dampening", "maximize", "amsgrad", "centered", "lr_decay", "initial_accumulator_value")
 
-PLAIN = Rule(sgd, kernel=direct.KERNELS[SGD])
-MOMENTUM, NESTEROV = (Rule(update, ("momentum_buffer",), direct.KERNELS[SGD]) for update in (momentum, nesterov))
+PLAIN = Rule(sgd, kernel=fast_step.KERNELS[SGD])
+MOMENTUM, NESTEROV = (Rule(update, ("momentum_buffer",), fast_step.KERNELS[SGD]) for update in (momentum, nesterov))
 MUON_OTHER = Rule(muon_other, ("m", "h"), count="t")
 RULES: dict[type[Optimizer], Rule] = {
     SGD: PLAIN,
     Adagrad: Rule(adagrad, ("sum",), count="step"),
     RMSprop: Rule(rmsprop, ("square_avg",), count="step"),
-    Adam: Rule(adam, ("exp_avg", "exp_avg_sq"), direct.KERNELS[Adam], count="step"),
-    AdamW: Rule(adamw, ("exp_avg", "exp_avg_sq"), direct.KERNELS[AdamW], count="step"),
+    Adam: Rule(adam, ("exp_avg", "exp_avg_sq"), fast_step.KERNELS[Adam], count="step"),
+    AdamW: Rule(adamw, ("exp_avg", "exp_avg_sq"), fast_step.KERNELS[AdamW], count="step"),
     UncorrectedAdam: Rule(uncorrected_adam, ("m", "h")),
 }
 

@@ -10,28 +10,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from runner.constraints import Probability
-from runner.reg.layers import Where, hidden_layers
-from runner.reg.regularizer import Regulariser
+from runner.constraints import FractionBelowOne
+from runner.reg.layers import LayerKind, hidden_layers
+from runner.reg.regularizer import Regularizer
 
 
 @dataclass
-class Dropout(Regulariser):
+class Dropout(Regularizer):
     """Zeroes the inputs of hidden layers with probability `p` while training. Source: Srivastava et al. 2014.
 
-    `where`: `linear`, the inputs of fully connected layers; `channels`, whole channels before convolutions; or `both`.
+    `layers`: `linear`, the inputs of fully connected layers; `conv`, whole channels before convolutions; or `both`.
     `form`: `inverted` divides by 1-p in training; `vanilla` leaves training as it is and multiplies by 1-p at test.
     The first layer of the network, which sees the picture itself, is left alone. No parameter is renamed.
     """
 
     draws_noise: ClassVar[bool] = True
 
-    p: Probability = 0.5
-    where: Where = "linear"
+    p: FractionBelowOne = 0.5
+    layers: LayerKind = "linear"
     form: Literal["inverted", "vanilla"] = "inverted"
 
     def attach(self, network: nn.Module) -> None:
-        for layer in hidden_layers(network, self.where, "reg.dropout.where"):
+        for layer in hidden_layers(network, self.layers, "reg.dropout.layers"):
             whole_channels = not isinstance(layer, nn.Linear)
             layer.input_dropout = InputDropout(self.p, whole_channels, self.form == "inverted")
             layer.register_forward_pre_hook(_drop_input)
@@ -66,7 +66,7 @@ def _drop_input(layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @dataclass
-class DropConnect(Regulariser):
+class DropConnect(Regularizer):
     """Zeroes weights, not activations, with probability `p` while training, and divides the others by 1-p.
 
     One mask a batch, where the paper draws one an image; at test all weights, whose mean the training weights have.
@@ -76,11 +76,11 @@ class DropConnect(Regulariser):
 
     draws_noise: ClassVar[bool] = True
 
-    p: Probability = 0.5
-    where: Where = "linear"
+    p: FractionBelowOne = 0.5
+    layers: LayerKind = "linear"
 
     def attach(self, network: nn.Module) -> None:
-        for layer in hidden_layers(network, self.where, "reg.dropconnect.where"):
+        for layer in hidden_layers(network, self.layers, "reg.dropconnect.layers"):
             parametrize.register_parametrization(layer, "weight", WeightDropout(self.p))
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from runner.constraints import Positive
-from runner.reg.regularizer import Regulariser
+from runner.reg.regularizer import Regularizer
 
 
 @dataclass
-class MaxNorm(Regulariser):
+class MaxNorm(Regularizer):
     """After every update, scales each unit's incoming weights down to a Euclidean norm of at most `max_norm`.
 
     A unit is an output of a linear layer or an output channel of a convolution. Source: Srivastava et al. 2014, 5.1.
@@ -21,7 +21,7 @@ class MaxNorm(Regulariser):
     max_norm: Positive = 3.0
 
     @torch.no_grad()
-    def constrain(self, network: nn.Module) -> None:
+    def project_weights(self, network: nn.Module) -> None:
         for parameter in network.parameters():
             if parameter.ndim > 1 and parameter.requires_grad:
                 parameter.renorm_(2, 0, self.max_norm)

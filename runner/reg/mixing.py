@@ -1,4 +1,4 @@
-"""Regularisers that mix images of a batch, or hide a part of each.
+"""Regularizers that mix images of a batch, or hide a part of each.
 
 B images, C channels, H by W pixels, K classes. Images come preprocessed and on the device. Every number is drawn on
 the CPU and nothing waits for the device.
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from runner.constraints import Fraction, NonNegative
-from runner.reg.regularizer import Regulariser
+from runner.reg.regularizer import Regularizer
 
 
 @dataclass
-class Mixup(Regulariser):
+class Mixup(Regularizer):
     """Blends each image and its targets with those of another: `m x_i + (1 - m) x_j`, `m ~ Beta(alpha, alpha)`.
 
     j is a permutation of the batch and m one number a batch, as in the authors' code. alpha 0 mixes nothing.
@@ -32,11 +32,11 @@ class Mixup(Regulariser):
 
 
 @dataclass
-class CutMix(Regulariser):
+class CutMix(Regularizer):
     """Pastes a box from another image into each; the targets are mixed by area.
 
     The box has the image's proportions and, before it is cut at the edges, the share `1 - m` of its area,
-    `m ~ Beta(alpha, alpha)`; its centre is uniform. One box and one permutation a batch, as published. The targets keep
+    `m ~ Beta(alpha, alpha)`; its center is uniform. One box and one permutation a batch, as published. The targets keep
     exactly the share of pixels that the image keeps. Source: Yun et al. 2019, section 3.2 and algorithm A1.
     """
 
@@ -54,10 +54,10 @@ class CutMix(Regulariser):
 
 
 @dataclass
-class Cutout(Regulariser):
-    """Hides a square of each image: `fraction` of its short side long, centred anywhere, cut at the edges.
+class Cutout(Regularizer):
+    """Hides a square of each image: `fraction` of its short side long, centered anywhere, cut at the edges.
 
-    The square is 0 after preprocessing: the mean colour, where preprocessing subtracts the mean.
+    The square is 0 after preprocessing: the mean color, where preprocessing subtracts the mean.
     Source: DeVries and Taylor 2017: 16 of 32 pixels for CIFAR-10, 8 for CIFAR-100.
     """
 
@@ -66,8 +66,8 @@ class Cutout(Regulariser):
     def mix(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         B, _, H, W = images.shape
         length = round(self.fraction * min(H, W))
-        centre_B2 = (torch.rand(B, 2, generator=generator) * torch.tensor([H, W])).long()
-        start_B2 = (centre_B2 - length // 2).to(images.device, non_blocking=True)
+        center_B2 = (torch.rand(B, 2, generator=generator) * torch.tensor([H, W])).long()
+        start_B2 = (center_B2 - length // 2).to(images.device, non_blocking=True)
         rows_BH = _within(start_B2[:, :1], length, H)
         columns_BW = _within(start_B2[:, 1:], length, W)
         hidden_B1HW = (rows_BH[:, :, None] & columns_BW[:, None, :])[:, None]
@@ -85,7 +85,7 @@ def _permutation(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _span(size: int, length: int, generator: torch.Generator) -> tuple[int, int]:
-    """Start and end of a stretch of pixels about a uniform centre, cut at the edges."""
+    """Start and end of a stretch of pixels about a uniform center, cut at the edges."""
     start = int(torch.randint(size, (), generator=generator)) - length // 2
     return max(0, start), min(size, start + length)
 

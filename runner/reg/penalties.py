@@ -1,6 +1,6 @@
 """Penalties on the size of the weights, added to the loss.
 
-They touch the weights of linear and convolutional layers; biases and normalisation layers only with
+They touch the weights of linear and convolutional layers; biases and normalization layers only with
 `all_parameters`.
 """
 
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from runner.constraints import NonNegative
-from runner.reg.regularizer import Regulariser
+from runner.reg.regularizer import Regularizer
 
 
 @dataclass
-class Penalty(Regulariser):
+class Penalty(Regularizer):
     """`strength` times a sum over the weights."""
 
     strength: NonNegative = 5e-4

@@ -1,4 +1,4 @@
-"""What a regulariser may do to a training run. It overrides the hooks it needs; the others cost nothing."""
+"""What a regularizer may do to a training run. It overrides the hooks it needs; the others cost nothing."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from runner import renamed
 
-class Regulariser:
-    """Five places where the lectures' regularisers act. A hook that is not overridden is never called.
+
+class Regularizer:
+    """Five places where the lectures' regularizers act. A hook that is not overridden is never called.
 
     `draws_noise`: whether the loss of the same batch differs from one call to the next.
     """
 
     draws_noise: ClassVar[bool] = False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for old in ("soften", "constrain"):
+            if old in vars(cls):
+                raise TypeError(f"{cls.__name__}.{old}: no such hook{renamed.hint(renamed.NAMES, old)}")
+
     def attach(self, network: nn.Module) -> None:
         """Change the network's layers in place, once, before training.
 
         Raises:
-            UserError: the network has nothing that this regulariser acts on.
+            UserError: the network has nothing that this regularizer acts on.
         """
 
     def penalty(self, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -32,15 +40,15 @@ class Regulariser:
         """New images [B, C, H, W] and class probabilities [B, K], drawn from the generator."""
         raise NotImplementedError
 
-    def soften(self, targets: Tensor) -> Tensor:
+    def transform_targets(self, targets: Tensor) -> Tensor:
         """New class probabilities [B, K]."""
         raise NotImplementedError
 
-    def constrain(self, network: nn.Module) -> None:
+    def project_weights(self, network: nn.Module) -> None:
         """Bring the weights back within bounds after an update."""
         raise NotImplementedError
 
 
-def overrides(regulariser: Regulariser, hook: str) -> bool:
-    """Whether this regulariser acts at the place named by `hook`."""
-    return getattr(type(regulariser), hook) is not getattr(Regulariser, hook)
+def overrides(regularizer: Regularizer, hook: str) -> bool:
+    """Whether this regularizer acts at the place named by `hook`."""
+    return getattr(type(regularizer), hook) is not getattr(Regularizer, hook)

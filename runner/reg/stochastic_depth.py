@@ -7,16 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from runner.constraints import Range
+from runner.constraints import Bounds
 from runner.errors import UserError
-from runner.reg.regularizer import Regulariser
+from runner.reg.regularizer import Regularizer
 
 # Where a residual block's branch ends: the name of its last layer, deepest first.
 BRANCH_ENDS = ("branch", "bn3", "bn2")
 
 
 @dataclass
-class StochasticDepth(Regulariser):
+class StochasticDepth(Regularizer):
     """Drops whole residual branches in training; survival falls linearly with depth from 1 to `last_survival`.
 
     `p_l = 1 - (l / L) * (1 - last_survival)` for branch l of L; a survivor is divided by p_l, so that the mean is the
@@ -26,7 +26,7 @@ class StochasticDepth(Regulariser):
 
     draws_noise: ClassVar[bool] = True
 
-    last_survival: Annotated[float, Range(0, 1, low_open=True)] = 0.5
+    last_survival: Annotated[float, Bounds(0, 1, low_open=True)] = 0.5
     mode: Literal["row", "batch"] = "row"
 
     def attach(self, network: nn.Module) -> None:

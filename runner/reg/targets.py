@@ -1,4 +1,4 @@
-"""Regularisers that act on the targets."""
+"""Regularizers that act on the targets."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from runner.constraints import Probability
-from runner.reg.regularizer import Regulariser
+from runner.constraints import FractionBelowOne
+from runner.reg.regularizer import Regularizer
 
 
 @dataclass
-class LabelSmoothing(Regulariser):
+class LabelSmoothing(Regularizer):
     """`(1 - smoothing) * onehot + smoothing / K`. Source: Szegedy et al. 2016, section 7."""
 
-    smoothing: Probability = 0.1
+    smoothing: FractionBelowOne = 0.1
 
-    def soften(self, targets: Tensor) -> Tensor:
+    def transform_targets(self, targets: Tensor) -> Tensor:
         return targets * (1 - self.smoothing) + self.smoothing / targets.shape[-1]

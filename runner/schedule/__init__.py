@@ -1,6 +1,6 @@
 """Learning-rate schedules: each word of the group is a curve here; `Schedule` drives an optimizer along it."""
 
-from runner.schedule.curves import Constant, Curve, Every, Exponential, InverseTime, MultiStep, Plateau, Step
+from runner.schedule.curves import Constant, Curve, Exponential, InverseTime, MultiStep, Plateau, Step
 from runner.schedule.cycles import Cosine, Cyclic, OneCycle, Triangle, WarmRestarts
 from runner.schedule.driver import Schedule
 
@@ -9,7 +9,6 @@ __all__ = [
     "Cosine",
     "Curve",
     "Cyclic",
-    "Every",
     "Exponential",
     "InverseTime",
     "MultiStep",

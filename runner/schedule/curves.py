@@ -1,6 +1,6 @@
 """Curves of the learning rate: pure functions of the update number, as factors of the base rate.
 
-A curve takes plain numbers and gives plain numbers, so a stack of trials evaluates one curve a trial.
+A curve takes plain numbers and gives plain numbers, so vectorized trials evaluate one curve a trial.
 `steps_per_epoch` and `total_steps` are filled in from the data and the engine. Every curve may start with a linear
 warm-up over `warmup_epochs`, during which it rises from 1/n to 1 of the base rate in n steps (Goyal et al. 2017);
 the curve proper begins after it.
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from runner.constraints import Count, Duration, Fraction, NonNegative, Positive, duration_steps
+from runner.constraints import Duration, Fraction, NonNegative, NonNegativeInt, Positive, duration_steps
 
 
 @dataclass(kw_only=True)
@@ -35,8 +35,8 @@ class Curve:
         """The factor at `step` of the `num_steps` that follow the warm-up."""
         raise NotImplementedError
 
-    def observe(self, metric: float) -> None:
-        """Take note of the objective after an epoch. Only `Plateau` reacts to it."""
+    def observe(self, metric: float, epoch: int | None = None) -> None:
+        """Take note of the objective after so many epochs; None: one more than last time. Only `Plateau` reacts."""
 
     def state_dict(self) -> dict[str, Any]:
         """What has been observed, as plain data."""
@@ -73,14 +73,6 @@ class Step(Curve):
 
 
 @dataclass(kw_only=True)
-class Every(Step):
-    """The same with GoogLeNet's numbers: 4% less every 8 epochs. Source: Szegedy et al. 2015, section 6."""
-
-    step_epochs: Duration = 8
-    gamma: Positive = 0.96
-
-
-@dataclass(kw_only=True)
 class MultiStep(Curve):
     """Multiplied by `gamma` at each of the `milestones_epochs`, counted after the warm-up."""
 
@@ -93,50 +85,53 @@ class MultiStep(Curve):
 
 @dataclass(kw_only=True)
 class Exponential(Curve):
-    """`lr = lr0 * exp(-k t)`, with t in epochs."""
+    """`lr = lr0 * exp(-decay_rate * t)`, with t in epochs."""
 
-    k: NonNegative = 0.1
+    decay_rate: NonNegative = 0.1
 
     def after_warmup(self, step: int, num_steps: int) -> float:
-        return math.exp(-self.k * step / self.steps_per_epoch)
+        return math.exp(-self.decay_rate * step / self.steps_per_epoch)
 
 
 @dataclass(kw_only=True)
 class InverseTime(Curve):
-    """`lr = lr0 / (1 + k t)`, with t in epochs."""
+    """`lr = lr0 / (1 + decay_rate * t)`, with t in epochs."""
 
-    k: NonNegative = 1.0
+    decay_rate: NonNegative = 1.0
 
     def after_warmup(self, step: int, num_steps: int) -> float:
-        return 1 / (1 + self.k * step / self.steps_per_epoch)
+        return 1 / (1 + self.decay_rate * step / self.steps_per_epoch)
 
 
 @dataclass(kw_only=True)
 class Plateau(Curve):
-    """Multiplied by `factor` whenever the objective has not improved for `patience_epochs` evaluations.
+    """Multiplied by `factor` at the first evaluation more than `patience_epochs` after the last improvement or drop.
 
-    An improvement is one by more than `threshold` of the best value. `mode` is the objective's. The patience starts
-    anew after each drop. Source: the practice of AlexNet and ResNet; as torch's ReduceLROnPlateau, per evaluation.
+    An improvement is one by more than `threshold` of the best value. `mode` is the objective's. Source: the practice of
+    AlexNet and ResNet; as torch's ReduceLROnPlateau, but in epochs however seldom there is an evaluation.
     """
 
     mode: Literal["max", "min"] = "max"
     factor: Fraction = 0.1
-    patience_epochs: Count = 5
+    patience_epochs: NonNegativeInt = 5
     threshold: NonNegative = 1e-4
     min_factor: Fraction = 0.0
-    _standing: dict[str, Any] = field(default_factory=lambda: {"factor": 1.0, "best": None, "waited": 0}, init=False)
+    # What has been observed: `since` is the epoch of the last improvement or drop, `epoch` that of the last evaluation.
+    _observed: dict[str, Any] = field(
+        default_factory=lambda: {"factor": 1.0, "best": None, "since": 0, "epoch": 0}, init=False
+    )
 
     def after_warmup(self, step: int, num_steps: int) -> float:
-        return float(self._standing["factor"])
+        return float(self._observed["factor"])
 
-    def observe(self, metric: float) -> None:
-        standing = self._standing
-        if self._improves(metric, standing["best"]):
-            standing.update(best=metric, waited=0)
-            return
-        standing["waited"] += 1
-        if standing["waited"] > self.patience_epochs:
-            standing.update(factor=max(standing["factor"] * self.factor, self.min_factor), waited=0)
+    def observe(self, metric: float, epoch: int | None = None) -> None:
+        observed = self._observed
+        epoch = observed["epoch"] + 1 if epoch is None else epoch
+        observed["epoch"] = epoch
+        if self._improves(metric, observed["best"]):
+            observed.update(best=metric, since=epoch)
+        elif epoch - observed["since"] > self.patience_epochs:
+            observed.update(factor=max(observed["factor"] * self.factor, self.min_factor), since=epoch)
 
     def _improves(self, metric: float, best: float | None) -> bool:
         if best is None:
@@ -145,7 +140,7 @@ class Plateau(Curve):
         return metric > best + margin if self.mode == "max" else metric < best - margin
 
     def state_dict(self) -> dict[str, Any]:
-        return dict(self._standing)
+        return dict(self._observed)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._standing = dict(state)
+        self._observed = dict(state)

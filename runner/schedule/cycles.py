@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from runner.constraints import Duration, Fraction, Range, Share
+from runner.constraints import Bounds, Duration, Fraction, OpenFraction
 from runner.schedule.curves import Curve
 
-AtLeastOne = Annotated[float, Range(1)]
+AtLeastOne = Annotated[float, Bounds(1)]
 
 
 def half_cosine(start: float, end: float, progress: float) -> float:
@@ -37,7 +37,7 @@ class WarmRestarts(Curve):
     Source: Loshchilov and Hutter 2017 (SGDR), T_0 and T_mult.
     """
 
-    period_epochs: Duration = 10
+    period_epochs: Duration = 5
     period_factor: AtLeastOne = 2.0
     min_factor: Fraction = 0.0
 
@@ -67,17 +67,17 @@ class Cyclic(Curve):
 
 @dataclass(kw_only=True)
 class Triangle(Curve):
-    """From `start_factor` of the base rate up to it over a share `rise` of the run, then down to `end_factor`.
+    """From `start_factor` of the base rate up to it over a share `peak_fraction` of the run, then down to `end_factor`.
 
     Both in a straight line; the end is that of the update after the last. Source: Jordan 2024, arXiv 2404.00498.
     """
 
     start_factor: Fraction = 0.2
-    rise: Share = 0.23
+    peak_fraction: OpenFraction = 0.23
     end_factor: Fraction = 0.07
 
     def after_warmup(self, step: int, num_steps: int) -> float:
-        peak = int(self.rise * num_steps)
+        peak = int(self.peak_fraction * num_steps)
         if step < peak:
             return self.start_factor + (1 - self.start_factor) * step / peak
         return 1 + (self.end_factor - 1) * min((step - peak) / (num_steps - peak), 1.0)
@@ -85,17 +85,17 @@ class Triangle(Curve):
 
 @dataclass(kw_only=True)
 class OneCycle(Curve):
-    """Up from `1/start_div` of the base rate over a share `rise` of the run, then down to `1/(start_div*final_div)`.
+    """Up from `1/start_div` of the base rate over a share `pct_start` of the run, then down to `1/final_div` of that.
 
     Both by half a cosine, as torch's OneCycleLR. Source: Smith and Topin 2018.
     """
 
-    rise: Share = 0.3
+    pct_start: OpenFraction = 0.3
     start_div: AtLeastOne = 25.0
     final_div: AtLeastOne = 1e4
 
     def after_warmup(self, step: int, num_steps: int) -> float:
-        peak = self.rise * num_steps - 1
+        peak = self.pct_start * num_steps - 1
         low = 1 / self.start_div
         if step < peak:
             return half_cosine(low, 1.0, step / peak)

@@ -12,8 +12,8 @@ from runner.schedule.curves import Curve
 class Schedule:
     """`step()` after every update moves the optimizer to the next point of the curve, as torch's schedulers do.
 
-    The base rate of each parameter group is the `lr` it was made with. A group with `until_epochs` ends after that
-    duration: its parameters keep their values, and no gradients are taken for them.
+    The base rate of each parameter group is the `lr` it was made with. A group with `freeze_after_epochs` ends after
+    that duration: its parameters keep their values, and no gradients are taken for them.
     """
 
     def __init__(self, optimizer: Optimizer, curve: Curve) -> None:
@@ -22,7 +22,7 @@ class Schedule:
         self.num_steps = 0
         self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
         self.ends = [
-            None if group.get("until_epochs") is None else curve.steps(group["until_epochs"])
+            None if group.get("freeze_after_epochs") is None else curve.steps(group["freeze_after_epochs"])
             for group in optimizer.param_groups
         ]
         self.used_lrs: list[float] = []  # rates of the latest update
@@ -37,9 +37,9 @@ class Schedule:
         """The rate that the next update will use, for each parameter group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
-    def observe(self, metric: float) -> None:
-        """Take note of the objective after an evaluation, and react to it where the curve does."""
-        self.curve.observe(metric)
+    def observe(self, metric: float, epoch: int | None = None) -> None:
+        """Take note of the objective after so many epochs (None: one more), and react to it where the curve does."""
+        self.curve.observe(metric, epoch)
         self._apply()
 
     def state_dict(self) -> dict[str, Any]:

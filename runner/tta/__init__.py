@@ -1,5 +1,12 @@
-"""Test-time views: each word of the group is a class here; scores are averaged over the views of an image."""
+"""Test-time augmentation: each word of the group is a class here; scores are means over changed copies of an image."""
 
-from runner.tta.tta import Flip, MirrorTranslate, MultiScale, Noisy, Single, TenCrop, Views
+from typing import Any
 
-__all__ = ["Flip", "MirrorTranslate", "MultiScale", "Noisy", "Single", "TenCrop", "Views"]
+from runner import renamed
+from runner.tta.tta import TTA, Flip, FlipTranslate, MCDropout, MultiScale, Single, TenCrop
+
+__all__ = ["TTA", "Flip", "FlipTranslate", "MCDropout", "MultiScale", "Single", "TenCrop"]
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"{__name__} has no {name}{renamed.hint(renamed.NAMES, name)}")

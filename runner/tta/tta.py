@@ -1,6 +1,6 @@
-"""Averaging the noise out at test time: the mean of the class probabilities, say, over several views of each image.
+"""Test-time augmentation: the mean of the class probabilities, say, over several changed copies of each image.
 
-B images, C channels, S by S pixels, K classes. Images are preprocessed; views have the network's own size.
+B images, C channels, S by S pixels, K classes. Images are preprocessed; the copies have the network's own size.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from runner.constraints import PositiveCount, Range
+from runner.constraints import Bounds, PositiveInt
 from runner.errors import UserError
 
-AtLeastOne = Annotated[float, Range(1)]
+AtLeastOne = Annotated[float, Bounds(1)]
 
 
-class Views:
-    """`views(network, images)` gives scores [B, K]: the log of the mean probability over the views."""
+class TTA:
+    """`tta(network, images)` gives scores [B, K]: the log of the mean probability over the copies."""
 
     def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
-        log_probabilities = [F.log_softmax(network(view), dim=1) for view in self.of(images_BCSS)]
+        log_probabilities = [F.log_softmax(network(copy), dim=1) for copy in self.copies(images_BCSS)]
         return torch.stack(log_probabilities).logsumexp(0) - math.log(len(log_probabilities))
 
-    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
-        """The views, each [B, C, S, S]."""
+    def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        """The changed images, each [B, C, S, S]."""
         raise NotImplementedError
 
 
-class Single(Views):
+class Single(TTA):
     """The image as it is; scores are the network's own."""
 
     def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
@@ -41,74 +41,74 @@ class Single(Views):
         return scores
 
 
-class Flip(Views):
+class Flip(TTA):
     """The image and its mirror image."""
 
-    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+    def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         yield images_BCSS
         yield images_BCSS.flip(-1)
 
 
 @dataclass
-class MirrorTranslate(Views):
+class FlipTranslate(TTA):
     """The image, moved by `pixels` up and left, and down and right; each with its mirror image. Edges are reflected.
 
     The scores themselves are averaged: half the weight for the image where it is, half for the moved ones.
     Source: Jordan 2024, arXiv 2404.00498.
     """
 
-    pixels: PositiveCount = 1
+    pixels: PositiveInt = 1
 
     def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
-        here, mirrored, *moved = (network(view) for view in self.of(images_BCSS))
+        here, mirrored, *moved = (network(copy) for copy in self.copies(images_BCSS))
         return (here + mirrored) / 4 + torch.stack(moved).mean(0) / 2
 
-    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+    def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         size = images_BCSS.shape[-1]
         if self.pixels >= size:
-            raise UserError(f"views.pixels: must be below the image's {size} pixels to reflect, not {self.pixels}")
+            raise UserError(f"tta.pixels: must be below the image's {size} pixels to reflect, not {self.pixels}")
         padded = F.pad(images_BCSS, (self.pixels,) * 4, mode="reflect")
-        for view in (images_BCSS, padded[..., :size, :size], padded[..., -size:, -size:]):
-            yield view
-            yield view.flip(-1)
+        for copy in (images_BCSS, padded[..., :size, :size], padded[..., -size:, -size:]):
+            yield copy
+            yield copy.flip(-1)
 
 
 @dataclass
-class TenCrop(Views):
-    """Four corners and the centre of the image enlarged by `enlarge`, and their mirror images.
+class TenCrop(TTA):
+    """Four corners and the center of the image enlarged by `scale`, and their mirror images.
 
     Cut by torchvision's ten_crop. Source: Krizhevsky et al. 2012, section 4.1 (224 of 256 pixels).
     """
 
-    enlarge: AtLeastOne = 256 / 224
+    scale: AtLeastOne = 256 / 224
 
-    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+    def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         from torchvision.transforms.v2.functional import ten_crop
 
         size = images_BCSS.shape[-1]
-        yield from ten_crop(enlarged(images_BCSS, self.enlarge), [size, size])
+        yield from ten_crop(enlarged(images_BCSS, self.scale), [size, size])
 
 
 @dataclass
-class MultiScale(Views):
+class MultiScale(TTA):
     """Ten crops at each of several scales. Source: He et al. 2015, section 3.4: {224, 256, 384, 480, 640} for 224."""
 
     scales: Sequence[AtLeastOne] = (1.0, 256 / 224, 384 / 224, 480 / 224, 640 / 224)
 
-    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+    def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         for scale in self.scales:
-            yield from TenCrop(scale).of(images_BCSS)
+            yield from TenCrop(scale).copies(images_BCSS)
 
 
 @dataclass
-class Noisy(Views):
+class MCDropout(TTA):
     """Several forward passes with the network's noise (dropout, fractional pooling and their kin) left on.
 
-    Normalisation layers keep their fixed statistics. The draws are the same for every call and leave those of the
+    Normalization layers keep their fixed statistics. The draws are the same for every call and leave those of the
     training alone. Source: Gal and Ghahramani 2016; Graham 2014.
     """
 
-    num_passes: PositiveCount = 10
+    num_passes: PositiveInt = 10
 
     def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
         modes = {module: module.training for module in network.modules()}
@@ -123,7 +123,7 @@ class Noisy(Views):
                 for module, mode in modes.items():
                     module.training = mode
 
-    def of(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+    def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         for _ in range(self.num_passes):
             yield images_BCSS
 

@@ -72,7 +72,7 @@ def test_color_jitter_draws_factors_about_one_and_never_below_zero():
 
 
 def colors(axes, deviations, count=6400):
-    """Images [count / 64, 3, 8, 8] whose colours have these principal axes and standard deviations."""
+    """Images [count / 64, 3, 8, 8] whose colors have these principal axes and standard deviations."""
     values = torch.randn(count, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     values = (values - values.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(values.T.cov(correction=0))).T
     pixels = 0.5 + values * torch.tensor(deviations) @ axes.T
@@ -98,7 +98,7 @@ def test_pca_color_adds_one_offset_to_every_pixel():
     torch.testing.assert_close(changed, (0.5 + offset).clamp(0, 1)[:, :, None, None].expand(2, 3, 4, 4))
 
 
-def test_pca_color_of_grey_images_shifts_their_brightness():
+def test_pca_color_of_gray_images_shifts_their_brightness():
     augmentation = PCAColor(std=0.1)
     images = torch.rand(50, 1, 8, 8, generator=torch.Generator().manual_seed(2))
     augmentation.prepare([images])

@@ -18,7 +18,7 @@ def batches(*words):
 
 def sides(train, epoch):
     """Whether each image of the split is mirrored in that epoch: 1 or 0, -1 where it is left out."""
-    pixels = train.route.pixels / 255
+    pixels = train.loader.pixels / 255
     images = torch.cat([images for images, _ in train.epoch(epoch)])
     found = torch.full((len(pixels),), -1)
     for index, image in zip(train.order(epoch).tolist(), images, strict=True):
@@ -55,9 +55,9 @@ def test_the_seed_and_p_decide_the_first_epoch():
 
 
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_a_batch_is_the_same_alone_and_by_either_route(epoch):
+def test_a_batch_is_the_same_alone_and_by_either_way_of_loading(epoch):
     words = ["augment=[flip,crop]", "augment.crop.padding=1"]
-    train, other = batches(*words), batches(*words, "data.route=workers", "data.num_workers=0")
+    train, other = batches(*words), batches(*words, "data.loading=workers", "data.num_workers=0")
     whole = [images for images, _ in train.epoch(epoch)]
     (last,) = [images for images, _ in train.epoch(epoch, start=len(whole) - 1)]
     assert torch.equal(last, whole[-1])

@@ -18,7 +18,7 @@ WORDS = ["experiment=airbench94", "data=synthetic", "data.num_images=160", "data
 WORDS += ["model.channels=[24,40,40]", "engine.device=cpu", "engine.epochs=3", f"engine.max_steps={STEPS}"]
 # The rate is per 1024 images; what happens in the fourth epoch or every fifth update comes earlier.
 WORDS += [f"optimizer.lr={11.5 / (1 + 1 / 0.15) * B / 1024}", "average.every_steps=3", "average.start_epochs=1"]
-WORDS += ["optimizer.groups.1.until_epochs=2"]
+WORDS += ["optimizer.param_groups.1.freeze_after_epochs=2"]
 
 
 class Scaled(nn.Module):
@@ -57,7 +57,7 @@ def network_by_hand(images):
 
 
 def augmented(pixels, mirrored, offsets, epoch):
-    """Normalised pixels, mirrored as in the first epoch, moved by reflection, and turned round in odd epochs."""
+    """Normalized pixels, mirrored as in the first epoch, moved by reflection, and turned round in odd epochs."""
     images = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
     images = images.flip(-1) if epoch % 2 else images
     padded = F.pad(images, (2, 2, 2, 2), mode="reflect")
@@ -121,44 +121,50 @@ def both():
     In double precision, so that only the mathematics counts: rates this high make much of a rounding.
     """
     torch.set_default_dtype(torch.float64)
+    try:
+        yield from _made()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def _made():
     made = build.training(runner.compose(WORDS))
-    normalised = made.state.preprocess(as_float(made.train.route.pixels))
-    network = network_by_hand(normalised)
+    normalized = made.state.preprocess(as_float(made.train.loader.pixels))
+    network = network_by_hand(normalized)
     for ours, theirs in zip(ours_in_the_order_of(made.state.network), ours_in_the_order_of(network), strict=True):
         if theirs.ndim == 4 and theirs.shape[2] == 3:
             count = theirs.shape[1]
             torch.testing.assert_close(ours[:count], theirs[:count], rtol=0, atol=0)  # the identity
         if theirs.ndim != 4 or theirs.shape[2] == 3:
             theirs.copy_(ours)
-    yield made, network, normalised
-    torch.set_default_dtype(torch.float32)
+    yield made, network, normalized
 
 
 def test_whitened_images_give_the_same_scores(both):
-    made, network, normalised = both
+    made, network, normalized = both
     mine, by_hand = made.state.network.first, network[0]
     with torch.no_grad():
-        squares = [layer(normalised[:8])[:, :12].square() for layer in (mine, by_hand)]  # an eigenvector's sign is free
+        squares = [layer(normalized[:8])[:, :12].square() for layer in (mine, by_hand)]  # an eigenvector's sign is free
         torch.testing.assert_close(*squares, rtol=1e-3, atol=1e-3)
         by_hand.weight.copy_(mine.weight)
         for mode in (True, False):
-            ours, theirs = (copy.deepcopy(part).train(mode)(normalised[:8]) for part in (made.state.network, network))
+            ours, theirs = (copy.deepcopy(part).train(mode)(normalized[:8]) for part in (made.state.network, network))
             torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 def test_eleven_updates_have_the_same_losses_and_end_at_the_same_weights(both):
-    made, network, normalised = both
+    made, network, normalized = both
     network[0].weight.data.copy_(made.state.network.first.weight)
     train = made.train
-    labels = train.route.labels
-    mirrored = torch.empty(len(normalised), dtype=torch.bool)
+    labels = train.loader.labels
+    mirrored = torch.empty(len(normalized), dtype=torch.bool)
     for epoch in range(0, 20, 2):  # as in the first; each leaves a few images out
         flip, _ = train.draws(epoch)
         mirrored[train.order(epoch)] = flip["flip"]
 
     def batches_of(epoch):
         order, (_, crop) = train.order(epoch), train.draws(epoch)
-        images = augmented(normalised[order], mirrored[order], crop["offset"], epoch)
+        images = augmented(normalized[order], mirrored[order], crop["offset"], epoch)
         return zip(images.split(B), labels[order].split(B), strict=True)
 
     expected, slow = train_by_hand(network, batches_of)
@@ -199,7 +205,7 @@ def test_going_on_in_the_middle_repeats_the_rest_to_the_bit():
         assert torch.equal(ours, theirs)
 
 
-def test_a_trial_of_a_stack_equals_the_trial_alone():
+def test_a_vectorized_trial_equals_the_trial_alone():
     cfgs = [small(), small(seed=1, lr=3e-3)]
     expected = torch.cat([losses_of(build.training(cfg)) for cfg in cfgs], dim=1)
-    torch.testing.assert_close(losses_of(build.stack(cfgs)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(losses_of(build.vectorize(cfgs)), expected, rtol=1e-4, atol=1e-5)

@@ -9,7 +9,7 @@ import runner
 from runner import build
 from runner.config import folder
 from runner.data import Batches
-from runner.data.batches import Resident
+from runner.data.loader import InMemoryLoader
 from runner.data.preprocess import blank
 from runner.data.source import Images
 from runner.errors import UserError
@@ -36,9 +36,9 @@ IDENTITY = {
 # Options that the defaults leave unused.
 VARIANTS = {
     "flip": ["augment.flip.alternate=true"],
-    "crop": ["augment.crop.mode=reflect"],
+    "crop": ["augment.crop.padding_mode=reflect"],
     "color_jitter": ["augment.color_jitter.hue=0.3"],
-    "translate": ["augment.translate.padding=reflect", "augment.translate.fraction=0.6"],
+    "translate": ["augment.translate.padding_mode=reflect", "augment.translate.fraction=0.6"],
     "randaugment": ["augment.randaugment.num_ops=3", "augment.randaugment.magnitude=30"],
 }
 CASES = [(word, ()) for word in WORDS] + [(word, tuple(keys)) for word, keys in VARIANTS.items()]
@@ -117,8 +117,8 @@ def test_labels_and_order_are_untouched(word):
     augment = build.augment(runner.compose([f"augment={word}"]), split)
 
     def labels(augment):
-        route = Resident(split, torch.device("cpu"))
-        batches = Batches(route, len(split), 7, preprocess, augment=augment or None, seed=5)
+        loader = InMemoryLoader(split, torch.device("cpu"))
+        batches = Batches(loader, len(split), 7, preprocess, augment=augment or None, seed=5)
         return torch.cat([labels for _, labels in batches.epoch(2)])
 
     assert torch.equal(labels(augment), labels(None))
@@ -141,7 +141,7 @@ def test_a_list_is_applied_in_its_order():
     ("overrides", "key"),
     [
         (
-            ["data=digits", "augment=crop", "augment.crop.mode=reflect", "augment.crop.padding=8"],
+            ["data=digits", "augment=crop", "augment.crop.padding_mode=reflect", "augment.crop.padding=8"],
             "augment.crop.padding",
         ),
         (["data=synthetic", "data.in_channels=2", "augment=color_jitter"], "augment.color_jitter"),
@@ -157,12 +157,12 @@ def test_images_that_cannot_be_augmented_are_refused_by_key(overrides, key):
 @pytest.mark.parametrize(
     "wrong",
     [
-        "augment=crop augment.crop.mode=zeros",
+        "augment=crop augment.crop.padding_mode=constant",
         "augment=rotate augment.rotate.degrees=-3",
         "augment=flip augment.flip.p=2",
         "augment=lens augment.lens.strength=0.5",
         "augment=randaugment augment.randaugment.magnitude=31",
-        "augment=shear augment.shear.padding=black",
+        "augment=shear augment.shear.padding_mode=black",
         "augment=scale_crop augment.scale_crop.min_scale=0.5",
     ],
 )

@@ -1,4 +1,4 @@
-"""Every initialisation, as the lecture shows it: the size of activations through ten layers."""
+"""Every initialization, as the lecture shows it: the size of activations through ten layers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import runner
-from runner.init import init
+from runner.init import Default, Dirac, He, Large, Small, Xavier
 
 WIDTH, DEPTH = 500, 10
 
@@ -27,26 +27,26 @@ def activation_stds(make, activation):
 
 
 def test_small_weights_let_tanh_activations_vanish():
-    stds, _ = activation_stds(init.Small(), nn.Tanh)
+    stds, _ = activation_stds(Small(), nn.Tanh)
     assert stds[0] == pytest.approx(0.01 * WIDTH**0.5, rel=0.1)
     assert stds[-1] < 1e-6
 
 
 def test_large_weights_saturate_tanh():
-    _, last = activation_stds(init.Large(), nn.Tanh)
+    _, last = activation_stds(Large(), nn.Tanh)
     assert (last.abs() > 0.99).float().mean() > 0.9
 
 
 def test_xavier_keeps_tanh_activations_alive_but_lets_relu_fade():
-    stds, last = activation_stds(init.Xavier(), nn.Tanh)
+    stds, last = activation_stds(Xavier(), nn.Tanh)
     assert 0.15 < stds[-1] < stds[0] < 0.75
     assert (last.abs() > 0.99).float().mean() < 0.01
-    faded, _ = activation_stds(init.Xavier(), nn.ReLU)
+    faded, _ = activation_stds(Xavier(), nn.ReLU)
     assert faded[-1] < 0.1 * faded[0]
 
 
 def test_he_keeps_relu_activations_at_one_size():
-    stds, _ = activation_stds(init.He(), nn.ReLU)
+    stds, _ = activation_stds(He(), nn.ReLU)
     assert stds[-1] == pytest.approx(stds[0], rel=0.3)
 
 
@@ -69,7 +69,7 @@ def test_weights_have_the_standard_deviation_of_the_fan_in_and_biases_are_zero(n
 )
 def test_dirac_passes_the_input_on_and_leaves_the_filters_beyond_it(layer):
     before = layer.weight.detach().clone()
-    init.Dirac()(layer)
+    Dirac()(layer)
     assert not layer.bias.any()
     sizes = [side // 2 * 2 + 1 for side in layer.kernel_size]
     x = torch.randn(2, layer.in_channels, *[7] * len(sizes))
@@ -87,6 +87,6 @@ def test_default_leaves_each_layer_as_torch_made_it():
     torch.manual_seed(3)
     layer = nn.Linear(5, 4)
     before = layer.weight.detach().clone()
-    init.Default()(layer)
+    Default()(layer)
     assert torch.equal(layer.weight, before)
     assert layer.bias.any()

@@ -1,4 +1,4 @@
-"""Every loss: its formula, its value at random initialisation, and class probabilities as targets."""
+"""Every loss: its formula, its value at random initialization, and class probabilities as targets."""
 
 from __future__ import annotations
 

@@ -95,10 +95,10 @@ class Quadratic(nn.Module):
         self.weight = nn.Parameter(torch.randn(4, 3, generator=numbers, dtype=torch.float64))
         self.bias = nn.Parameter(torch.randn(5, generator=numbers, dtype=torch.float64))
         self.scales = [torch.rand(p.shape, generator=numbers, dtype=torch.float64) + 0.1 for p in self.parameters()]
-        self.centres = [torch.randn(p.shape, generator=numbers, dtype=torch.float64) for p in self.parameters()]
+        self.centers = [torch.randn(p.shape, generator=numbers, dtype=torch.float64) for p in self.parameters()]
 
     def loss(self) -> torch.Tensor:
-        terms = zip(self.parameters(), self.scales, self.centres, strict=True)
+        terms = zip(self.parameters(), self.scales, self.centers, strict=True)
         return sum((a * (x - c) ** 2).sum() / 2 for x, a, c in terms)
 
 
@@ -122,7 +122,7 @@ def test_a_hundred_updates_equal_the_formula(name):
     for t in range(1, 101):
         update(network, optimizer)
         for i, x in enumerate(expected):
-            gradient = network.scales[i].numpy() * (x - network.centres[i].numpy())
+            gradient = network.scales[i].numpy() * (x - network.centers[i].numpy())
             expected[i] = formula(x, gradient, states[i], t)
         for parameter, x in zip(network.parameters(), expected, strict=True):
             np.testing.assert_allclose(parameter.detach().numpy(), x, rtol=1e-6, atol=1e-12)
@@ -136,7 +136,7 @@ def test_state_survives_save_and_load_midway(name):
     for _ in range(10):
         update(network, optimizer)
     other = Quadratic(seed=1)
-    other.scales, other.centres = network.scales, network.centres
+    other.scales, other.centers = network.scales, network.centers
     other.load_state_dict(network.state_dict())
     loaded = optimizer_for(words, other)
     loaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
@@ -148,7 +148,7 @@ def test_state_survives_save_and_load_midway(name):
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_a_small_problem_is_minimised(name):
+def test_a_small_problem_is_minimized(name):
     words, _ = FORMULAS[name]
     network = Quadratic()
     optimizer = optimizer_for(words, network)
@@ -219,11 +219,11 @@ class TestGroups:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
 
     def groups(self, text):
-        cfg = runner.compose(["optimizer=momentum", f"optimizer.groups={text}", "optimizer.lr=0.1"])
+        cfg = runner.compose(["optimizer=momentum", f"optimizer.param_groups={text}", "optimizer.lr=0.1"])
         return runner.build.optimizer(cfg, self.network).param_groups
 
     def test_each_parameter_belongs_to_the_first_group_that_matches(self):
-        rest, biases, head = self.groups("[{match:biases,weight_decay:0.5},{match:'3.*',lr_scale:10}]")
+        rest, biases, head = self.groups("[{params:biases,weight_decay:0.5},{params:'3.*',lr_scale:10}]")
         assert [p.shape for p in biases["params"]] == [(2,), (2,), (3,)]
         assert (biases["weight_decay"], biases["lr"]) == (0.5, 0.1)
         assert [p.shape for p in head["params"]] == [(3, 8)]
@@ -231,23 +231,29 @@ class TestGroups:
         assert len(rest["params"]) == 2
 
     def test_norms_and_their_biases_are_kinds(self):
-        _, norms = self.groups("[{match:norms}]")
+        _, norms = self.groups("[{params:norms}]")
         assert [p.shape for p in norms["params"]] == [(2,), (2,)]
-        _, norm_biases = self.groups("[{match:norm_biases,lr_scale:64}]")
+        _, norm_biases = self.groups("[{params:norm_biases,lr_scale:64}]")
         assert norm_biases["lr"] == pytest.approx(6.4)
         assert norm_biases["params"][0] is self.network[1].bias
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("[{match:nothing}]", r"groups\[0\].match: 'nothing' matches no parameter"),
-            ("[{match:biases,weight_decy:0}]", r"groups\[0\].weight_decy: no such key; did you mean 'weight_decay'"),
-            ("[{weight_decay:0}]", r"groups\[0\].match: must be set"),
-            ("[{match:biases,lr_scale:-1}]", r"groups\[0\].lr_scale: must be a number, at least 0"),
-            ("[{match:biases,until_epochs:soon}]", r"groups\[0\].until_epochs: must be a number of epochs"),
-            ("[{match:biases,until_epochs:-1}]", r"groups\[0\].until_epochs: must be a number of epochs"),
-            ("[{match:'*',until_epochs:1}]", r"groups: every parameter is in a group with until_epochs"),
-            ("[{match:biases},{match:'*.bias'}]", r"groups\[1\].match: '\*.bias' matches no parameter"),
+            ("[{params:nothing}]", r"groups\[0\].params: 'nothing' matches no parameter"),
+            ("[{params:biases,weight_decy:0}]", r"groups\[0\].weight_decy: no such key; did you mean 'weight_decay'"),
+            ("[{weight_decay:0}]", r"groups\[0\].params: must be set"),
+            ("[{params:biases,lr_scale:-1}]", r"groups\[0\].lr_scale: must be a number, at least 0"),
+            (
+                "[{params:biases,freeze_after_epochs:soon}]",
+                r"groups\[0\].freeze_after_epochs: must be a number of epochs",
+            ),
+            (
+                "[{params:biases,freeze_after_epochs:-1}]",
+                r"groups\[0\].freeze_after_epochs: must be a number of epochs",
+            ),
+            ("[{params:'*',freeze_after_epochs:1}]", r"groups: every parameter is in a group with freeze_after_epochs"),
+            ("[{params:biases},{params:'*.bias'}]", r"groups\[1\].params: '\*.bias' matches no parameter"),
         ],
     )
     def test_a_wrong_group_is_named(self, text, message):
@@ -255,7 +261,9 @@ class TestGroups:
             self.groups(text)
 
     def test_the_schedule_keeps_the_ratio_of_the_rates(self):
-        cfg = runner.compose(["optimizer=momentum", "optimizer.groups=[{match:biases,lr_scale:2}]", "schedule=cosine"])
+        cfg = runner.compose(
+            ["optimizer=momentum", "optimizer.param_groups=[{params:biases,lr_scale:2}]", "schedule=cosine"]
+        )
         optimizer = runner.build.optimizer(cfg, self.network)
         schedule = runner.build.schedule(cfg, optimizer, steps_per_epoch=10)
         for _ in range(50):
@@ -267,7 +275,11 @@ class TestGroups:
 
     @pytest.mark.parametrize("name", ["momentum", "adamw", "rmsprop"])
     def test_a_group_that_has_ended_keeps_its_values_and_takes_no_gradients(self, name):
-        words = [f"optimizer={name}", "optimizer.weight_decay=0.1", "optimizer.groups=[{match:bias,until_epochs:0.5}]"]
+        words = [
+            f"optimizer={name}",
+            "optimizer.weight_decay=0.1",
+            "optimizer.param_groups=[{params:bias,freeze_after_epochs:0.5}]",
+        ]
         cfg = runner.compose(words)
 
         def made(network):
@@ -297,13 +309,20 @@ class TestGroups:
         (["data.batch_size=2000", "augment=crop"], "augment"),
         (["data.batch_size=2000", "reg=[l2,dropout]"], "reg"),
         (["data.batch_size=2000", "engine.precision=bf16"], "engine.precision"),
-        (["data.batch_size=2000", "engine.clip_norm=1"], "engine.clip_norm"),
+        (["data.batch_size=2000", "engine.clip_grad_norm=1"], "engine.clip_grad_norm"),
     ],
 )
 def test_lbfgs_with_any_noise_is_refused_with_the_reason(words, key):
     cfg = runner.compose(["optimizer=lbfgs", "model=mlp", *words])
     with pytest.raises(UserError, match=rf"^{key}: .*lbfgs"):
         runner.build.training(cfg)
+
+
+def test_lbfgs_takes_a_network_with_dropout_once_that_is_zero():
+    words = ["optimizer=lbfgs", "model=alexnet", "model.width=0.05", "data.batch_size=2000"]
+    with pytest.raises(UserError, match=r"^model: .*lbfgs.* its layer classifier.0 is dropout; set model.dropout=0,"):
+        runner.build.training(runner.compose(words))
+    runner.build.training(runner.compose([*words, "model.dropout=0"]))
 
 
 def test_lbfgs_trains_on_the_full_batch(tmp_path):

@@ -23,7 +23,7 @@ RECIPES = {
             "schedule.factor": 0.1,
             "reg.l2.strength": 5e-4,
             "model.dropout": 0.5,
-            "model.era": 2012,
+            "model.variant": 2012,
         },
         ["model.width=0.05"],
     ),
@@ -42,7 +42,7 @@ RECIPES = {
     "googlenet_2014": (
         {
             "optimizer.momentum": 0.9,
-            "schedule._target_": "runner.schedule.Every",
+            "schedule._target_": "runner.schedule.Step",
             "schedule.gamma": 0.96,
             "schedule.step_epochs": 8,
             "model.aux_weight": 0.3,
@@ -57,7 +57,7 @@ RECIPES = {
             "data.batch_size": 256,
             "schedule.factor": 0.1,
             "init._target_": "runner.init.He",
-            "views._target_": "runner.tta.TenCrop",
+            "tta._target_": "runner.tta.TenCrop",
         },
         ["model.depth=20", "model.width=4"],
     ),
@@ -72,17 +72,17 @@ RECIPES = {
             "optimizer.lr": pytest.approx(11.5 / (1 + 1 / 0.15)),
             "optimizer.momentum": 0.85,
             "optimizer.weight_decay": pytest.approx(0.0153 / 11.5),
-            "optimizer.groups": [
-                {"match": "norm_biases", "lr_scale": 64, "weight_decay": pytest.approx(0.0153 / 11.5 / 64)},
-                {"match": "first.bias", "until_epochs": 3},
+            "optimizer.param_groups": [
+                {"params": "norm_biases", "lr_scale": 64, "weight_decay": pytest.approx(0.0153 / 11.5 / 64)},
+                {"params": "first.bias", "freeze_after_epochs": 3},
             ],
             "reg.label_smoothing.smoothing": 0.2,
             "augment.flip.alternate": True,
             "augment.crop.padding": 2,
-            "augment.crop.mode": "reflect",
+            "augment.crop.padding_mode": "reflect",
             "average.decay": pytest.approx(0.95**5),
             "average.power": 3,
-            "views._target_": "runner.tta.MirrorTranslate",
+            "tta._target_": "runner.tta.FlipTranslate",
             "engine.max_steps": math.ceil(9.9 * (50_000 // 1024)),
         },
         ["model.channels=[4,8]", "average.start_epochs=0"],
@@ -94,7 +94,7 @@ RECIPES = {
 def test_has_the_settings_of_its_day(name):
     cfg = runner.compose([f"experiment={name}", "data.root=here"])
     config.check(cfg)
-    leaves = config.flat(cfg)
+    leaves = config.flatten(cfg)
     expected, _ = RECIPES[name]
     assert {key: leaves[key] for key in expected} == expected
     assert "dropout" not in cfg.reg

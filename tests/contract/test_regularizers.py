@@ -1,4 +1,4 @@
-"""Every regulariser: its formula, its expectation at test time, what it touches, and nothing when it is off."""
+"""Every regularizer: its formula, its expectation at test time, what it touches, and nothing when it is off."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class TestPenalties:
     def test_are_part_of_the_gradient_but_not_of_the_reported_loss(self, name):
         words = ["model=linear", "optimizer=sgd", "engine.limit_batches=1"]
         plain = runner.build.training(runner.compose(words))
-        penalised = runner.build.training(runner.compose([*words, f"reg={name}", f"reg.{name}.strength=0.3"]))
+        penalized = runner.build.training(runner.compose([*words, f"reg={name}", f"reg.{name}.strength=0.3"]))
         batch = next(plain.train.epoch())
         before = plain.state.network[1].weight.detach().clone()
-        losses = [training.step(training.state, batch)[0].item() for training in (plain, penalised)]
+        losses = [training.step(training.state, batch)[0].item() for training in (plain, penalized)]
         assert losses[0] == losses[1]
         penalty, _ = PENALTIES[name]
         weight = before.clone().requires_grad_()
@@ -70,17 +70,17 @@ class TestPenalties:
         if name == "elastic_net":
             made.beta = 1.0
         made.penalty({"w": weight}).backward()
-        difference = plain.state.network[1].weight - penalised.state.network[1].weight
+        difference = plain.state.network[1].weight - penalized.state.network[1].weight
         torch.testing.assert_close(difference, 0.1 * weight.grad, rtol=1e-4, atol=1e-6)
 
 
 NOISY = {
     "dropout": Dropout(p=0.3),
     "vanilla dropout": Dropout(p=0.3, form="vanilla"),
-    "channel dropout": Dropout(p=0.3, where="channels"),
-    "dropout of both": Dropout(p=0.3, where="both"),
+    "channel dropout": Dropout(p=0.3, layers="conv"),
+    "dropout of both": Dropout(p=0.3, layers="both"),
     "dropconnect": DropConnect(p=0.3),
-    "dropconnect of channels": DropConnect(p=0.3, where="channels"),
+    "dropconnect of channels": DropConnect(p=0.3, layers="conv"),
 }
 
 
@@ -133,7 +133,7 @@ def test_dropout_keeps_names_and_survives_a_deep_copy():
 
 def test_dropout_never_touches_the_picture_itself():
     network = small_network()
-    Dropout(where="both").attach(network)
+    Dropout(layers="both").attach(network)
     assert not hasattr(network[0], "input_dropout")
     assert hasattr(network[4], "input_dropout")
 
@@ -156,28 +156,54 @@ def test_stochastic_depth_drops_whole_branches_and_keeps_their_mean(mode):
     assert (draws.abs().sum((1, 2, 3, 4)) == 0).double().mean().item() == pytest.approx(0.6, abs=0.04)
 
 
-@pytest.mark.parametrize("make", [torchvision.models.resnet18, torchvision.models.resnet50])
-def test_stochastic_depth_works_on_torchvisions_residual_networks(make):
-    network = make(num_classes=3)
-    StochasticDepth().attach(network)
-    ends = [m for m in network.modules() if hasattr(m, "stochastic_depth")]
-    blocks = [m for m in network.modules() if type(m).__name__ in ("BasicBlock", "Bottleneck")]
-    assert len(ends) == len(blocks)
-    assert all(isinstance(end, nn.BatchNorm2d) for end in ends)
+@pytest.mark.parametrize(("make", "end"), [(torchvision.models.resnet18, "bn2"), (torchvision.models.resnet50, "bn3")])
+class TestStochasticDepthOfTorchvisionsResidualNetworks:
+    def both(self, make, **options):
+        torch.manual_seed(0)
+        plain = make(num_classes=3).requires_grad_(False)
+        dropped = copy.deepcopy(plain)
+        StochasticDepth(**options).attach(dropped)
+        return plain.eval(), dropped.eval()
+
+    def test_acts_on_the_last_layer_of_each_branch_more_often_with_depth(self, make, end):
+        _, network = self.both(make, last_survival=0.4)
+        blocks = [m for m in network.modules() if type(m).__name__ in ("BasicBlock", "Bottleneck")]
+        rates = [getattr(block, end).stochastic_depth.p for block in blocks]
+        assert rates == pytest.approx([0.6 * number / len(blocks) for number in range(1, len(blocks) + 1)])
+        assert sum(hasattr(module, "stochastic_depth") for module in network.modules()) == len(blocks)
+
+    def test_leaves_the_scores_at_test_time_alone(self, make, end):
+        plain, dropped = self.both(make)
+        x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(dropped(x), plain(x))
+
+    def test_leaves_the_branch_out_or_divides_it_by_its_survival(self, make, end):
+        plain, dropped = self.both(make, last_survival=0.4)
+        block, reference = dropped.layer4[-1], plain.layer4[-1]
+        seen: list[torch.Tensor] = []
+        getattr(reference, end).register_forward_hook(lambda layer, args, output: seen.append(output.clone()))
+        x = torch.rand(1, reference.conv1.in_channels, 1, 1, generator=torch.Generator().manual_seed(1))
+        reference(x)
+        getattr(block, end).stochastic_depth.train()
+        outputs = block(x.expand(400, -1, -1, -1))
+        left_out = (outputs == x).flatten(1).all(1)  # relu(x) is x
+        assert left_out.double().mean().item() == pytest.approx(0.6, abs=0.08)
+        expected = (x + seen[0] / 0.4).relu()
+        torch.testing.assert_close(outputs[~left_out], expected.expand_as(outputs[~left_out]))
 
 
 @pytest.mark.parametrize(
-    "regulariser", [Dropout(where="both"), DropConnect(where="both"), FractionalMaxPool(), MaxNorm(), L2()]
+    "regularizer", [Dropout(layers="both"), DropConnect(layers="both"), FractionalMaxPool(), MaxNorm(), L2()]
 )
-def test_each_works_on_torchvisions_networks(regulariser):
+def test_each_works_on_torchvisions_networks(regularizer):
     network = torchvision.models.resnet18(num_classes=3)
-    regulariser.attach(network)
+    regularizer.attach(network)
     loss = network(torch.randn(2, 3, 32, 32)).sum()
-    if isinstance(regulariser, L2):
-        loss = loss + regulariser.penalty(dict(network.named_parameters()))
+    if isinstance(regularizer, L2):
+        loss = loss + regularizer.penalty(dict(network.named_parameters()))
     loss.backward()
-    if isinstance(regulariser, MaxNorm):
-        regulariser.constrain(network)
+    if isinstance(regularizer, MaxNorm):
+        regularizer.project_weights(network)
         assert max(p.flatten(1).norm(dim=1).max() for p in network.parameters() if p.ndim > 1) <= 3.001
     assert all(parameter.grad is not None for parameter in network.parameters())
 
@@ -196,38 +222,97 @@ class TestFractionalMaxPool:
         FractionalMaxPool().attach(network)
         return network
 
+    def images(self, *shape):
+        return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+
     def test_keeps_the_sizes_of_the_poolings_it_replaces(self):
         network = self.network()
-        x = torch.rand(2, 3, 32, 32)
+        x = self.images(2, 3, 32, 32)
         assert network[0](x).shape == (2, 3, 16, 16)
         assert network(x).shape == (2, 3, 7, 7)
+        assert network[0](x[..., :20]).shape == (2, 3, 16, 10)
 
     def test_draws_in_training_and_is_fixed_at_test(self):
         network = self.network()
-        x = torch.rand(2, 3, 32, 32)
+        x = self.images(2, 3, 32, 32)
+        torch.manual_seed(0)
         assert not torch.equal(network(x), network(x))
         network.eval()
         assert torch.equal(network(x), network(x))
 
-    def test_every_output_is_a_maximum_of_inputs_near_it(self):
-        x = torch.arange(64.0).reshape(1, 1, 8, 8)
-        pools = FractionalPools(nn.MaxPool2d(2), 0.7071)
-        out = pools(x).flatten().tolist()
-        assert out == sorted(out)
-        assert out[-1] == 63.0
+    def test_at_test_every_output_is_the_maximum_of_its_own_window(self):
+        # 8 becomes 6, then 4, by regions of 2. Region i of a pooling from N to n begins at
+        # floor((i + u) a) - floor(u a), a = (N - 2) / (n - 1), and the last one at N - 2 (Graham 2014). The first
+        # channel has u = 1/2: a = 6/5: 0 1 3 4 5 6; a = 4/3: 0 2 3 4. So its outputs see pixels 0-2, 3-5, 4-6 and 5-7.
+        windows = [slice(0, 3), slice(3, 6), slice(4, 7), slice(5, 8)]
+        network = nn.Sequential(nn.MaxPool2d(2))
+        FractionalMaxPool().attach(network)
+        x = self.images(2, 3, 8, 8)
+        expected = torch.stack(
+            [torch.stack([x[:, 0, rows, columns].amax((1, 2)) for columns in windows], -1) for rows in windows], -2
+        )
+        assert torch.equal(network.eval()(x)[:, 0], expected)
+
+    def test_at_test_the_channels_have_regions_of_their_own_and_images_the_same(self):
+        ramp = torch.arange(64.0).reshape(1, 1, 8, 8)
+        pools = FractionalPools(nn.MaxPool2d(2), 1 / 2**0.5).eval()
+        out = pools(ramp.expand(3, 16, 8, 8))
+        assert torch.equal(out[0], out[2])
+        assert len(out[0].unique(dim=0)) > 8
+
+    def test_in_training_the_regions_of_a_pooling_move_by_one_pixel_or_two(self):
+        # Brightness is 8 row + column, so a maximum names the last row and column of its region.
+        x = torch.arange(64.0).reshape(1, 1, 8, 8).expand(300, 1, 8, 8)
+        pools = FractionalPools(nn.MaxPool2d(2), 1 / 2**0.5)
+        torch.manual_seed(0)
+        out = pools.shrink(x, (6, 6))
+        rows, columns = out[:, 0, :, 0] // 8, out[:, 0, 0] % 8
+        torch.testing.assert_close(out[:, 0], 8 * rows[:, :, None] + columns[:, None, :])
+        for last in (rows, columns):
+            assert (last[:, 0] == 1).all()  # a region of 2 at the edge
+            assert (last[:, -1] == 7).all()
+            assert set(last.diff(dim=1).unique().tolist()) == {1.0, 2.0}
+            assert len(last.unique(dim=0)) > 1
+        assert not torch.equal(rows, columns)
+
+    def test_scores_of_a_trained_network_are_those_of_random_regions(self):
+        words = ["model.channels=[16,32]", "optimizer.lr=5e-3"]
+        made = runner.build.training(runner.compose([*words, "reg=fractional_max_pool", "engine.epochs=6"]))
+        for epoch in range(6):
+            for batch in made.train.epoch(epoch):
+                made.step(made.state, batch)
+        network = made.state.network.eval()
+        images, labels = next(made.evaluate.batches.epoch())
+        with torch.no_grad():
+            fixed = network(images).softmax(1)
+            for module in network.modules():
+                module.training = isinstance(module, FractionalPools)
+            drawn = torch.stack([network(images).softmax(1) for _ in range(200)])
+        right = torch.stack([(scores.argmax(1) == labels).double().mean() for scores in drawn])
+        assert right.mean() > 0.9
+        # The fixed regions are as near to the mean over all as random ones are.
+        assert (fixed.argmax(1) == labels).double().mean() > right.mean() - 3 * right.std()
+        errors = (drawn - drawn.mean(0)).abs().mean((1, 2))
+        assert (fixed - drawn.mean(0)).abs().mean() < 1.5 * errors.mean()
 
     @pytest.mark.parametrize(
-        ("size", "target", "expected"), [(32, 16, [23, 16]), (8, 4, [6, 4]), (2, 1, [1]), (13, 6, [9, 6])]
+        ("size", "target", "expected"),
+        [(32, 16, [23, 16]), (8, 4, [6, 4]), (2, 1, [1]), (13, 6, [9, 6]), (27, 3, [19, 13, 9, 6, 4, 3]), (5, 5, [5])],
     )
     def test_sizes_fall_by_the_ratio(self, size, target, expected):
         assert sizes(size, target, 0.7071) == expected
+
+    def test_a_pooling_that_keeps_the_size_is_left_alone(self):
+        network = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), nn.MaxPool2d(2), nn.MaxPool2d(2, stride=(1, 2)))
+        FractionalMaxPool().attach(network)
+        assert [isinstance(layer, FractionalPools) for layer in network] == [False, True, False]
 
 
 def test_label_smoothing_equals_torchs():
     scores = torch.randn(6, 5)
     labels = torch.arange(6) % 5
     onehot = nn.functional.one_hot(labels, 5).float()
-    ours = nn.functional.cross_entropy(scores, LabelSmoothing(0.2).soften(onehot))
+    ours = nn.functional.cross_entropy(scores, LabelSmoothing(0.2).transform_targets(onehot))
     torch.testing.assert_close(ours, nn.functional.cross_entropy(scores, labels, label_smoothing=0.2))
 
 
@@ -236,7 +321,7 @@ def test_max_norm_bounds_every_unit_and_leaves_the_small_ones():
     with torch.no_grad():
         network[0].weight[0] *= 100
     before = network[0].weight.detach().clone()
-    MaxNorm(max_norm=2.0).constrain(network)
+    MaxNorm(max_norm=2.0).project_weights(network)
     norms = network[0].weight.flatten(1).norm(dim=1)
     assert norms[0].item() == pytest.approx(2.0, rel=1e-5)
     assert torch.equal(network[0].weight[1:], before[1:])
@@ -245,14 +330,14 @@ def test_max_norm_bounds_every_unit_and_leaves_the_small_ones():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model=linear", "reg=dropout"], "reg.dropout.where: nothing to act on"),
-        (["model=mlp", "reg=dropout", "reg.dropout.where=channels"], "choose model=convnet"),
-        (["model=linear", "reg=dropconnect"], "reg.dropconnect.where: nothing to act on"),
+        (["model=linear", "reg=dropout"], "reg.dropout.layers: nothing to act on"),
+        (["model=mlp", "reg=dropout", "reg.dropout.layers=conv"], "choose model=convnet"),
+        (["model=linear", "reg=dropconnect"], "reg.dropconnect.layers: nothing to act on"),
         (["model=mlp", "reg=stochastic_depth"], "reg.stochastic_depth: nothing to act on: it needs residual blocks"),
         (["model=mlp", "reg=fractional_max_pool"], "reg.fractional_max_pool: nothing to act on: it needs max pooling"),
     ],
 )
-def test_a_regulariser_with_nothing_to_act_on_says_what_it_needs(words, message):
+def test_a_regularizer_with_nothing_to_act_on_says_what_it_needs(words, message):
     with pytest.raises(UserError, match=message):
         runner.build.model(runner.compose(words))
 

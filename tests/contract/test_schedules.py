@@ -20,8 +20,8 @@ def triangle(t, period, low):
     return low + (1 - low) * (2 * phase if phase < 0.5 else 2 - 2 * phase)
 
 
-def straight(t, total, rise, start=0.2, end=0.07):
-    peak = math.floor(rise * total)
+def straight(t, total, peak_fraction, start=0.2, end=0.07):
+    peak = math.floor(peak_fraction * total)
     return np.interp(t, [0, peak, total], [start, 1, end])
 
 
@@ -49,14 +49,13 @@ TABLE = {
         ["schedule.milestones_epochs=[3,'70 steps',90%]"],
         lambda t, total: 0.1 ** sum([t >= 30, t >= 70, t >= 108]),
     ),
-    "exponential": (["schedule.k=0.2"], lambda t, total: math.exp(-0.2 * t / 10)),
-    "inverse_time": (["schedule.k=2"], lambda t, total: 1 / (1 + 2 * t / 10)),
-    "every": ([], lambda t, total: 0.96 ** (t // 80)),
+    "exponential": (["schedule.decay_rate=0.2"], lambda t, total: math.exp(-0.2 * t / 10)),
+    "inverse_time": (["schedule.decay_rate=2"], lambda t, total: 1 / (1 + 2 * t / 10)),
     "cosine": (["schedule.min_factor=0.1"], lambda t, total: 0.1 + 0.9 * (1 + math.cos(math.pi * t / total)) / 2),
     "warm_restarts": (["schedule.period_epochs=3"], lambda t, total: restarts(t)),
     "cyclic": (["schedule.period_epochs='40 steps'"], lambda t, total: triangle(t, 40, 0.1)),
     "one_cycle": ([], one_cycle),
-    "triangle": (["schedule.rise=0.3"], lambda t, total: straight(t, total, 0.3)),
+    "triangle": (["schedule.peak_fraction=0.3"], lambda t, total: straight(t, total, 0.3)),
     "plateau": ([], lambda t, total: 1.0),
 }
 
@@ -140,6 +139,62 @@ def test_plateau_reacts_to_the_metric_as_torchs_does(mode):
     assert len(set(seen)) > 2, "the metrics of this test must make the rate drop more than once"
 
 
+def test_plateau_counts_epochs_however_seldom_there_is_an_evaluation():
+    # Evaluated every two epochs, with a patience of three: nothing is better after epoch 4. At epoch 6 two epochs have
+    # passed, at 8 four, more than three: the first drop. From there 10 is two epochs away and 12 four: the second.
+    schedule, optimizer = made("plateau", "schedule.patience_epochs=3", "schedule.factor=0.5")
+    seen = {}
+    for epoch, metric in {2: 0.5, 4: 0.6, 6: 0.6, 8: 0.6, 10: 0.6, 12: 0.6, 14: 0.7, 16: 0.6, 18: 0.6, 20: 0.6}.items():
+        schedule.observe(metric, epoch)
+        seen[epoch] = optimizer.param_groups[0]["lr"] / LR
+    assert seen == {2: 1, 4: 1, 6: 1, 8: 0.5, 10: 0.5, 12: 0.25, 14: 0.25, 16: 0.25, 18: 0.125, 20: 0.125}
+
+
+def test_plateau_waits_as_long_for_a_first_value():
+    schedule, optimizer = made("plateau", "schedule.patience_epochs=3")
+    for epoch, factor in {2: 1, 4: 0.1}.items():  # after four epochs that gave no number
+        schedule.observe(math.nan, epoch)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(factor * LR)
+
+
+def test_plateau_asks_for_an_improvement_beyond_the_threshold_and_stays_above_the_least_rate():
+    words = ["schedule.patience_epochs=0", "schedule.threshold=0.1", "schedule.min_factor=0.04", "schedule.factor=0.2"]
+    schedule, optimizer = made("plateau", *words)
+    seen = []
+    for metric in (1.0, 1.1, 1.12, 1.2, 1.25):  # 1.1 is not above 1 + 0.1, 1.12 is; 1.2 is below 1.12 + 0.112
+        schedule.observe(metric)
+        seen.append(optimizer.param_groups[0]["lr"] / LR)
+    assert seen == pytest.approx([1, 0.2, 0.2, 0.04, 0.04])
+
+
+def test_plateau_resumes_between_two_evaluations():
+    words = ["schedule.patience_epochs=3"]
+    schedule, _ = made("plateau", *words)
+    for epoch in (2, 4):
+        schedule.observe(0.5, epoch)
+    resumed, optimizer = made("plateau", *words)
+    resumed.load_state_dict(schedule.state_dict())
+    resumed.observe(0.5, 6)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * LR)
+
+
+@pytest.mark.parametrize("duration", ["'1 steps'", "0", "'0 steps'", "0.01"])
+def test_a_period_is_a_step_at_least(duration):
+    assert rates(*made("step", f"schedule.step_epochs={duration}", "schedule.gamma=0.5"), 4) == pytest.approx(
+        [LR * 0.5**t for t in range(4)]
+    )
+    assert rates(*made("warm_restarts", f"schedule.period_epochs={duration}"), 4) == pytest.approx([LR, LR, LR / 2, LR])
+    assert rates(*made("cyclic", f"schedule.period_epochs={duration}"), 4) == pytest.approx([0.1 * LR] * 4)
+
+
 def test_the_bottom_of_a_restart_is_known():
     schedule, _ = made("warm_restarts", "schedule.period_epochs=3")
     assert [t for t in range(TOTAL) if schedule.curve.is_bottom(t)] == [29, 89]
+
+
+def test_rates_before_and_after_an_update_are_told_apart():
+    schedule, _ = made("step", "schedule.step_epochs='2 steps'", "schedule.gamma=0.5")
+    assert schedule.used_lrs == []
+    schedule.step()
+    schedule.step()
+    assert (schedule.used_lrs, schedule.get_last_lr()) == ([LR], [LR / 2])

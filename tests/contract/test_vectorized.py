@@ -1,4 +1,4 @@
-"""Trials that train together equal the same trials alone: every technique, over 50 steps of two trials of a stack."""
+"""Vectorized trials equal the same trials alone: every technique, over 50 steps of two trials."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import nn
 
 import runner
 from runner import config
-from runner.errors import CannotStack
-from runner.reg import Regulariser
+from runner.errors import CannotVectorize
+from runner.reg import Regularizer
 
 STEPS = 50
 MLP = ["model=mlp", "model.hidden=[16]"]
@@ -36,13 +36,12 @@ OPTIONS = {
         "constant": (MLP, {"schedule.warmup_epochs": (0.1, "20 steps")}),
         "cosine": (MLP, {"schedule.warmup_epochs": (0.1, 0.5), "schedule.min_factor": (0.0, 0.5)}),
         "cyclic": (MLP, {"schedule.period_epochs": (0.5, 1), "schedule.min_factor": (0.0, 0.5)}),
-        "every": (MLP, {"schedule.step_epochs": (0.2, 0.5), "schedule.gamma": (0.9, 0.5)}),
-        "exponential": (MLP, {"schedule.k": (0.1, 3.0)}),
-        "inverse_time": (MLP, {"schedule.k": (0.1, 3.0)}),
+        "exponential": (MLP, {"schedule.decay_rate": (0.1, 3.0)}),
+        "inverse_time": (MLP, {"schedule.decay_rate": (0.1, 3.0)}),
         "multistep": (MLP, {"schedule.milestones_epochs": ([0.5, 1], [0.2, 0.3]), "schedule.gamma": (0.1, 0.5)}),
-        "one_cycle": (MLP, {"schedule.rise": (0.1, 0.3), "schedule.start_div": (10.0, 25.0)}),
+        "one_cycle": (MLP, {"schedule.pct_start": (0.1, 0.3), "schedule.start_div": (10.0, 25.0)}),
         "plateau": (MLP, {"schedule.factor": (0.1, 0.5), "schedule.patience_epochs": (1, 3)}),
-        "triangle": (MLP, {"schedule.rise": (0.1, 0.3), "schedule.end_factor": (0.0, 0.5)}),
+        "triangle": (MLP, {"schedule.peak_fraction": (0.1, 0.3), "schedule.end_factor": (0.0, 0.5)}),
         "step": (MLP, {"schedule.step_epochs": (0.2, 0.5), "schedule.gamma": (0.9, 0.5)}),
         "warm_restarts": (MLP, {"schedule.period_epochs": (0.3, 0.5), "schedule.period_factor": (1.0, 2.0)}),
     },
@@ -112,7 +111,7 @@ NOISY = {
     "fractional_max_pool": (CONVNET, RATES),
 }
 # Of the keys of model=linear, Unlike takes none but the dropout that it is given.
-UNLIKE = ["model=linear", "model._target_=tests.contract.test_stack.Unlike", "+model.dropout=0.0"]
+UNLIKE = ["model=linear", "model._target_=tests.contract.test_vectorized.Unlike", "+model.dropout=0.0"]
 CASES = [(group, option) for group, options in OPTIONS.items() for option in options]
 
 
@@ -145,21 +144,21 @@ def alone(cfgs, num_steps=STEPS):
 
 
 @pytest.mark.parametrize(("group", "option"), CASES)
-def test_a_trial_of_a_stack_equals_the_trial_alone(group, option):
+def test_a_vectorized_trial_equals_the_trial_alone(group, option):
     words, differences = OPTIONS[group][option]
     cfgs = configs([f"{group}={option}", *words], differences)
     singles, expected = alone(cfgs)
-    stack = runner.build.stack(cfgs)
-    torch.testing.assert_close(losses(stack), expected, rtol=2e-4, atol=1e-5)
+    together = runner.build.vectorize(cfgs)
+    torch.testing.assert_close(losses(together), expected, rtol=2e-4, atol=1e-5)
     assert not torch.equal(expected[:, 0], expected[:, 1])
     for trial, single in enumerate(singles):
-        member = stack.state.of(trial)
+        member = together.state.of(trial)
         for name in ("network", "average"):
             ours, theirs = (getattr(state, name) for state in (member, single.state))
             if theirs is not None:
                 for key, value in theirs.state_dict().items():
                     torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-3, atol=1e-4, msg=key)
-    (scores, *_), (alone_,) = stack.evaluate(stack.state), singles[0].evaluate(singles[0].state)
+    (scores, *_), (alone_,) = together.evaluate(together.state), singles[0].evaluate(singles[0].state)
     assert scores == pytest.approx(alone_, rel=1e-3)
 
 
@@ -168,7 +167,15 @@ def test_every_option_is_held_to_it_or_says_why_not():
         options = set(config.visible([path.stem for path in (config.folder() / group).glob("*.yaml")]))
         known = set(OPTIONS[group]) | (set(NOISY) if group == "reg" else set())
         if group == "model":
-            known |= {"alexnet", "zfnet", "vgg", "googlenet", "inception_v3", "inception_v4", "zoo"}  # see the next
+            known |= {
+                "alexnet",
+                "zfnet",
+                "vgg",
+                "googlenet",
+                "inception_v3",
+                "inception_v4",
+                "torchvision",
+            }  # see the next
         assert options - known == ({"lbfgs"} if group == "optimizer" else set())
 
 
@@ -179,20 +186,22 @@ def test_every_option_is_held_to_it_or_says_why_not():
         ["model=zfnet", "model.width=0.03"],
         ["model=vgg", "model.width=0.03"],
         ["model=googlenet"],
-        ["model=zoo", "model.name=squeezenet1_1"],
+        ["model=torchvision", "model.name=squeezenet1_1"],
     ],
 )
 def test_large_networks_map_over_trials(words):
     cfgs = configs([*words, "data.batch_size=2", "data=synthetic", "data.num_images=20"], RATES)
-    stack = runner.build.stack(cfgs)
-    assert losses(stack, 1).isfinite().all()
+    together = runner.build.vectorize(cfgs)
+    assert losses(together, 1).isfinite().all()
 
 
 @pytest.mark.parametrize("name", NOISY)
 def test_noise_depends_on_the_trials_own_seed_alone(name):
     words, differences = NOISY[name]
     one, other = configs([f"reg={name}", *words], differences)
-    pair, turned, single = (losses(runner.build.stack(cfgs), 20) for cfgs in ([one, other], [other, one, one], [other]))
+    pair, turned, single = (
+        losses(runner.build.vectorize(cfgs), 20) for cfgs in ([one, other], [other, one, one], [other])
+    )
     torch.testing.assert_close(pair[:, 1:], single, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(pair, turned[:, [1, 0]], rtol=1e-4, atol=1e-5)
 
@@ -205,26 +214,33 @@ def test_noise_has_the_statistics_of_the_trial_alone(name):
     for cfg in cfgs:
         cfg.optimizer.lr, cfg.seed = 1e-30, 0
     _, expected = alone(cfgs, 40)
-    stacked = losses(runner.build.stack(cfgs), 40)
-    assert not torch.equal(stacked[0], stacked[10]), "the same batch"
-    error = (expected.var(0) / 40 + stacked.var(0) / 40).sqrt()
-    assert ((stacked.mean(0) - expected.mean(0)).abs() < 4 * error).all()
+    together = losses(runner.build.vectorize(cfgs), 40)
+    assert not torch.equal(together[0], together[10]), "the same batch"
+    error = (expected.var(0) / 40 + together.var(0) / 40).sqrt()
+    assert ((together.mean(0) - expected.mean(0)).abs() < 4 * error).all()
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ["engine.clip_norm=0.3"],
+        ["engine.clip_grad_norm=0.3"],
         ["engine.accumulate_steps=3", "reg=[mixup,label_smoothing]"],
         ["data.drop_last=true", "engine.limit_batches=7"],
-        ["views=flip"],
-        ["views=mirror_translate"],
-        ["optimizer=nesterov", "optimizer.groups=[{match:norms,until_epochs:0.5},{match:biases,lr_scale:2}]"],
-        ["optimizer=nesterov", "optimizer.groups=[{match:norms,until_epochs:0.5}]", "engine.clip_norm=0.3"],
-        ["data.route=workers", "data.num_workers=0"],
+        ["tta=flip"],
+        ["tta=flip_translate"],
+        [
+            "optimizer=nesterov",
+            "optimizer.param_groups=[{params:norms,freeze_after_epochs:0.5},{params:biases,lr_scale:2}]",
+        ],
+        [
+            "optimizer=nesterov",
+            "optimizer.param_groups=[{params:norms,freeze_after_epochs:0.5}]",
+            "engine.clip_grad_norm=0.3",
+        ],
+        ["data.loading=workers", "data.num_workers=0"],
         [
             "optimizer=momentum",
-            "optimizer.groups=[{match:biases,lr_scale:2,weight_decay:0.1},{match:norms,momentum:0.5}]",
+            "optimizer.param_groups=[{params:biases,lr_scale:2,weight_decay:0.1},{params:norms,momentum:0.5}]",
         ],
         ["augment=[crop,flip]", "augment.crop.padding=1", "reg=[l2,label_smoothing,cutmix]", "average=ema"],
     ],
@@ -232,10 +248,10 @@ def test_noise_has_the_statistics_of_the_trial_alone(name):
 def test_settings_act_on_each_trial_as_alone(words):
     cfgs = configs([*CONVNET, *words], RATES)
     singles, expected = alone(cfgs, 30)
-    stack = runner.build.stack(cfgs)
-    torch.testing.assert_close(losses(stack, 30), expected, rtol=2e-4, atol=1e-5)
+    together = runner.build.vectorize(cfgs)
+    torch.testing.assert_close(losses(together, 30), expected, rtol=2e-4, atol=1e-5)
     scores = [single.evaluate(single.state)[0] for single in singles]
-    for ours, theirs in zip(stack.evaluate(stack.state), scores, strict=True):
+    for ours, theirs in zip(together.evaluate(together.state), scores, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
@@ -244,22 +260,22 @@ def test_trials_of_one_seed_and_augmentation_share_their_batches(words):
     cfgs = configs([*MLP, *words], RATES)
     cfgs[1].seed = 0
     _, expected = alone(cfgs, 30)
-    stack = runner.build.stack(cfgs)
-    images, labels = next(iter(stack.train.epoch()))
+    together = runner.build.vectorize(cfgs)
+    images, labels = next(iter(together.train.epoch()))
     assert (images.ndim, labels.ndim) == (4, 1)
-    torch.testing.assert_close(losses(stack, 30), expected, rtol=2e-4, atol=1e-5)
+    torch.testing.assert_close(losses(together, 30), expected, rtol=2e-4, atol=1e-5)
 
 
 def test_decoupled_decay_of_torchs_adam_is_that_of_adamw():
-    words = ["optimizer._target_=torch.optim.Adam", "+optimizer.decoupled_weight_decay=true", "~optimizer.groups"]
+    words = ["optimizer._target_=torch.optim.Adam", "+optimizer.decoupled_weight_decay=true", "~optimizer.param_groups"]
     cfgs = configs([*MLP, "optimizer=adamw", *words, "optimizer.weight_decay=0.5"], RATES)
     _, expected = alone(cfgs, 30)
-    torch.testing.assert_close(losses(runner.build.stack(cfgs), 30), expected, rtol=2e-4, atol=1e-5)
+    torch.testing.assert_close(losses(runner.build.vectorize(cfgs), 30), expected, rtol=2e-4, atol=1e-5)
 
 
 @dataclass
-class Temper(Regulariser):
-    """A user's regulariser whose number lives in a layer of its own."""
+class Temper(Regularizer):
+    """A user's regularizer whose number lives in a layer of its own."""
 
     factor: float = 1.0
 
@@ -277,7 +293,7 @@ class Times(nn.Module):
 
 
 class Unlike(nn.Sequential):
-    """A user's network whose dropout is there only where it drops, or of a kind that has no form for stacks."""
+    """A user's network whose dropout is there only where it drops, or of a kind that cannot be vectorized."""
 
     def __init__(self, in_channels: int, image_size: int, num_classes: int, kind: str, dropout: float = 0.0):
         layer = nn.AlphaDropout(dropout) if kind == "alpha" else nn.Dropout(dropout) if dropout else None
@@ -289,7 +305,7 @@ class Unlike(nn.Sequential):
     ("words", "differences", "what"),
     [
         (
-            [*MLP, "+reg.temper._target_=tests.contract.test_stack.Temper", "+reg.temper.factor=1"],
+            [*MLP, "+reg.temper._target_=tests.contract.test_vectorized.Temper", "+reg.temper.factor=1"],
             {"reg.temper.factor": (1.0, 0.1)},
             "factor of layer",
         ),
@@ -297,15 +313,15 @@ class Unlike(nn.Sequential):
         ([*UNLIKE, "+model.kind=usual"], {"model.dropout": (0.0, 0.9)}, "some of the trials have a layer 2"),
     ],
 )
-def test_networks_that_differ_in_what_a_stack_cannot_carry_are_refused(words, differences, what):
-    with pytest.raises(CannotStack, match=what):
-        runner.build.stack(configs(words, differences))
+def test_networks_that_differ_in_more_than_numbers_of_tensors_are_refused(words, differences, what):
+    with pytest.raises(CannotVectorize, match=what):
+        runner.build.vectorize(configs(words, differences))
 
 
 def test_bf16_agrees_within_its_precision():
     cfgs = configs([*CONVNET, "engine.precision=bf16"], RATES)
     _, expected = alone(cfgs, 10)
-    torch.testing.assert_close(losses(runner.build.stack(cfgs), 10), expected, rtol=0.1, atol=0.02)
+    torch.testing.assert_close(losses(runner.build.vectorize(cfgs), 10), expected, rtol=0.1, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -317,11 +333,11 @@ def test_bf16_agrees_within_its_precision():
         ([], {"engine.epochs": (2, 3)}, "engine.epochs"),
         (["model=mlp"], {"model.hidden": ([8], [16])}, "model.hidden"),
         (["optimizer=adam"], {"optimizer.bias_correction": (True, False)}, "optimizer.bias_correction"),
-        (["optimizer=sgd", "optimizer._target_=torch.optim.ASGD", "~optimizer.groups"], {}, "optimizer: ASGD"),
-        (["reg=dropout"], {"reg.dropout.where": ("linear", "both")}, "reg.dropout.where"),
+        (["optimizer=sgd", "optimizer._target_=torch.optim.ASGD", "~optimizer.param_groups"], {}, "optimizer: ASGD"),
+        (["reg=dropout"], {"reg.dropout.layers": ("linear", "both")}, "reg.dropout.layers"),
     ],
 )
-def test_what_cannot_stack_is_refused_by_its_key(words, differences, key):
+def test_what_cannot_be_vectorized_is_refused_by_its_key(words, differences, key):
     cfgs = configs(words, differences)
-    with pytest.raises(CannotStack, match=f"^{key}"):
-        runner.build.stack(cfgs)
+    with pytest.raises(CannotVectorize, match=f"^{key}"):
+        runner.build.vectorize(cfgs)

@@ -9,17 +9,16 @@ from PIL import Image
 
 import runner
 from runner.data import Batches, Digits, Folder, Images, Synthetic
-from runner.data.batches import Resident, Workers
 from runner.data.dataset import stratified
-from runner.data.preprocess import fit
-from runner.engine.device import random_state
+from runner.data.loader import InMemoryLoader, WorkerLoader
+from runner.data.preprocess import fit, look_at
+from runner.engine.rng import random_state
 from runner.errors import UserError
-from runner.seeds import generator
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of 12x12 colour images: ten and six to train on, two each to test."""
+    """Two classes of 12x12 color images: ten and six to train on, two each to test."""
     numbers = np.random.default_rng(0)
     for split, counts in {"train": {"cat": 10, "dog": 6}, "test": {"cat": 2, "dog": 2}}.items():
         for name, count in counts.items():
@@ -110,7 +109,7 @@ class TestFolder:
         with pytest.raises(UserError, match=r"data.root: .* has no folder 'test'"):
             data.source("test")
 
-    def test_scales_the_short_side_and_cuts_the_centre(self, folder):
+    def test_scales_the_short_side_and_cuts_the_center(self, folder):
         pixels = np.zeros((20, 60, 3), np.uint8)
         pixels[:, 19:41] = 255
         Image.fromarray(pixels).save(folder / "train/cat/0.png")
@@ -119,7 +118,7 @@ class TestFolder:
         assert whole.shape == (1, 3, 10, 10)
         assert whole.min() > 250
 
-    def test_turns_pictures_upright_and_grey_ones_to_the_channels_asked_for(self, folder):
+    def test_turns_pictures_upright_and_gray_ones_to_the_channels_asked_for(self, folder):
         pixels = np.zeros((12, 12), np.uint8)
         pixels[0] = 255
         exif = Image.Exif()
@@ -128,12 +127,12 @@ class TestFolder:
         source = Folder(root=str(folder), in_channels=1).read("train")
         assert source.read([0])[0, 0, :, -1].tolist() == [255] * 12
 
-    @pytest.mark.parametrize("route", ["resident", "workers"])
-    def test_a_network_trains_on_it_by_either_route(self, folder, train, route):
+    @pytest.mark.parametrize("loading", ["in_memory", "workers"])
+    def test_a_network_trains_on_it_by_either_way_of_loading(self, folder, train, loading):
         words = [
             "data=folder",
             f"data.root={folder}",
-            f"data.route={route}",
+            f"data.loading={loading}",
             "data.val_fraction=0.2",
             "data.batch_size=4",
         ]
@@ -142,40 +141,45 @@ class TestFolder:
         assert run.metrics[-1]["step"] == 2 * 3  # 13 images: three batches, the last one would hold a single image
 
     @pytest.mark.parametrize(
-        ("free", "limit", "expected"), [(2**20, 4096, Resident), (5000, 4096, Workers), (2**20, 0, Workers)]
+        ("free", "limit", "expected"),
+        [(2**20, 4096, InMemoryLoader), (5000, 4096, WorkerLoader), (2**20, 0, WorkerLoader)],
     )
     def test_files_stay_in_memory_if_they_are_within_the_limit_and_half_of_what_is_free(
         self, folder, monkeypatch, free, limit, expected
     ):
         monkeypatch.setattr("runner.data.dataset.free_memory", lambda device: free)
-        words = ["data=folder", f"data.root={folder}", "data.num_workers=0", f"data.resident_limit_mb={limit}"]
+        words = ["data=folder", f"data.root={folder}", "data.num_workers=0", f"data.in_memory_limit_mib={limit}"]
         train = runner.build.training(runner.compose([*words, "model=linear"])).train  # 14 images: 6 kB
-        assert isinstance(train.route, expected)
+        assert isinstance(train.loader, expected)
         assert len(next(iter(train.epoch()))[1]) == 14
 
     def test_files_that_must_stay_and_do_not_fit_are_refused(self, folder, monkeypatch):
         monkeypatch.setattr("runner.data.dataset.free_memory", lambda device: 5000)
-        cfg = runner.compose(["data=folder", f"data.root={folder}", "data.route=resident"])
-        with pytest.raises(UserError, match=r"^data\.route: the images to keep of 'train' take .* use auto or workers"):
+        cfg = runner.compose(["data=folder", f"data.root={folder}", "data.loading=in_memory"])
+        with pytest.raises(
+            UserError, match=r"^data\.loading: the images to keep of 'train' take .* use auto or workers"
+        ):
             runner.build.training(cfg)
 
     @pytest.mark.parametrize(("sample", "chunk"), [(60_000, 512), (10, 4)])
-    def test_equal_seeds_give_equal_pixels_by_either_route(self, folder, monkeypatch, sample, chunk):
+    def test_equal_seeds_give_equal_pixels_by_either_way_of_loading(self, folder, monkeypatch, sample, chunk):
         monkeypatch.setattr("runner.data.preprocess.SAMPLE", sample)
         monkeypatch.setattr("runner.data.preprocess.CHUNK", chunk)
         words = ["data=folder", f"data.root={folder}", "augment=[crop,flip,pca_color]", "model=linear"]
         seen = []
-        for route in ("resident", "workers"):
-            cfg = runner.compose([*words, f"data.route={route}", "data.num_workers=0", "data.preprocess=mean_image"])
+        for loading in ("in_memory", "workers"):
+            cfg = runner.compose(
+                [*words, f"data.loading={loading}", "data.num_workers=0", "data.preprocess=mean_image"]
+            )
             training = runner.build.training(cfg)
             seen.append(torch.cat([images for _ in range(2) for images, _ in training.train.epoch()]))
         assert torch.equal(*seen)
 
-    @pytest.mark.parametrize("route", ["resident", "workers"])
-    def test_a_corrupt_image_is_named(self, folder, route, tmp_path):
+    @pytest.mark.parametrize("loading", ["in_memory", "workers"])
+    def test_a_corrupt_image_is_named(self, folder, loading, tmp_path):
         bad = folder / "train/dog/3.png"
         bad.write_bytes(bad.read_bytes()[:100])
-        words = ["data=folder", f"data.root={folder}", "data.image_size=12", f"data.route={route}", "model=linear"]
+        words = ["data=folder", f"data.root={folder}", "data.image_size=12", f"data.loading={loading}", "model=linear"]
         with pytest.raises(UserError, match=rf"{bad}: not a readable image .*; repair or remove the file"):
             runner.train([*words, "data.preprocess=none", "log.progress=none", f"output_dir={tmp_path}/out"])
 
@@ -228,21 +232,43 @@ class TestPreprocess:
 
     def test_a_large_split_is_looked_at_by_a_sample_that_is_always_the_same(self, monkeypatch):
         monkeypatch.setattr("runner.data.preprocess.SAMPLE", 30)
-        one, other = fit(self.source, "mean_image"), fit(self.source, "mean_image")
-        assert torch.equal(one.shift, other.shift)
-        chosen = torch.randperm(40, generator=generator(0, "preprocess"))[:30]
-        torch.testing.assert_close(one.shift, self.images[chosen].mean(0))
+        # Image i has a single white pixel, at place i, so the mean image tells which ones were looked at.
+        pixels = (torch.eye(40) * 255).to(torch.uint8).reshape(40, 1, 5, 8)
+        source = Images(pixels, torch.zeros(40).long())
+        one, other = (fit(source, "mean_image").shift.flatten() for _ in range(2))
+        assert torch.equal(one, other)
+        assert sorted(one.tolist()) == pytest.approx([0.0] * 10 + [1 / 30] * 30)
+        assert one[30:].any()  # not the first ones
+        assert sum(map(len, look_at(source))) == 30
+
+    def test_a_split_of_the_size_of_the_sample_is_looked_at_whole_and_in_order(self, monkeypatch):
+        monkeypatch.setattr("runner.data.preprocess.SAMPLE", 40)
+        monkeypatch.setattr("runner.data.preprocess.CHUNK", 16)
+        chunks = list(look_at(self.source))
+        assert [len(chunk) for chunk in chunks] == [16, 16, 8]
+        torch.testing.assert_close(torch.cat(chunks).float(), self.images)
+
+    def test_a_constant_channel_is_not_divided_by_zero(self):
+        black = Images(torch.zeros(4, 1, 3, 3, dtype=torch.uint8), torch.zeros(4).long())
+        assert fit(black, "standardize")(torch.zeros(1, 1, 3, 3)).abs().max() == 0
+
+    def test_sums_of_many_bright_pixels_are_exact(self):
+        white = Images(torch.full((300, 1, 300, 300), 254, dtype=torch.uint8), torch.zeros(300).long())
+        assert fit(white, "channel_mean").shift.item() == pytest.approx(254 / 255, rel=1e-7)
 
     def test_statistics_come_from_the_training_split_alone(self):
         cfg = runner.compose([])
         whole = runner.build.training(cfg)
-        train = runner.build.data(cfg).source("train")
-        torch.testing.assert_close(whole.state.preprocess.shift, fit(train, "standardize").shift)
+        pixels = runner.build.data(cfg).source("train").pixels.double() / 255
+        assert whole.state.preprocess.shift.item() == pytest.approx(pixels.mean().item(), rel=1e-6)
+        assert 1 / whole.state.preprocess.scale.item() == pytest.approx(pixels.std(correction=0).item(), rel=1e-6)
         assert whole.evaluate.batches.preprocess is whole.state.preprocess
 
     def test_statistics_are_saved_with_the_weights(self, train):
         run = train("model=linear", "engine.epochs=1")
-        assert run.model()[0].shift.item() == pytest.approx(fit(Digits().source("train"), "standardize").shift.item())
+        pixels = Digits().source("train").pixels.double() / 255
+        assert run.model()[0].shift.item() == pytest.approx(pixels.mean().item(), rel=1e-6)
+        assert 1 / run.model()[0].scale.item() == pytest.approx(pixels.std(correction=0).item(), rel=1e-6)
 
 
 class TestBatches:
@@ -279,11 +305,11 @@ class TestBatches:
             return next((sum(map(len, parts)) for parts in cuts if all(len(part) > 1 for part in parts)), 0)
 
         images, batch_size = Digits().source("train"), 10 * num_parts
-        route = Resident(images, torch.device("cpu"))
+        loader = InMemoryLoader(images, torch.device("cpu"))
         for remainder in range(batch_size):
             total = 3 * batch_size + remainder
             training, plain = (
-                Batches(route, total, batch_size, torch.nn.Identity(), seed=seed, num_parts=num_parts)
+                Batches(loader, total, batch_size, torch.nn.Identity(), seed=seed, num_parts=num_parts)
                 for seed in (0, None)
             )
             expected = [batch_size] * 3 + [longest(remainder)] * (longest(remainder) > 0)
@@ -300,7 +326,7 @@ class TestBatches:
 
     @pytest.mark.parametrize("num_workers", [0, 1])
     def test_reading_draws_nothing_from_the_global_generators(self, num_workers):
-        batches = self.batches("data.route=workers", f"data.num_workers={num_workers}", "data.batch_size=600")
+        batches = self.batches("data.loading=workers", f"data.num_workers={num_workers}", "data.batch_size=600")
         before = random_state(torch.device("cpu"))
         batches.pictures(5)
         for epoch in (0, 1):
@@ -309,6 +335,17 @@ class TestBatches:
         assert torch.equal(before["torch"], after["torch"])
         assert torch.equal(before["numpy"][0], after["numpy"][0])
         assert torch.equal(before["python"][1], after["python"][1])
+
+    @pytest.mark.parametrize(
+        ("own", "expected"), [("loky", "fork"), ("fork", None), ("spawn", None), ("forkserver", None), (None, None)]
+    )
+    def test_workers_start_in_the_programs_own_way_unless_torch_does_not_know_it(self, monkeypatch, own, expected):
+        monkeypatch.setattr("multiprocessing.get_start_method", lambda allow_none: own)
+        device = torch.device("cpu")
+        source = Digits().source("test")
+        context = WorkerLoader(source, device, 1).loader.multiprocessing_context
+        assert (context and context.get_start_method()) == expected
+        assert WorkerLoader(source, device, 0).loader.multiprocessing_context is None
 
     def test_pictures_are_what_the_network_sees_before_preprocessing(self):
         batches = self.batches("augment=flip")

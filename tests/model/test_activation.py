@@ -78,7 +78,7 @@ SMALL = {
     "mlp_batch": lambda **keys: MLP(1, 8, 10, hidden=[16, 16], norm="batch", **keys),
     "convnet": lambda **keys: ConvNet(1, 8, 10, channels=[4, 8], hidden=16, **keys),
     "alexnet": lambda **keys: alexnet(1, 8, 10, width=1 / 32, **keys),
-    "alexnet_2012": lambda **keys: alexnet(1, 8, 10, width=1 / 32, era=2012, **keys),
+    "alexnet_2012": lambda **keys: alexnet(1, 8, 10, width=1 / 32, variant=2012, **keys),
     "zfnet": lambda **keys: zfnet(1, 8, 10, width=1 / 32, **keys),
     "vgg": lambda **keys: vgg(1, 8, 10, width=1 / 32, depth=11, **keys),
     "cifar_resnet": lambda **keys: resnet(1, 8, 10, depth=20, width=4, **keys),

@@ -42,9 +42,10 @@ def test_vgg_is_torchvision_s(depth, norm):
     assert shapes(ours) == shapes(theirs)
 
 
-def test_alexnet_of_2012_normalises_twice_and_2014_never():
-    def norms(era):
-        return [layer for layer in on_meta(alexnet, 3, 224, 10, era=era).modules() if isinstance(layer, ResponseNorm)]
+def test_alexnet_of_2012_normalizes_twice_and_2014_never():
+    def norms(variant):
+        network = on_meta(alexnet, 3, 224, 10, variant=variant)
+        return [layer for layer in network.modules() if isinstance(layer, ResponseNorm)]
 
     assert len(norms(2012)) == 2
     assert all(isinstance(layer, nn.LocalResponseNorm) for layer in norms(2012))
@@ -58,7 +59,7 @@ def convolutions(network: nn.Module) -> list[tuple[int, int, int]]:
 
 def test_alexnet_of_2012_has_the_paper_s_convolutions():
     expected = [(96, 11, 4), (256, 5, 1), (384, 3, 1), (384, 3, 1), (256, 3, 1)]
-    assert convolutions(on_meta(alexnet, 3, 224, 1000, era=2012)) == expected
+    assert convolutions(on_meta(alexnet, 3, 224, 1000, variant=2012)) == expected
 
 
 def test_zfnet_has_the_lecture_s_convolutions():
@@ -77,7 +78,7 @@ def sizes_of_maps(network: nn.Module, image_size: int, kinds: tuple[type, ...]) 
 
 def test_maps_have_the_papers_sizes():
     kinds = (nn.Conv2d, nn.MaxPool2d)
-    assert sizes_of_maps(on_meta(alexnet, 3, 224, 10, era=2012), 224, kinds) == [55, 27, 27, 13, 13, 13, 13, 6]
+    assert sizes_of_maps(on_meta(alexnet, 3, 224, 10, variant=2012), 224, kinds) == [55, 27, 27, 13, 13, 13, 13, 6]
     assert sizes_of_maps(on_meta(zfnet, 3, 224, 10), 224, kinds) == [110, 55, 26, 13, 13, 13, 13, 6]
     assert sizes_of_maps(on_meta(vgg, 3, 224, 10), 224, (nn.MaxPool2d,)) == [112, 56, 28, 14, 7]
     assert sizes_of_maps(on_meta(vgg, 3, 32, 10), 32, (nn.MaxPool2d,)) == [16, 8, 4, 2]
@@ -107,7 +108,7 @@ def test_dropout_follows_the_hidden_layers_in_2012_and_precedes_them_in_2014():
         return [type(layer).__name__ for layer in network.classifier]
 
     follows = ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
-    assert order(on_meta(alexnet, 3, 32, 10, era=2012)) == follows
+    assert order(on_meta(alexnet, 3, 32, 10, variant=2012)) == follows
     assert order(on_meta(zfnet, 3, 32, 10)) == follows
     assert order(on_meta(alexnet, 3, 32, 10)) == ["Dropout", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Linear"]
 

@@ -20,7 +20,7 @@ def same_weights(ours: nn.Module, theirs: nn.Module) -> None:
 
 def test_googlenet_gives_torchvision_s_scores():
     torch.manual_seed(0)
-    ours = googlenet(3, 64, 10, stem="imagenet", dropout=0.0, dropout_aux=0.0)
+    ours = googlenet(3, 64, 10, stem="imagenet", dropout=0.0, aux_dropout=0.0)
     theirs = torchvision.models.GoogLeNet(10, init_weights=False, dropout=0.0, dropout_aux=0.0)
     same_weights(ours, theirs)
     x = torch.randn(2, 3, 64, 64)
@@ -39,7 +39,7 @@ def test_inception_v3_gives_torchvision_s_scores():
 
 
 AUXILIARY = {
-    "googlenet": (lambda **keys: googlenet(1, 8, 10, width=1 / 8, dropout=0.0, dropout_aux=0.0, **keys), 0.3, 3),
+    "googlenet": (lambda **keys: googlenet(1, 8, 10, width=1 / 8, dropout=0.0, aux_dropout=0.0, **keys), 0.3, 3),
     "inception_v3": (lambda **keys: inception_v3(1, 10, width=1 / 16, dropout=0.0, **keys), 0.4, 2),
 }
 
@@ -123,7 +123,7 @@ def test_cifar_stem_of_googlenet_keeps_small_maps():
 
 
 WITHOUT_DROPOUT = {
-    "googlenet": lambda: googlenet(3, 32, 10, dropout=0.0, dropout_aux=0.0),
+    "googlenet": lambda: googlenet(3, 32, 10, dropout=0.0, aux_dropout=0.0),
     "inception_v3": lambda: inception_v3(3, 10, dropout=0.0),
     "inception_v4": lambda: InceptionV4(3, 10, dropout=0.0),
 }

@@ -13,12 +13,12 @@ def kinds(network: nn.Module) -> list[str]:
     return [type(layer).__name__ for layer in network]
 
 
-def test_mlp_normalises_before_each_activation_when_asked():
+def test_mlp_normalizes_before_each_activation_when_asked():
     assert kinds(MLP(1, 8, 10, hidden=[5])) == ["Flatten", "Linear", "ReLU", "Linear"]
     assert kinds(MLP(1, 8, 10, hidden=[5], norm="batch")) == ["Flatten", "Linear", "BatchNorm1d", "ReLU", "Linear"]
 
 
-def test_convnet_normalises_before_each_activation_unless_told_not_to():
+def test_convnet_normalizes_before_each_activation_unless_told_not_to():
     stage = ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"]
     head = ["Flatten", "Linear", "ReLU", "Linear"]
     assert kinds(ConvNet(1, 8, 10, channels=[4])) == stage + head

@@ -10,26 +10,85 @@ from torch import nn
 from runner.model import resnet
 from runner.model.resnet import BasicBlock
 
+IMAGES = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+def made(*args):
+    """A block in evaluation mode, whose normalizations have statistics and factors of their own."""
+    torch.manual_seed(0)
+    block = BasicBlock(*args).eval().requires_grad_(False)
+    for layer in block.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for tensor in (layer.running_mean, layer.bias):
+                tensor.normal_()
+            for tensor in (layer.running_var, layer.weight):
+                tensor.uniform_(0.5, 2)
+    return block
+
+
+def normalized(layer, x):
+    """Batch normalization by its formula."""
+    mean, variance, factor, shift = (
+        numbers[:, None, None] for numbers in (layer.running_mean, layer.running_var, layer.weight, layer.bias)
+    )
+    return (x - mean) / (variance + 1e-5).sqrt() * factor + shift
+
+
+def branch_by_hand(block, x, stride, activation=F.relu):
+    first, second = (layer for layer in block.branch if isinstance(layer, nn.Conv2d))
+    first_norm, second_norm = (layer for layer in block.branch if isinstance(layer, nn.BatchNorm2d))
+    hidden = activation(normalized(first_norm, F.conv2d(x, first.weight, stride=stride, padding=1)))
+    return normalized(second_norm, F.conv2d(hidden, second.weight, padding=1))
+
 
 def test_block_adds_its_input_to_its_branch():
-    block = BasicBlock(4, 4, 1).eval()
-    x = torch.randn(2, 4, 6, 6)
-    torch.testing.assert_close(block(x), F.relu(x + block.branch(x)))
+    block = made(4, 4, 1)
+    torch.testing.assert_close(block(IMAGES), F.relu(IMAGES + branch_by_hand(block, IMAGES, 1)))
 
 
 def test_block_that_shrinks_pads_its_strided_input_with_zeros():
-    block = BasicBlock(4, 8, 2).eval()
-    x = torch.randn(2, 4, 6, 6)
+    block = made(4, 8, 2)
     shortcut = torch.zeros(2, 8, 3, 3)
-    shortcut[:, 2:6] = x[:, :, ::2, ::2]
-    torch.testing.assert_close(block(x), F.relu(shortcut + block.branch(x)))
+    shortcut[:, 2:6] = IMAGES[:, :, ::2, ::2]
+    torch.testing.assert_close(block(IMAGES), F.relu(shortcut + branch_by_hand(block, IMAGES, 2)))
+
+
+def larger(pieces):
+    return torch.maximum(*pieces.chunk(2, 1))
 
 
 def test_block_with_maxout_is_the_larger_of_two_residual_sums():
-    block = BasicBlock(4, 4, 1, "maxout").eval()
-    x = torch.randn(2, 4, 6, 6)
-    first, second = block.branch(x).chunk(2, 1)
-    torch.testing.assert_close(block(x), torch.maximum(x + first, x + second))
+    block = made(4, 4, 1, "maxout")
+    first, second = branch_by_hand(block, IMAGES, 1, larger).chunk(2, 1)
+    torch.testing.assert_close(block(IMAGES), torch.maximum(IMAGES + first, IMAGES + second))
+
+
+def kinds(layers):
+    return [type(layer).__name__ for layer in layers]
+
+
+def test_cifar_resnet_has_the_layers_of_its_paper_in_their_order():
+    network = resnet(3, 32, 10, depth=20)
+    assert [name for name, _ in network.named_children()] == ["stem", "blocks", "fc"]
+    assert kinds(network.stem) == ["Conv2d", "BatchNorm2d", "ReLU"]
+    assert [kinds(block.branch) for block in network.blocks] == [
+        ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d"]
+    ] * 9
+    assert kinds(block.activation for block in network.blocks) == ["ReLU"] * 9
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert {(layer.kernel_size, layer.padding, layer.bias) for layer in convolutions} == {((3, 3), (1, 1), None)}
+    shapes = [(layer.in_channels, layer.out_channels, layer.stride[0]) for layer in convolutions]
+    stages = [(16, 16, 1)] * 6, [(16, 32, 2), *[(32, 32, 1)] * 5], [(32, 64, 2), *[(64, 64, 1)] * 5]
+    assert shapes == [(3, 16, 1), *stages[0], *stages[1], *stages[2]]
+
+
+def test_cifar_resnet_scores_the_mean_over_the_last_maps():
+    torch.manual_seed(0)
+    network = resnet(3, 8, 10, depth=20, width=4).eval()
+    images = torch.randn(2, 3, 8, 8)
+    maps = network.blocks(network.stem(images))
+    assert maps.shape == (2, 16, 2, 2)
+    torch.testing.assert_close(network(images), network.fc(maps.flatten(2).mean(2)))
 
 
 @pytest.mark.parametrize(("stem", "image_size", "kernel"), [("auto", 32, 3), ("auto", 224, 7), ("imagenet", 32, 7)])

@@ -67,7 +67,7 @@ class TestWhitening:
 
 
 @pytest.mark.parametrize("make", [He(), Dirac(), Default()], ids=lambda make: type(make).__name__)
-def test_no_initialisation_touches_the_first_layer(make):
+def test_no_initialization_touches_the_first_layer(make):
     network = WhitenedConvNet(3, 12, 10, channels=[4])
     network.first.fit([smooth(20)])
     nn.init.ones_(network.first.bias)
@@ -111,7 +111,7 @@ def test_an_image_smaller_than_a_patch_is_refused():
         build.model(runner.compose([*WORDS, "model.kernel=13"]))
 
 
-@pytest.mark.parametrize("words", [[], ["data.route=workers", "data.num_workers=0"], ["seed=3", "augment=flip"]])
+@pytest.mark.parametrize("words", [[], ["data.loading=workers", "data.num_workers=0"], ["seed=3", "augment=flip"]])
 def test_the_filters_are_those_of_the_preprocessed_training_images(words):
     made = build.training(runner.compose([*WORDS, *words]))
     source = build.data(runner.compose(WORDS)).source("train")
@@ -125,7 +125,7 @@ def test_the_filters_are_those_of_the_preprocessed_training_images(words):
 
 def test_whiten_images_bounds_how_many_are_looked_at():
     network, asked = WhitenedConvNet(3, 12, 10, channels=[4], whiten_images=7), []
-    network.fit_to_images(lambda count: asked.append(count) or [smooth(5)])
+    network.init_from_data(lambda count: asked.append(count) or [smooth(5)])
     assert asked == [7]
     made = build.training(runner.compose(WORDS))
     assert [len(chunk) for chunk in made.train.sample(7)] == [7]

@@ -1,4 +1,4 @@
-"""torch's optimizers called directly make torch's own updates."""
+"""torch's optimizers with less around an update make torch's own updates."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import sys
 import pytest
 import torch
 
-from runner.optimizer import fast_step as direct
+from runner.optimizer import fast_step
 
 KINDS = {
-    "sgd": (direct.DirectSGD, {"fused": True}),
-    "momentum": (direct.DirectSGD, {"momentum": 0.9, "weight_decay": 0.1, "fused": True}),
-    "nesterov": (direct.DirectSGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
-    "adam": (direct.DirectAdam, {"weight_decay": 0.1, "fused": True}),
-    "adamw": (direct.DirectAdamW, {"betas": (0.8, 0.9), "fused": True}),
-    "adam, decoupled": (direct.DirectAdam, {"weight_decay": 0.1, "decoupled_weight_decay": True, "fused": True}),
-    "adam, amsgrad": (direct.DirectAdam, {"amsgrad": True, "fused": True}),
-    "adamw, foreach": (direct.DirectAdamW, {"foreach": True}),
-    "adagrad": (direct.DirectAdagrad, {"foreach": True}),
-    "rmsprop": (direct.DirectRMSprop, {"foreach": True}),
+    "sgd": (fast_step.FastSGD, {"fused": True}),
+    "momentum": (fast_step.FastSGD, {"momentum": 0.9, "weight_decay": 0.1, "fused": True}),
+    "nesterov": (fast_step.FastSGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
+    "adam": (fast_step.FastAdam, {"weight_decay": 0.1, "fused": True}),
+    "adamw": (fast_step.FastAdamW, {"betas": (0.8, 0.9), "fused": True}),
+    "adam, decoupled": (fast_step.FastAdam, {"weight_decay": 0.1, "decoupled_weight_decay": True, "fused": True}),
+    "adam, amsgrad": (fast_step.FastAdam, {"amsgrad": True, "fused": True}),
+    "adamw, foreach": (fast_step.FastAdamW, {"foreach": True}),
+    "adagrad": (fast_step.FastAdagrad, {"foreach": True}),
+    "rmsprop": (fast_step.FastRMSprop, {"foreach": True}),
 }
 
 
@@ -49,7 +49,7 @@ def steps(optimizer, parameters, numbers, without=()):
 def test_the_updates_and_the_state_are_those_of_torchs_class(kind):
     made, options = KINDS[kind]
     ours, theirs = params(), params()
-    of_ours, of_theirs = made(ours, **options), direct.torch_class(made(ours, **options))(theirs, **options)
+    of_ours, of_theirs = made(ours, **options), fast_step.torch_class(made(ours, **options))(theirs, **options)
     steps(of_ours, ours, range(6))
     steps(of_theirs, theirs, range(6))
     for one, other in zip(ours, theirs, strict=True):
@@ -72,12 +72,12 @@ def test_a_loaded_state_goes_on_as_if_it_had_not_stopped(kind):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-# torch's fused SGD takes no parameters of which some have no velocity yet; `solvers` gives one to each at the start.
+# torch's fused SGD takes no parameters of which some have no velocity yet; `factories` gives one to each at the start.
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("momentum", "nesterov")])
 def test_a_parameter_without_gradient_stays_and_may_begin_later(kind):
     made, options = KINDS[kind]
     ours, theirs = params(), params()
-    of_ours, of_theirs = made(ours, **options), direct.torch_class(made(ours, **options))(theirs, **options)
+    of_ours, of_theirs = made(ours, **options), fast_step.torch_class(made(ours, **options))(theirs, **options)
     before = ours[1].detach().clone()
     steps(of_ours, ours, range(3), without=[1])
     assert torch.equal(ours[1], before)
@@ -90,7 +90,7 @@ def test_a_parameter_without_gradient_stays_and_may_begin_later(kind):
 
 def test_the_gradients_of_a_closure_are_used():
     (parameter,) = made = [torch.tensor([1.0], requires_grad=True)]
-    optimizer = direct.DirectSGD(made, lr=0.5)
+    optimizer = fast_step.FastSGD(made, lr=0.5)
 
     def closure():
         optimizer.zero_grad()

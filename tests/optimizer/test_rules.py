@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from runner import optimizer as optimizers
-from runner.errors import CannotStack
+from runner.errors import CannotVectorize
 from runner.optimizer.rules import hyper_parameters, rule_for
 
 T, UPDATES = 3, 40
@@ -43,22 +43,22 @@ def test_each_row_moves_as_its_own_optimizer_moves_it(name):
     group = [optimizer.param_groups[0] for optimizer in single]
     numbers = [hyper_parameters(optimizer, own) for optimizer, own in zip(single, group, strict=True)]
     hyper = {key: torch.tensor([own[key] for own in numbers], dtype=torch.float64) for key in numbers[0]}
-    stacked = [torch.stack([net.get_parameter(key).detach() for net in networks]) for key in SHAPES]
+    together = [torch.stack([net.get_parameter(key).detach() for net in networks]) for key in SHAPES]
     rules = [rule_for(single[0], group[0], parameter) for parameter in networks[0].parameters()]
-    states = [rule.init(x) for rule, x in zip(rules, stacked, strict=True)]
+    states = [rule.init(x) for rule, x in zip(rules, together, strict=True)]
     draws = torch.Generator().manual_seed(9)
     for t in range(1, UPDATES + 1):
-        gradients = [torch.randn(x.shape, generator=draws, dtype=x.dtype) for x in stacked]
+        gradients = [torch.randn(x.shape, generator=draws, dtype=x.dtype) for x in together]
         for trial, (net, optimizer) in enumerate(zip(networks, single, strict=True)):
             for parameter, gradient in zip(net.parameters(), gradients, strict=True):
                 parameter.grad = gradient[trial].clone()
             optimizer.step()
-        for x, gradient, rule, state in zip(stacked, gradients, rules, states, strict=True):
+        for x, gradient, rule, state in zip(together, gradients, rules, states, strict=True):
             before = gradient.clone()
             rule.update(x, gradient, state, hyper, t)
             assert torch.equal(before, gradient), "the gradient is left as it is"
     for trial, net in enumerate(networks):
-        for x, parameter, rule, state in zip(stacked, net.parameters(), rules, states, strict=True):
+        for x, parameter, rule, state in zip(together, net.parameters(), rules, states, strict=True):
             torch.testing.assert_close(x[trial], parameter.detach(), rtol=1e-9, atol=1e-11)
             for key in rule.names:
                 own = single[trial].state[parameter]
@@ -70,8 +70,11 @@ def test_each_row_moves_as_its_own_optimizer_moves_it(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda params: torch.optim.Adamax(params), "^optimizer: Adamax does not stack"),
-        (lambda params: torch.optim.Adam(params, amsgrad=True), "^optimizer.amsgrad: Adam with it does not stack"),
+        (lambda params: torch.optim.Adamax(params), "^optimizer: Adamax cannot be vectorized"),
+        (
+            lambda params: torch.optim.Adam(params, amsgrad=True),
+            "^optimizer.amsgrad: Adam with it cannot be vectorized",
+        ),
         (lambda params: torch.optim.RMSprop(params, momentum=0.9), "^optimizer.momentum: RMSprop with it"),
         (
             lambda params: torch.optim.SGD(params, lr=1, momentum=0.9, dampening=0.1),
@@ -81,5 +84,5 @@ def test_each_row_moves_as_its_own_optimizer_moves_it(name):
 )
 def test_an_optimizer_or_option_without_a_rule_is_refused(make, message):
     made = make([nn.Parameter(torch.zeros(2))])
-    with pytest.raises(CannotStack, match=message):
+    with pytest.raises(CannotVectorize, match=message):
         rule_for(made, made.param_groups[0], made.param_groups[0]["params"][0])

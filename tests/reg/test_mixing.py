@@ -22,19 +22,19 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("regulariser", [Mixup(), CutMix(), Cutout()], ids=lambda value: type(value).__name__)
-def test_mixing_keeps_shapes_inputs_and_row_sums(regulariser):
-    assert overrides(regulariser, "mix")
+@pytest.mark.parametrize("regularizer", [Mixup(), CutMix(), Cutout()], ids=lambda value: type(value).__name__)
+def test_mixing_keeps_shapes_inputs_and_row_sums(regularizer):
+    assert overrides(regularizer, "mix")
     images, targets = batch()
     images = images.contiguous(memory_format=torch.channels_last)
     before = images.clone(), targets.clone()
     for seed in range(20):
-        mixed, mixed_targets = regulariser.mix(images, targets, generator(seed))
+        mixed, mixed_targets = regularizer.mix(images, targets, generator(seed))
         assert mixed.shape == images.shape
         assert mixed.is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(mixed_targets.sum(1), torch.ones(B))
         assert (mixed_targets >= 0).all()
-        again, _ = regulariser.mix(images, targets, generator(seed))
+        again, _ = regularizer.mix(images, targets, generator(seed))
         assert torch.equal(mixed, again)
     assert torch.equal(images, before[0])
     assert torch.equal(targets, before[1])
@@ -55,10 +55,10 @@ def test_mixup_is_one_convex_combination_of_the_permuted_batch():
         assert len(partners.unique()) == len(partners)
 
 
-def drawn_shares(regulariser, count=3000):
+def drawn_shares(regularizer, count=3000):
     """The share that each draw keeps, where the permutation moves image 0 or 1."""
     images, own = torch.zeros(2, 1, 16, 16), torch.eye(2)
-    shares = [regulariser.mix(images, own, generator(seed))[1][0, 0].item() for seed in range(count)]
+    shares = [regularizer.mix(images, own, generator(seed))[1][0, 0].item() for seed in range(count)]
     return np.array([share for share in shares if share < 1])
 
 
@@ -76,10 +76,10 @@ def test_targets_are_right_on_average():
     torch.testing.assert_close(mean, 0.5 * targets + 0.5 * targets.mean(0), rtol=0, atol=0.03)
 
 
-@pytest.mark.parametrize("regulariser", [Mixup(0), CutMix(0), Cutout(0)], ids=lambda value: type(value).__name__)
-def test_zero_strength_mixes_nothing(regulariser):
+@pytest.mark.parametrize("regularizer", [Mixup(0), CutMix(0), Cutout(0)], ids=lambda value: type(value).__name__)
+def test_zero_strength_mixes_nothing(regularizer):
     images, targets = batch()
-    mixed, mixed_targets = regulariser.mix(images, targets, generator())
+    mixed, mixed_targets = regularizer.mix(images, targets, generator())
     assert torch.equal(mixed, images)
     assert torch.equal(mixed_targets, targets)
 
@@ -99,11 +99,20 @@ def test_cutmix_targets_are_the_exact_shares_of_pixels(size):
             assert all((moved == box).all() or not moved.any() for moved in foreign)
 
 
-def test_cutmix_boxes_have_the_published_area_on_average():
-    # Uncut boxes keep a uniform share; cutting at the edges lets more of the image stand.
-    shares = drawn_shares(CutMix())
-    assert 0.5 < shares.mean() < 0.8
-    assert shares.min() < 0.15
+@pytest.mark.parametrize("alpha", [1.0, 0.3])
+def test_cutmix_boxes_have_the_published_area_on_average(alpha):
+    # Yun et al. 2019, algorithm A1: sides W sqrt(1 - m), m from Beta(alpha, alpha), a uniform center, cut at the edges.
+    S, numbers = 16, np.random.default_rng(0)
+    length = (S * np.sqrt(1 - numbers.beta(alpha, alpha, 200_000))).astype(int)
+    sides = []
+    for _ in range(2):
+        start = numbers.integers(0, S, len(length)) - length // 2
+        sides.append(np.minimum(S, start + length) - np.maximum(0, start))
+    kept = 1 - sides[0] * sides[1] / S**2
+    kept = kept[kept < 1]
+    shares = drawn_shares(CutMix(alpha))
+    assert shares.mean() == pytest.approx(kept.mean(), abs=0.02)
+    assert shares.std() == pytest.approx(kept.std(), abs=0.02)
 
 
 def test_cutout_hides_one_square_an_image_and_leaves_the_targets():
@@ -118,7 +127,7 @@ def test_cutout_hides_one_square_an_image_and_leaves_the_targets():
         for square in hidden[:, 0]:
             rows, columns = square.any(1), square.any(0)
             assert torch.equal(square, rows[:, None] & columns[None])
-            assert 4 <= rows.sum() <= 8  # 8 of 16 pixels; half of them where the centre is at the edge
+            assert 4 <= rows.sum() <= 8  # 8 of 16 pixels; half of them where the center is at the edge
             assert 4 <= columns.sum() <= 8
             seen.add((rows.sum().item(), rows.int().argmax().item()))
     assert {(8, start) for start in range(9)} <= seen, "every whole place"
