@@ -5,17 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import math
-import os
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
 from omegaconf import DictConfig
 
 from runner.errors import UserError
-from runner.store.config_file import read_config, replace_file, write_config
+from runner.store.config_file import FORMAT, read_config, replace_file, write_config
 from runner.store.environment import now
 
 RUN, ENVIRONMENT, METRICS = "run.json", "environment.json", "metrics.jsonl"
@@ -35,7 +33,7 @@ class Folder:
     def begun(cls, path: Path, record: dict[str, Any], environment: Mapping[str, Any]) -> Self:
         """A folder of this kind in one that is none yet, locked, with its environment; `update` writes the record."""
         folder = cls(path, record)
-        (path / ENVIRONMENT).write_text(json.dumps(environment, indent=1) + "\n")
+        (path / ENVIRONMENT).write_text(json.dumps({"format": FORMAT, **environment}, indent=1) + "\n")
         folder.lock()
         return folder
 
@@ -65,7 +63,7 @@ class Folder:
     def update(self, **fields: Any) -> None:
         """Change fields of the record, whole or not at all."""
         self.record |= fields
-        self.replace(self.FILE, json.dumps(plain(self.record), indent=1) + "\n")
+        self.replace(self.FILE, json.dumps(to_plain(self.record), indent=1) + "\n")
 
     def replace(self, name: str, text: str) -> None:
         """Write a file of the folder, whole or not at all."""
@@ -87,13 +85,6 @@ class Folder:
         return folder
 
 
-def make_folder(root: Path, name: str) -> Path:
-    """A new folder `root/name/<time>-<pid>`. An existing one is an error: nothing writes into another's."""
-    path = root / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}-{os.getpid()}"
-    path.mkdir(parents=True)
-    return path
-
-
 def read_record(path: Path, file: str) -> dict[str, Any]:
     """The record of a folder.
 
@@ -109,6 +100,22 @@ def read_record(path: Path, file: str) -> dict[str, Any]:
         raise
     except (ValueError, OSError) as error:
         raise UserError(f"{path / file}: cannot be read ({reason(error)}); restore it from a copy") from None
+    return record
+
+
+def current_record(path: Path, file: str) -> dict[str, Any]:
+    """The record of a folder that this version can go on with.
+
+    Raises:
+        FileNotFoundError: it has none.
+        UserError: it is damaged, or of an earlier version.
+    """
+    record = read_record(path, file)
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"{path / file}: of format {record.get('format', 1)}, this version reads {FORMAT}; runner compare still "
+            "lists it, for the rest train it anew"
+        )
     return record
 
 
@@ -135,6 +142,7 @@ class RunFolder(Folder):
     ) -> RunFolder:
         """A run in a folder that has none, locked, with its environment; `begin` notes what is trained in it."""
         record = {
+            "format": FORMAT,
             "id": path.name,
             "name": name,
             "status": "running",
@@ -160,14 +168,15 @@ class RunFolder(Folder):
         if not path.is_dir():
             raise UserError(f"{path}: no such folder; expected a run's folder such as outputs/digits-convnet/2026-...")
         try:
-            return cls(path, read_record(path, RUN))
+            return cls(path, current_record(path, RUN))
         except FileNotFoundError:
             raise UserError(f"{path}: not a run's folder (it has no {RUN})") from None
 
-    def begin(self, config: DictConfig, overrides: Sequence[str]) -> None:
-        """Note what is trained from now on, as running."""
+    def begin(self, overrides: Sequence[str], config: DictConfig | None) -> None:
+        """Note what is trained from now on, as running; `config` is None where it is in the folder already."""
         self.update(status="running", overrides=list(overrides), finished=None, error=None)
-        write_config(self.path, config, overrides)
+        if config is not None:
+            write_config(self.path, config, overrides)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -183,7 +192,7 @@ class RunFolder(Folder):
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         with (self.path / METRICS).open("a") as file:
-            file.write(json.dumps(plain(record)) + "\n")
+            file.write(json.dumps(to_plain(record)) + "\n")
 
     def rewind_metrics(self, epoch: int) -> None:
         """Forget the epochs after `epoch`: they will be trained again."""
@@ -197,12 +206,12 @@ class RunFolder(Folder):
         return self.path / "checkpoints"
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """The same nested data as JSON allows it: NaN and infinities become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value

@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner.errors import UserError
-from runner.store.config_file import CONFIG, Loader
-from runner.store.run_folder import METRICS, RUN, read_record, reason
+from runner.objective import Objective
+from runner.store.config_file import read_leaves
+from runner.store.run_folder import METRICS, RUN, read_record
 from runner.store.sweep_folder import SWEEP, TRIALS
 
 ROUND, SEARCH, FINALS = "round", "search", "finals"
-SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # where a key of the outermost level begins
 
 
-class FoundRun:
+class RunSummary:
     """A run on disk: `record` is run.json, `config` the leaves of its config by dotted key.
 
     A sweep's trial has the kind of its round among them, as `round`, to be shown and asked for like a key.
@@ -38,7 +35,7 @@ class FoundRun:
             self.config = {**config, ROUND: self.round}
 
     @classmethod
-    def read(cls, path: Path) -> FoundRun:
+    def read(cls, path: Path) -> RunSummary:
         """The run in a folder.
 
         Raises:
@@ -48,10 +45,7 @@ class FoundRun:
             record = read_record(path, RUN)
         except FileNotFoundError:
             raise UserError(f"{path / RUN}: no such file") from None
-        try:
-            config = read_leaves((path / CONFIG).read_text())
-        except (yaml.YAMLError, ValueError, OSError) as error:
-            raise UserError(f"{path / CONFIG}: cannot be read ({reason(error)}); restore it from a copy") from None
+        config = {key: value for key, value in read_leaves(path).items() if value != {}}
         return cls(path, record, config)
 
     @property
@@ -117,12 +111,12 @@ class FoundRun:
         metrics = self.record.get("metrics")
         return number(metrics.get(metric)) if isinstance(metrics, dict) else None
 
-    def best(self, metric: str, mode: str) -> float | None:
+    def best(self, objective: Objective) -> float | None:
         """The best epoch's value: of the run's own objective as run.json has it, of others from the metrics' file."""
-        objective = self.record.get("objective")
-        if isinstance(objective, dict) and (objective.get("name"), objective.get("mode")) == (metric, mode):
-            return number(objective.get("value"))
-        return (max if mode == "max" else min)((value for _, value in self.curve(metric)), default=None)
+        own = self.record.get("objective")
+        if isinstance(own, dict) and (own.get("name"), own.get("mode")) == (objective.name, objective.mode):
+            return number(own.get("value"))
+        return objective.best(value for _, value in self.curve(objective.name))
 
     @property
     def metric_names(self) -> set[str]:
@@ -131,7 +125,7 @@ class FoundRun:
         return names | ({str(objective["name"])} if isinstance(objective, dict) and "name" in objective else set())
 
 
-def find_runs(paths: Sequence[Path]) -> tuple[list[FoundRun], list[str]]:
+def find_runs(paths: Sequence[Path]) -> tuple[list[RunSummary], list[str]]:
     """The runs in and under the folders, ordered by path, and a line for each run that is damaged.
 
     Raises:
@@ -150,17 +144,17 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[FoundRun], list[str]]:
     found, damaged = [], []
     for folder in sorted(folders.values()):
         try:
-            found.append(FoundRun.read(folder))
+            found.append(RunSummary.read(folder))
         except UserError as error:
             damaged.append(str(error))
     return found, damaged
 
 
-def without_searches(runs: Sequence[FoundRun]) -> list[FoundRun]:
+def without_searches(runs: Sequence[RunSummary]) -> list[RunSummary]:
     """The runs without the search trials of sweeps that have a finished trial of their finals among these.
 
     A search trial goes into the finals for being the best of many, so its score is too good by luck; pooled with the
-    fresh seeds of the finals, it would favour the luckiest setting.
+    fresh seeds of the finals, it would favor the luckiest setting.
     """
     with_finals = {run.sweep for run in runs if run.round == FINALS and run.finished and run.sweep is not None}
     judged = {folder for folder in with_finals if (Path(folder) / SWEEP).is_file()}
@@ -173,39 +167,6 @@ def run_folders(root: Path) -> Iterator[Path]:
         if RUN in files:
             below.clear()
             yield Path(folder)
-
-
-def read_leaves(text: str) -> dict[str, Any]:
-    """The leaves of a config's YAML by dotted key, with the values that OmegaConf reads; lists are leaves.
-
-    Runs that are compared are alike in most sections, so each distinct section is parsed once.
-
-    Raises:
-        yaml.YAMLError, ValueError: it is no config.
-    """
-    try:
-        sections = [_section(section) for section in SECTION.split(text) if section]
-    except (yaml.YAMLError, ValueError):
-        return _section(text)  # says what is wrong and in which line, or the text was not to be cut
-    return {key: value for section in sections for key, value in section.items()}
-
-
-@lru_cache(maxsize=8192)
-def _section(text: str) -> dict[str, Any]:
-    content = yaml.load(text, Loader=Loader)
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ValueError("not a config")
-    return dict(_leaves("", content))
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and (value or not path):
-        for key, item in value.items():
-            yield from _leaves(f"{path}.{key}" if path else str(key), item)
-    elif value != {}:
-        yield path, value
 
 
 def number(value: Any) -> float | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
+from runner.store.config_file import FORMAT
 from runner.store.environment import environment, now
-from runner.store.run_folder import ENVIRONMENT, Folder, read_record
+from runner.store.run_folder import ENVIRONMENT, Folder, current_record
 
 SWEEP, JOURNAL, TRIALS = "sweep.json", "journal.jsonl", "trials"
 
@@ -26,6 +27,7 @@ class SweepFolder(Folder):
     ) -> SweepFolder:
         """A sweep in a new folder, locked."""
         record = {
+            "format": FORMAT,
             "id": path.name,
             "name": name,
             "status": "running",
@@ -49,7 +51,7 @@ class SweepFolder(Folder):
             UserError: the folder is no sweep.
         """
         try:
-            return cls(path, read_record(path, SWEEP))
+            return cls(path, current_record(path, SWEEP))
         except FileNotFoundError:
             raise UserError(f"{path}: not a sweep's folder (it has no {SWEEP})") from None
 

@@ -10,6 +10,7 @@ import pytest
 import runner
 from runner.errors import UserError
 from runner.store import RunFolder
+from runner.store.run_index import find_runs
 
 
 def test_a_run_leaves_exactly_the_folder_of_the_contract(train):
@@ -18,7 +19,15 @@ def test_a_run_leaves_exactly_the_folder_of_the_contract(train):
     assert run.folder.parent.name == "digits-linear"
     names = {path.name for path in run.folder.iterdir()}
     (events,) = [name for name in names if name.startswith("events.out.tfevents.")]
-    files = {"config.yaml", "overrides.yaml", "environment.json", "run.json", "metrics.jsonl", "checkpoints"}
+    files = {
+        "config.yaml",
+        "config.json",
+        "overrides.yaml",
+        "environment.json",
+        "run.json",
+        "metrics.jsonl",
+        "checkpoints",
+    }
     assert names == files | {events}
     assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {
         "last.pt",
@@ -72,6 +81,19 @@ def test_a_damaged_run_json_is_named(train):
     (run.folder / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run.json: cannot be read"):
         RunFolder.open(run.folder)
+
+
+@pytest.mark.parametrize("older", [{"format": 1}, {}])
+def test_a_run_of_an_earlier_format_is_refused_and_named(train, older):
+    run = train("model=linear", "engine.epochs=1")
+    path = run.folder / "run.json"
+    record = json.loads(path.read_text())
+    assert record.pop("format") == 2
+    path.write_text(json.dumps(record | older))
+    with pytest.raises(UserError, match=rf"^{path}: of format 1, this version reads 2; runner compare still"):
+        RunFolder.open(run.folder)
+    (listed,), _ = find_runs([run.folder])
+    assert listed.status == "finished"
 
 
 def test_numbers_that_json_lacks_become_null(tmp_path, train):

@@ -1,4 +1,4 @@
-"""Runs under folders: all of them, each once, damaged ones named, and values as OmegaConf reads them."""
+"""Runs under folders: all of them, each once, damaged ones named, and what is read of each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from omegaconf import OmegaConf
 
-import runner
-from runner.config import flat
+from runner.config import flatten
 from runner.errors import UserError
-from runner.store.run_index import FoundRun, find_runs, read_leaves
+from runner.objective import Objective
+from runner.store.run_index import RunSummary, find_runs
 
 
 def names(runs):
@@ -61,45 +60,15 @@ def test_a_damaged_run_is_named_in_one_line_and_the_others_are_read(write_run, t
     assert "\n" not in line
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["model=mlp", "model.hidden=[8,8]", "reg=[l2,dropout]", "reg.l2.strength=1e-7", "engine.clip_norm=.5"],
-        ["data=synthetic", "augment=[flip,crop]", "average=ema", "name='2026-01-31'", "schedule=step"],
-        ["experiment=resnet_2015", "data.root='/a b: c#'", "objective.name=val/loss", "objective.mode=min"],
-    ],
-)
-def test_a_config_is_read_as_omegaconf_reads_it(words):
-    text = OmegaConf.to_yaml(runner.compose(words), resolve=True)
-    expected = {key: value for key, value in flat(OmegaConf.create(text)).items() if value != {}}
-    assert read_leaves(text) == expected
-    assert list(map(type, read_leaves(text).values())) == list(map(type, expected.values()))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: 1e-3\nb: 1.e5\nc: 2026-01-31\nd: 012\ne: 'yes'\nf: yes\ng: 1_000.5\n",
-        "a:\n- 1\n- 2\nb: |\n  text\n\n  c: more\nc: 'long\n  text: with colon'\n",
-        "# comment\na: {b: {c: 1}}\n\nd: []\n",
-        "{a: 1,\nb: 2}\n",  # not to be cut by lines
-        "a: &x [1, 2]\nb: *x\n",
-    ],
-)
-def test_odd_yaml_is_read_as_omegaconf_reads_it(text):
-    assert read_leaves(text) == flat(OmegaConf.create(text))
-
-
 def test_the_objectives_value_is_the_recorded_one_and_others_come_from_the_epochs(write_run):
     path = write_run("a", [0.7, 0.9, None, 0.8])
-    run = FoundRun.read(path)
-    assert run.best("val/loss", "min") == pytest.approx(0.1)
-    assert run.best("val/accuracy", "min") == 0.7  # not the direction of the objective
+    run = RunSummary.read(path)
+    assert run.best(Objective("val/loss", "min")) == pytest.approx(0.1)
+    assert run.best(Objective("val/accuracy", "min")) == 0.7  # not the direction of the objective
     (path / "metrics.jsonl").unlink()
-    run = FoundRun.read(path)
-    assert run.best("val/accuracy", "max") == 0.9  # without the file
-    assert run.best("val/loss", "min") is None
+    run = RunSummary.read(path)
+    assert run.best(Objective("val/accuracy", "max")) == 0.9  # without the file
+    assert run.best(Objective("val/loss", "min")) is None
     assert run.images_per_second is None
 
 
@@ -107,7 +76,7 @@ def test_a_cut_line_of_metrics_ends_them(write_run):
     path = write_run("a", [0.7, 0.8])
     with (path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "val/acc')
-    run = FoundRun.read(path)
+    run = RunSummary.read(path)
     assert run.curve("val/accuracy") == [(1, 0.7), (2, 0.8)]
     assert (run.images_per_second, run.epochs, run.seconds) == (1500.0, 2, 2.0)
 
@@ -116,9 +85,9 @@ def test_a_real_run_is_read_as_the_run_says(train):
     real = train("model=linear", "engine.epochs=2")
     ((found,), damaged) = find_runs([real.folder.parent.parent])
     assert damaged == []
-    assert found.best("val/accuracy", "max") == real.objective
+    assert found.best(Objective("val/accuracy", "max")) == real.objective
     assert found.metrics == real.metrics
-    assert found.config == {key: value for key, value in flat(real.config).items() if value != {}}
+    assert found.config == {key: value for key, value in flatten(real.config).items() if value != {}}
 
 
 def test_finding_runs_imports_no_torch():
