@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import UserError, did_you_mean
-from runner.store.run_index import FoundRun
+from runner.store.run_index import RunSummary
 
 NAMES_OF_CODE = ("_target_", "_partial_")
 NO_SETTINGS = ("experiment", "log")  # groups whose option decides nothing that the other keys do not show
@@ -21,7 +21,7 @@ class Difference:
     implied: bool = False
 
 
-def differences(runs: Sequence[FoundRun], ignored: Collection[str] = ()) -> list[Difference]:
+def differences(runs: Sequence[RunSummary], ignored: Collection[str] = ()) -> list[Difference]:
     """The keys in which runs differ: groups by their option, then leaves, then leaves that an option implies.
 
     A leaf differs where runs that have it have different values, or where runs of the same option do: there a key
@@ -47,7 +47,7 @@ def differences(runs: Sequence[FoundRun], ignored: Collection[str] = ()) -> list
     return [*(Difference(group) for group in _differing_groups(runs, order, ignored)), *leaves, *implied]
 
 
-def _differing_groups(runs: Sequence[FoundRun], order: Iterable[str], ignored: Collection[str]) -> list[str]:
+def _differing_groups(runs: Sequence[RunSummary], order: Iterable[str], ignored: Collection[str]) -> list[str]:
     """Groups of which different options were chosen, in the order of the config."""
     named = {group for run in runs for group in run.choices if group not in NO_SETTINGS and not covered(group, ignored)}
     differing = {group for group in named if len({run.choices.get(group) for run in runs}) > 1}
@@ -64,7 +64,7 @@ def covered(key: str, ignored: Collection[str]) -> bool:
     return True
 
 
-def setting(run: FoundRun, key: str, default: Any = None) -> Any:
+def setting(run: RunSummary, key: str, default: Any = None) -> Any:
     """The option chosen from a group, the value of a config leaf, or `status` or `name`."""
     if key in run.choices:
         return run.choices[key]
@@ -73,7 +73,7 @@ def setting(run: FoundRun, key: str, default: Any = None) -> Any:
     return run.config.get(key, default)
 
 
-def settings(run: FoundRun, keys: Iterable[str]) -> Hashable:
+def settings(run: RunSummary, keys: Iterable[str]) -> Hashable:
     return tuple(freeze(setting(run, key)) for key in keys)
 
 
@@ -88,14 +88,14 @@ def freeze(value: Any) -> Hashable:
     return value if isinstance(value, Hashable) else str(value)
 
 
-def known_settings(runs: Iterable[FoundRun]) -> set[str]:
+def known_settings(runs: Iterable[RunSummary]) -> set[str]:
     known = {"status", "name"}
     for run in runs:
         known |= run.config.keys() | run.choices.keys()
     return known
 
 
-def check_keys(runs: Sequence[FoundRun], keys: Iterable[str], flag: str) -> None:
+def check_keys(runs: Sequence[RunSummary], keys: Iterable[str], flag: str) -> None:
     """Hold the keys to those that runs have.
 
     Raises:

@@ -11,8 +11,9 @@ import yaml
 from runner.compare.difference import freeze, known_settings, nearest, setting
 from runner.compare.metric import metric_names
 from runner.errors import UserError
-from runner.statistics import direction
-from runner.store.run_index import FoundRun, read_leaves
+from runner.objective import Objective, direction
+from runner.store.config_file import read_value
+from runner.store.run_index import RunSummary
 
 CONDITION = re.compile(r"\s*([^=!<>\s]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
 MISSING: Any = object()
@@ -24,7 +25,7 @@ NUMERIC: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def where(runs: Sequence[FoundRun], conditions: Iterable[str]) -> list[FoundRun]:
+def where(runs: Sequence[RunSummary], conditions: Iterable[str]) -> list[RunSummary]:
     """The runs that meet all conditions `KEY OP VALUE`; those that lack a key do not.
 
     Raises:
@@ -37,7 +38,7 @@ def where(runs: Sequence[FoundRun], conditions: Iterable[str]) -> list[FoundRun]
     return kept
 
 
-def _condition(text: str, runs: Sequence[FoundRun]) -> Callable[[FoundRun], bool]:
+def _condition(text: str, runs: Sequence[RunSummary]) -> Callable[[RunSummary], bool]:
     match = CONDITION.fullmatch(text)
     if not match or not match[3]:
         raise UserError(f"--where {text}: not a condition; write KEY OP VALUE, such as 'optimizer.lr<1e-2', in quotes")
@@ -46,11 +47,11 @@ def _condition(text: str, runs: Sequence[FoundRun]) -> Callable[[FoundRun], bool
     if key not in settable | metrics:
         raise UserError(f"--where {key}: no run has such a key{nearest(key, settable | metrics)}")
 
-    def value_of(run: FoundRun) -> Any:
+    def value_of(run: RunSummary) -> Any:
         if key in settable:
             return setting(run, key, MISSING)
         mode = direction(key)
-        found = run.best(key, mode) if mode else run.last(key)
+        found = run.best(Objective(key, mode)) if mode else run.last(key)
         return MISSING if found is None else found
 
     wanted = _value(written)
@@ -70,8 +71,8 @@ def _condition(text: str, runs: Sequence[FoundRun]) -> Callable[[FoundRun], bool
 def _value(written: str) -> Any:
     """A value as YAML reads it, and as it stands where YAML cannot."""
     try:
-        return read_leaves(f"value: {written}").get("value", written)
-    except (yaml.YAMLError, ValueError):
+        return read_value(written)
+    except yaml.YAMLError:
         return written
 
 

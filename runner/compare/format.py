@@ -50,13 +50,13 @@ def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
     """Every column as text, in their order from left to right."""
     whole = all(row.statuses.keys() == {"finished"} for row in rows)
     repeated = any(row.estimate.n > 1 for row in rows)
-    halves = [row.estimate.high - row.estimate.mean for row in rows]
+    halves = [row.estimate.ci_high - row.estimate.mean for row in rows]
     spread = [
         Column("±95%", [_number(half) for half in halves], COUNTS),
-        Column("std", [_number(row.estimate.deviation) for row in rows], MORE),
+        Column("std", [_number(row.estimate.std) for row in rows], MORE),
     ]
     return [
-        Column("", [SIGNS.get(row.mark, "") for row in rows], FIXED, right=False),
+        Column("", [SIGNS.get(row.verdict, "") for row in rows], FIXED, right=False),
         *(_setting_column(key, rows, rank) for key, rank in _ranks(table, rows).items()),
         Column(table.metric, [_metric_cell(row) for row in rows], FIXED),
         *(spread if repeated else []),
@@ -110,7 +110,7 @@ def _setting_text(row: Row, key: str) -> str:
 def _metric_cell(row: Row) -> str:
     if row.samples:
         return _number(row.estimate.mean)
-    return "-" if row.so_far is None else f"({_number(row.so_far)})"
+    return "-" if row.interim is None else f"({_number(row.interim)})"
 
 
 def _number(value: float) -> str:
@@ -162,7 +162,7 @@ def notes(table: Table, rows: Sequence[Row]) -> list[str]:
         found.append(
             "search trials have no sign: the best of many is so by luck too, and the finals tell, on fresh seeds"
         )
-    if table.ranking.best is not None and any(not row.samples and row.so_far is not None for row in rows):
+    if table.ranking.best is not None and any(not row.samples and row.interim is not None for row in rows):
         found.append("values in brackets are of runs that have not finished; they do not count")
     if any(row.num_values > row.estimate.n for row in rows):
         alike = ", ".join(table.varying) or "seed"
@@ -180,7 +180,8 @@ def notes(table: Table, rows: Sequence[Row]) -> list[str]:
 def searches_note(table: Table) -> str:
     number = table.num_searches
     trials = "1 search trial" if number == 1 else f"{number} search trials"
-    return f"{trials} left out: the finals ran the best of them again, on fresh seeds (--search shows them too)"
+    why = "the finals ran the best of them again, on fresh seeds"
+    return f"{trials} left out: {why} (--include-search-trials shows them too)"
 
 
 def title(table: Table) -> str:
@@ -223,7 +224,7 @@ def as_json(table: Table, rows: Sequence[Row]) -> str:
                 "folder": str(run.path),
                 "seed": run.config.get("seed"),
                 "status": run.status,
-                "value": run.best(table.metric, table.mode),
+                "value": run.best(row.objective),
                 "epochs": run.epochs,
             }
             for run in row.runs
@@ -237,12 +238,12 @@ def as_csv(table: Table, rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     plain = [fields(row, folder_of(row)) for row in rows]
-    names = ["mark", *table.keys, "metric", "mode", *(name for name in plain[0] if name != "mark")]
+    names = ["verdict", *table.keys, "metric", "mode", *(name for name in plain[0] if name != "verdict")]
     writer.writerow(names)
     for row, values in zip(rows, plain, strict=True):
         settings = ["" if row.settings[key] is None else _exact(row.settings[key]) for key in table.keys]
-        rest = ["" if value is None else value for name, value in values.items() if name != "mark"]
-        writer.writerow([values["mark"], *settings, table.metric, table.mode, *rest])
+        rest = ["" if value is None else value for name, value in values.items() if name != "verdict"]
+        writer.writerow([values["verdict"], *settings, table.metric, table.mode, *rest])
     return text.getvalue()
 
 
@@ -256,7 +257,7 @@ def as_markdown(table: Table, rows: Sequence[Row]) -> str:
     lines = [_line(column.name for column in shown), _line("---:" if column.right else "---" for column in shown)]
     for index, row in enumerate(rows):
         cells = [column.cells[index].replace("|", "\\|").replace("*", "\\*") for column in shown]
-        lines.append(_line(f"**{cell}**" if cell and row.mark == BEST else cell for cell in cells))
+        lines.append(_line(f"**{cell}**" if cell and row.verdict == BEST else cell for cell in cells))
     shared = shared_folder(rows)
     text = [f"{title(table)}; {rule(table)}", *notes(table, rows), *([f"folders are in {shared}"] if shared else [])]
     return "\n".join([*lines, "", *(line.replace("*", "\\*") for line in text), ""])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from runner.errors import UserError, did_you_mean
-from runner.statistics import Mode
-from runner.store.run_index import FoundRun
+from runner.objective import Mode
+from runner.store.run_index import RunSummary
 
 
-def check_metric(runs: Sequence[FoundRun], metric: str) -> None:
+def check_metric(runs: Sequence[RunSummary], metric: str) -> None:
     """Hold the metric to those that runs have.
 
     Raises:
@@ -20,11 +20,11 @@ def check_metric(runs: Sequence[FoundRun], metric: str) -> None:
         raise UserError(f"--metric {metric}: no run has this metric{did_you_mean(metric, known)}")
 
 
-def metric_names(runs: Iterable[FoundRun]) -> set[str]:
+def metric_names(runs: Iterable[RunSummary]) -> set[str]:
     return {name for run in runs for name in run.metric_names} - {"epoch", "step"}
 
 
-def shared_objective(runs: Iterable[FoundRun], default: str) -> tuple[str, Mode | None]:
+def shared_objective(runs: Iterable[RunSummary], default: str) -> tuple[str, Mode | None]:
     """The runs' own objective and its direction where they have one in common, else `default`."""
     found = set()
     for run in runs:

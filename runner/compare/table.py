@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from runner import renamed
 from runner.compare.difference import Difference, differences, freeze, setting, settings
 from runner.compare.filter import is_number
 from runner.errors import UserError, did_you_mean
-from runner.statistics import Estimate, Mode, Ranking, interval, rank
-from runner.store.run_index import FoundRun
+from runner.objective import Mode, Objective
+from runner.statistics import Estimate, Ranking, interval, rank
+from runner.store.run_index import RunSummary
 
 BEST, SAME, WORSE, UNKNOWN = "best", "same", "worse", "unknown"
 GOES_ON = ("running", "interrupted")  # whose value so far is worth showing
-FIELDS = "mark", "status", "n", "mean", "deviation", "low", "high", "p", "so_far", "epochs", "seconds"
+FIELDS = "verdict", "status", "n", "mean", "std", "ci_low", "ci_high", "p_value", "interim", "epochs", "seconds"
 RATES = "images_per_second", "folder"
 
 
@@ -26,23 +28,22 @@ class Row:
     """Runs that are alike in the table's keys. `samples` are the finished runs' values, by what varies within rows."""
 
     settings: dict[str, Any]
-    runs: list[FoundRun]
-    metric: str
-    mode: Mode
+    runs: list[RunSummary]
+    objective: Objective
     samples: dict[Hashable, float] = field(default_factory=dict)
     num_values: int = 0  # finished runs with a value; more than samples where runs are alike
     ranked: bool = True
-    mark: str = ""  # best, same, worse, unknown, or empty where there is no value, or it is not ranked
-    p: float | None = None
+    verdict: str = ""  # best, same, worse, unknown, or empty where there is no value, or it is not ranked
+    p_value: float | None = None
 
     @cached_property
     def estimate(self) -> Estimate:
         return interval(list(self.samples.values()))
 
     @cached_property
-    def so_far(self) -> float | None:
+    def interim(self) -> float | None:
         """The mean value of runs that may yet finish, where none has."""
-        return None if self.samples else mean(run.best(self.metric, self.mode) for run in self._with(GOES_ON))
+        return None if self.samples else mean(run.best(self.objective) for run in self._with(GOES_ON))
 
     @property
     def statuses(self) -> Counter[str]:
@@ -61,21 +62,19 @@ class Row:
         return mean(run.images_per_second for run in self.counted)
 
     @property
-    def counted(self) -> list[FoundRun]:
+    def counted(self) -> list[RunSummary]:
         """The finished runs, or all where none is."""
         return self._with(("finished",)) or self.runs
 
     @cached_property
-    def best_run(self) -> FoundRun:
-        sign = 1 if self.mode == "max" else -1
+    def best_run(self) -> RunSummary:
+        def order(run: RunSummary) -> float:
+            value = run.best(self.objective)
+            return math.inf if value is None else self.objective.order(value)
 
-        def merit(run: FoundRun) -> float:
-            value = run.best(self.metric, self.mode)
-            return -math.inf if value is None else sign * value
+        return min(self.counted, key=order)
 
-        return max(self.counted, key=merit)
-
-    def _with(self, statuses: Collection[str]) -> list[FoundRun]:
+    def _with(self, statuses: Collection[str]) -> list[RunSummary]:
         return [run for run in self.runs if run.status in statuses]
 
 
@@ -101,12 +100,11 @@ class Table:
 
 
 def tabulate(
-    runs: Sequence[FoundRun],
-    metric: str,
-    mode: Mode,
+    runs: Sequence[RunSummary],
+    objective: Objective,
     by: Sequence[str] = (),
     ignored: Collection[str] = (),
-    unranked: Sequence[FoundRun] = (),
+    unranked: Sequence[RunSummary] = (),
 ) -> Table:
     """Group runs that differ in `seed` alone, or by the keys named, and rank the groups; best first.
 
@@ -117,53 +115,65 @@ def tabulate(
     found = differences(runs, ignored)
     chosen = [Difference(key) for key in by] or [difference for difference in found if difference.key != "seed"]
     keys = [difference.key for difference in chosen]
-    groups: dict[Hashable, list[FoundRun]] = {}
+    groups = _group(runs, keys)
+    varying = _varying([*(difference.key for difference in found if difference.key not in keys), "seed"], groups)
+    outside = set(map(id, unranked))
+    rows = [_aggregate(group, keys, objective, varying) for group in groups]
+    for row in rows:
+        row.ranked = any(id(run) not in outside for run in row.runs)
+    ranking = _rank([row for row in rows if row.ranked], objective.mode)
+    return Table(_ordered(rows, objective), chosen, ranking, objective.name, objective.mode, varying)
+
+
+def _group(runs: Sequence[RunSummary], keys: Sequence[str]) -> list[list[RunSummary]]:
+    """Runs that are alike in the keys."""
+    groups: dict[Hashable, list[RunSummary]] = {}
     for run in runs:
         groups.setdefault(settings(run, keys), []).append(run)
-    candidates = dict.fromkeys([*(d.key for d in found if d.key not in keys), "seed"])
-    varying = [
-        key for key in candidates if any(len({freeze(setting(r, key)) for r in group}) > 1 for group in groups.values())
+    return list(groups.values())
+
+
+def _varying(candidates: Iterable[str], groups: Sequence[Sequence[RunSummary]]) -> list[str]:
+    """The keys that vary within a group."""
+    return [
+        key
+        for key in dict.fromkeys(candidates)
+        if any(len({freeze(setting(run, key)) for run in group}) > 1 for group in groups)
     ]
-    rows, outside = [], set(map(id, unranked))
-    for group in groups.values():
-        values: dict[Hashable, list[float]] = {}
-        for run in group:
-            value = run.best(metric, mode) if run.finished else None
-            if value is not None:
-                values.setdefault(settings(run, varying or ["seed"]), []).append(value)
-        samples = {which: math.fsum(repeats) / len(repeats) for which, repeats in values.items()}
-        rows.append(
-            Row(
-                {key: setting(group[0], key) for key in keys},
-                group,
-                metric,
-                mode,
-                samples,
-                sum(map(len, values.values())),
-                any(id(run) not in outside for run in group),
-            )
-        )
-    ranking = _mark([row for row in rows if row.ranked], mode)
-    sign = -1 if mode == "max" else 1
+
+
+def _aggregate(group: list[RunSummary], keys: Sequence[str], objective: Objective, varying: Sequence[str]) -> Row:
+    """The row of a group: the values of its finished runs, one for all that are alike in what varies."""
+    values: dict[Hashable, list[float]] = {}
+    for run in group:
+        value = run.best(objective) if run.finished else None
+        if value is not None:
+            values.setdefault(settings(run, varying or ["seed"]), []).append(value)
+    samples = {which: math.fsum(repeats) / len(repeats) for which, repeats in values.items()}
+    num_values = sum(map(len, values.values()))
+    return Row({key: setting(group[0], key) for key in keys}, group, objective, samples, num_values)
+
+
+def _ordered(rows: Sequence[Row], objective: Objective) -> list[Row]:
+    """Best first; rows without a finished run come last, those without any value at the very end."""
 
     def place(row: Row) -> tuple[bool, bool, float]:
-        so_far = row.so_far
-        value = row.estimate.mean if row.samples else (so_far if so_far is not None else 0.0)
-        return not row.samples, so_far is None, sign * value
+        interim = row.interim
+        value = row.estimate.mean if row.samples else (interim if interim is not None else 0.0)
+        return not row.samples, interim is None, objective.order(value)
 
-    best = [row for row in rows if row.mark == BEST]  # before those of equal mean
-    rest = sorted((row for row in rows if row.mark != BEST), key=place)
-    return Table([*best, *rest], chosen, ranking, metric, mode, varying)
+    best = [row for row in rows if row.verdict == BEST]  # before those of equal mean
+    return [*best, *sorted((row for row in rows if row.verdict != BEST), key=place)]
 
 
-def _mark(rows: Sequence[Row], mode: Mode) -> Ranking:
+def _rank(rows: Sequence[Row], mode: Mode) -> Ranking:
     ranking = rank({str(index): row.samples for index, row in enumerate(rows)}, mode)
-    marks = dict.fromkeys(ranking.same, SAME) | dict.fromkeys(ranking.worse, WORSE)
-    marks |= dict.fromkeys(ranking.unknown, UNKNOWN)
+    verdicts = dict.fromkeys(ranking.same, SAME) | dict.fromkeys(ranking.worse, WORSE)
+    verdicts |= dict.fromkeys(ranking.unknown, UNKNOWN)
     if ranking.best is not None:
-        marks[ranking.best] = BEST
+        verdicts[ranking.best] = BEST
     for index, row in enumerate(rows):
-        row.mark, row.p = marks.get(str(index), ""), ranking.p.get(str(index))
+        row.verdict, row.p_value = verdicts.get(str(index), ""), ranking.p.get(str(index))
     return ranking
 
 
@@ -178,17 +188,17 @@ def fields(row: Row, folder: str) -> dict[str, Any]:
     estimate = row.estimate
     numbers: Mapping[str, float | None] = {
         "mean": estimate.mean,
-        "deviation": estimate.deviation,
-        "low": estimate.low,
-        "high": estimate.high,
-        "p": row.p,
-        "so_far": row.so_far,
+        "std": estimate.std,
+        "ci_low": estimate.ci_low,
+        "ci_high": estimate.ci_high,
+        "p_value": row.p_value,
+        "interim": row.interim,
         "epochs": row.epochs,
         "seconds": row.seconds,
         "images_per_second": row.images_per_second,
     }
     plain = {name: None if value is None or math.isnan(value) else value for name, value in numbers.items()}
-    whole = {"mark": row.mark, "status": status_text(row), "n": estimate.n, **plain, "folder": folder}
+    whole = {"verdict": row.verdict, "status": status_text(row), "n": estimate.n, **plain, "folder": folder}
     return {name: whole[name] for name in (*FIELDS, *RATES)}
 
 
@@ -213,7 +223,9 @@ def sort_rows(table: Table, key: str, folder_of: Callable[[Row], str]) -> list[R
     name = {table.metric: "mean", "time": "seconds"}.get(name, name)
     known = {*table.keys, *FIELDS, *RATES, table.metric}
     if name not in known:
-        raise UserError(f"--sort {name}: no such column{did_you_mean(name, known)}")
+        raise UserError(
+            f"--sort {name}: no such column{renamed.hint(renamed.COLUMNS, name) or did_you_mean(name, known)}"
+        )
 
     def value(row: Row) -> Any:
         return row.settings[name] if name in row.settings else fields(row, folder_of(row))[name]

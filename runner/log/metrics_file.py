@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from runner.engine.loop import Record
-from runner.engine.settings import Objective
+from runner.engine.observer import Record
 from runner.engine.state import TrainState
+from runner.objective import Objective
 
 
 class Files(Protocol):

@@ -9,10 +9,10 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from runner.engine.loop import Record
-from runner.engine.settings import Objective
+from runner.engine.observer import Record
 from runner.engine.state import TrainState
-from runner.log.throttle import Sparing
+from runner.log.throttle import Throttle
+from runner.objective import Objective
 
 SHOWN_EPOCHS = 8
 PICTURE_SHARE = 0.02  # of the time of a run
@@ -73,7 +73,7 @@ class LiveProgress:
         self.task = self.bar.add_task("", total=num_epochs * steps_per_epoch, epoch=1, loss="-")
         self.records: list[Record] = []
         self.best: float | None = None
-        self.sparing = Sparing(PICTURE_SHARE, PICTURE_SECONDS)
+        self.throttle = Throttle(PICTURE_SHARE, PICTURE_SECONDS)
         self.live = Live(self._picture(), console=console, auto_refresh=False, transient=True)
 
     def started(self, state: TrainState) -> None:
@@ -82,21 +82,21 @@ class LiveProgress:
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         self.bar.update(self.task, loss=_number(losses[0]))
-        if self.sparing.due:
+        if self.throttle.due:
             self._show(state)
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         self.records.append(records[0])
         self.best = state.trials[0].best_epoch
         self.bar.update(self.task, loss=_number(records[0]["train/loss"]))
-        if self.sparing.due:
+        if self.throttle.due:
             self._show(state)
 
     def close(self) -> None:
         self.live.stop()
 
     def _show(self, state: TrainState) -> None:
-        with self.sparing.done():
+        with self.throttle.done():
             self.bar.update(self.task, completed=state.step, epoch=min(state.epoch + 1, self.num_epochs))
             self.live.update(self._picture(), refresh=True)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from runner.constraints import Count, PositiveCount
+from runner.constraints import NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogSettings:
     """Settings of the observers; configs/log/default.yaml says what each does."""
 
-    every_steps: PositiveCount = 50
+    every_steps: PositiveInt = 50
     tensorboard: bool = True
     histograms: Literal["auto", True, False] = "auto"
-    num_images: Count = 32
+    num_images: NonNegativeInt = 32
     progress: Literal["auto", "live", "lines", "none"] = "auto"

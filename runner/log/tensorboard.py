@@ -6,7 +6,6 @@ Everything is written by a thread of its own, from copies; training does not wai
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,15 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runner.engine.loop import Record
+from runner.engine.observer import Record
 from runner.engine.state import TrainState
+from runner.log import event_files
 from runner.log.settings import LogSettings
-from runner.log.throttle import Sparing
+from runner.log.throttle import Throttle
 
-PICTURE = "train/images"
-HPARAMS = "_hparams_/session_start_info"
-ENDS = {"finished": "STATUS_SUCCESS", "diverged": "STATUS_FAILURE"}
-HPARAMS_END, HPARAMS_VERSION = "_hparams_/session_end_info", 0
+IMAGES = "train/images"
 HISTOGRAM_BINS = 60
 HISTOGRAMS_SHARE = 0.01  # of the time of a run
 
@@ -53,11 +50,11 @@ class TensorBoard:
         self.hparams = hparams
         # Drawn here: torch's operations in another thread would give that one threads of its own, and those of the
         # training would no longer have a core each.
-        self.picture = None if sample is None or not len(sample) else grid(sample)
+        self.grid = None if sample is None or not len(sample) else grid(sample)
         self.past = past
         self.trial = trial
-        self.lines = ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
-        self.sparing = Sparing(HISTOGRAMS_SHARE)
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
+        self.throttle = Throttle(HISTOGRAMS_SHARE)
         self.state: TrainState | None = None
         self.left_out: TrainState | None = None  # a state whose histograms were not due
         self.writer: Any = None
@@ -75,7 +72,7 @@ class TensorBoard:
         if self.trial not in state.present:
             return
         self._later(self._scalars, {**records[self.trial]}, state.step)
-        if self.settings.histograms is True or (self.settings.histograms == "auto" and self.sparing.due):
+        if self.settings.histograms is True or (self.settings.histograms == "auto" and self.throttle.due):
             self._queue_histograms(state)
         elif self.settings.histograms:
             self.left_out = state
@@ -83,14 +80,14 @@ class TensorBoard:
     def close(self) -> None:
         if self.left_out is not None:
             self._queue_histograms(self.left_out)
-        closing = self.lines.submit(self._close, self.state.trials[self.trial].status if self.state else "running")
-        self.lines.shutdown()
+        closing = self.thread.submit(self._close, self.state.trials[self.trial].status if self.state else "running")
+        self.thread.shutdown()
         closing.result()
 
     def _queue_histograms(self, state: TrainState) -> None:
         """Have histograms of weights and gradients written."""
         self.left_out = None
-        self.sparing.queued()
+        self.throttle.queued()
         copies: list[tuple[str, Tensor]] = []
         for name, parameter in state.of(self.trial).network.named_parameters():
             copies.append((f"weights/{name}", _host(parameter)))
@@ -99,25 +96,18 @@ class TensorBoard:
         self._later(self._histograms, copies, state.step)
 
     def _later(self, work: Any, *args: Any) -> None:
-        future = self.lines.submit(work, *args)
+        future = self.thread.submit(work, *args)
         if future.done():
             future.result()  # a failure of an earlier write surfaces here or at the close
 
     def _open(self, step: int) -> None:
         """Go on after `step`. What a killed run had no time to write is written now."""
-        from torch.utils.tensorboard.summary import hparams as hparams_summary
-        from torch.utils.tensorboard.writer import SummaryWriter
-
-        written = keep_events(self.folder, step)
-        self.writer = SummaryWriter(str(self.folder))
-        if (HPARAMS, 0) not in written:
-            metrics = dict.fromkeys(("val/accuracy", "val/loss", "train/accuracy", "train/loss"), 0.0)
-            # Without the first summary, which lists keys: TensorBoard would take that of one run for all, and show no
-            # column for a key that this run lacks. It finds keys and metrics in the runs themselves instead.
-            _, start, _ = hparams_summary(dict(self.hparams), metrics)
-            self.writer.file_writer.add_summary(start)
-        if self.picture is not None and (PICTURE, 0) not in written:
-            self.writer.add_image(PICTURE, self.picture, 0)
+        written = event_files.rewind(self.folder, step)
+        self.writer = event_files.open_writer(self.folder)
+        if (event_files.SESSION_START, 0) not in written:
+            event_files.write_session_start(self.writer, self.hparams)
+        if self.grid is not None and (IMAGES, 0) not in written:
+            self.writer.add_image(IMAGES, self.grid, 0)
         for record in self.past:
             if record["step"] <= step:
                 lost = {name: value for name, value in record.items() if (name, record["step"]) not in written}
@@ -125,18 +115,10 @@ class TensorBoard:
         self.writer.flush()
 
     def _close(self, status: str) -> None:
-        """Note how the run ended, for the HParams tab; one that did not end is shown as running."""
-        from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
-        from torch.utils.tensorboard.summary import hparams as hparams_summary
-
+        """Note how the run ended."""
         if self.writer is None:
             return
-        if status in ENDS:
-            *_, end = hparams_summary({}, {})
-            info = plugin_data_pb2.SessionEndInfo(status=getattr(api_pb2, ENDS[status]), end_time_secs=time.time())
-            data = plugin_data_pb2.HParamsPluginData(session_end_info=info, version=HPARAMS_VERSION)
-            end.value[0].metadata.plugin_data.content = data.SerializeToString()
-            self.writer.file_writer.add_summary(end)
+        event_files.write_session_end(self.writer, status)
         self.writer.close()
 
     def _scalars(self, record: Mapping[str, float | None], step: int) -> None:
@@ -146,7 +128,7 @@ class TensorBoard:
         self.writer.flush()
 
     def _histograms(self, copies: list[tuple[str, Tensor]], step: int) -> None:
-        with self.sparing.done():
+        with self.throttle.done():
             for name, values in copies:
                 self._histogram(name, values, step)
 
@@ -178,40 +160,6 @@ def grid(images: Tensor, columns: int = 8, side: int = 96) -> Tensor:
     padded = torch.ones(rows * columns, C, H + 4, W + 4)
     padded[:N, :, 2:-2, 2:-2] = images
     return padded.reshape(rows, columns, C, H + 4, W + 4).permute(2, 0, 3, 1, 4).reshape(C, rows * (H + 4), -1)
-
-
-def keep_events(folder: Path, last_step: int) -> set[tuple[str, int]]:
-    """Rewrite the run's event files as one without what comes after `last_step`, so that a resumed curve has no
-    doubled steps in any reader. A record cut short by a crash goes too.
-
-    Returns:
-        Tag and step of all that is kept.
-    """
-    written: set[tuple[str, int]] = set()
-    paths = sorted(folder.glob("events.out.tfevents.*"), key=lambda path: path.name)
-    if not paths:
-        return written
-    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
-    target = paths[-1].with_name(paths[-1].name + ".0")
-    temporary = folder / ".events.tmp"
-    with temporary.open("wb") as file:
-        writer = RecordWriter(file)
-        for path in paths:
-            for data in RawEventFileLoader(str(path)).Load():
-                event = Event.FromString(data)
-                values = {(value.tag, event.step) for value in event.summary.value}
-                # Doubled where an earlier rewriting was cut short; and an end is none where the run goes on.
-                if event.step <= last_step and not (values and values <= written | {(HPARAMS_END, 0)}):
-                    writer.write(data)
-                    written |= values
-        writer.flush()
-    temporary.replace(target)
-    for path in paths:
-        path.unlink()
-    return written
 
 
 def _host(tensor: Tensor) -> Tensor:

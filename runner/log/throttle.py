@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Sparing:
+class Throttle:
     """Says when work may be done again, by how long it took the last time.
 
     Args:

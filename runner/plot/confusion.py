@@ -1,22 +1,24 @@
-"""Pictures of results."""
+"""The picture of a confusion matrix."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
 
 
-def confusion_matrix(counts: Tensor, class_names: list[str], path: Path) -> None:
+def draw_confusion_matrix(counts: Sequence[Sequence[int]], class_names: list[str], path: Path) -> None:
     """Draw counts [K, K] (rows: true class, columns: predicted) as shares of the true class."""
     from matplotlib.figure import Figure
 
     K = len(class_names)
-    shares = counts.double() / counts.sum(1, keepdim=True).clamp(min=1)
+    table = np.asarray(counts)
+    shares = table / table.sum(1, keepdims=True).clip(min=1)
     side = min(16.0, max(4.5, 0.5 * K + 2))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares.numpy(), cmap="viridis", vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1)
     axes.set(xlabel="predicted class", ylabel="true class", title="Confusion matrix (test split)")
     if K <= 40:
         axes.set_xticks(range(K), class_names, rotation=45 if max(map(len, class_names)) > 2 else 0, ha="center")
@@ -24,9 +26,9 @@ def confusion_matrix(counts: Tensor, class_names: list[str], path: Path) -> None
     if K <= 20:
         for row in range(K):
             for column in range(K):
-                if counts[row, column]:
-                    colour = "black" if shares[row, column] > 0.6 else "white"
-                    text = str(int(counts[row, column]))
-                    axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+                if table[row, column]:
+                    color = "black" if shares[row, column] > 0.6 else "white"
+                    text = str(table[row, column])
+                    axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85)
     figure.savefig(path, dpi=130)

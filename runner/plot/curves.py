@@ -42,8 +42,8 @@ def band(runs: Sequence[Sequence[tuple[float, float]]]) -> Band:
         estimate = interval(values)
         wide = estimate.n > 2
         found.mean.append(estimate.mean)
-        found.low.append(estimate.low if wide else min(values))
-        found.high.append(estimate.high if wide else max(values))
+        found.low.append(estimate.ci_low if wide else min(values))
+        found.high.append(estimate.ci_high if wide else max(values))
     return found
 
 
@@ -64,13 +64,13 @@ def draw_curves(curves: Sequence[Curve], metric: str, file: Path | IO[bytes], fo
     logarithmic = "loss" in metric and all(value > 0 for b in bands for value in b.mean)
     lowest = min((value for b in bands for value in b.mean), default=1.0)
     for index, (curve, b, label) in enumerate(zip(shown, bands, labels, strict=True)):
-        colour = f"C{index}"
+        color = f"C{index}"
         style = "-" if curve.finished else "--"
         marker = "o" if len(b.epochs) < 3 else None
-        axes.plot(b.epochs, b.mean, color=colour, linestyle=style, marker=marker, label=label, linewidth=1.8)
+        axes.plot(b.epochs, b.mean, color=color, linestyle=style, marker=marker, label=label, linewidth=1.8)
         # An interval may reach below zero, where a logarithmic axis has no place.
         low = [max(value, lowest / 10) for value in b.low] if logarithmic else b.low
-        axes.fill_between(b.epochs, low, b.high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(b.epochs, low, b.high, color=color, alpha=0.15, linewidth=0)
     if logarithmic:
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -9,7 +9,7 @@ from runner.compare.filter import where
 from runner.compare.format import notes
 from runner.compare.table import fields, sort_rows, status_text, tabulate
 from runner.errors import UserError
-from runner.statistics import direction
+from runner.objective import Objective, direction
 from runner.store.run_index import find_runs
 
 ADAM = {"optimizer": "adam"}
@@ -21,7 +21,7 @@ def table(tmp_path):
 
     def make(metric="val/accuracy", mode="max", by=(), conditions=()):
         runs = where(find_runs([tmp_path])[0], conditions)
-        return tabulate(runs, metric, mode, by, {"name", "output_dir", "log"})
+        return tabulate(runs, Objective(metric, mode), by, {"name", "output_dir", "log"})
 
     return make
 
@@ -38,7 +38,7 @@ def keys(tmp_path):
 
 
 def rows(table):
-    return [(*row.settings.values(), row.estimate.n, row.mark) for row in table.rows]
+    return [(*row.settings.values(), row.estimate.n, row.verdict) for row in table.rows]
 
 
 def test_only_what_differs_is_shown_and_never_what_changes_no_result(write_run, keys):
@@ -74,10 +74,10 @@ def test_another_class_under_the_same_option_is_a_difference(write_run, keys):
 
 def test_a_lacking_key_differs_from_a_value_but_not_from_null(write_run, keys):
     write_run("a")
-    write_run("b", **{"engine.clip_norm": None})
+    write_run("b", **{"engine.clip_grad_norm": None})
     assert keys() == []
-    write_run("c", **{"engine.clip_norm": 1.0})
-    assert keys() == ["engine.clip_norm"]
+    write_run("c", **{"engine.clip_grad_norm": 1.0})
+    assert keys() == ["engine.clip_grad_norm"]
 
 
 def test_whole_numbers_equal_their_floats_but_not_true(write_run, keys):
@@ -100,7 +100,7 @@ def test_runs_that_differ_in_seed_alone_are_one_row(write_run, table):
         write_run(f"b{seed}", [0.1, value - 0.1], seed=seed, choices=ADAM)
     assert rows(table()) == [("sgd", 3, "best"), ("adam", 3, "worse")]
     estimate = table().rows[0].estimate
-    assert (estimate.mean, estimate.deviation) == (pytest.approx(0.91), pytest.approx(0.01))
+    assert (estimate.mean, estimate.std) == (pytest.approx(0.91), pytest.approx(0.01))
     assert table().ranking.paired != []
 
 
@@ -129,7 +129,7 @@ def test_runs_that_have_not_finished_never_count(write_run, table):
     for seed, status in enumerate(["finished", "finished", "diverged", "running", "failed", "interrupted"]):
         write_run(f"a{seed}", [0.9 if status == "finished" else 0.99], seed=seed, status=status)
     (row,) = table().rows
-    assert (row.estimate.mean, row.estimate.n, row.so_far) == (0.9, 2, None)
+    assert (row.estimate.mean, row.estimate.n, row.interim) == (0.9, 2, None)
     assert status_text(row) == "2 finished, 1 diverged, 1 failed, 1 interrupted, 1 running"
     assert row.best_run.status == "finished"
 
@@ -139,7 +139,7 @@ def test_rows_without_a_finished_run_come_last_with_their_value_so_far(write_run
     write_run("b", [0.999], status="diverged", choices={"optimizer": "muon"})
     write_run("c", [0.5])
     assert rows(table()) == [("sgd", 1, "best"), ("adam", 0, ""), ("muon", 0, "")]
-    assert [row.so_far for row in table().rows] == [None, 0.99, None]
+    assert [row.interim for row in table().rows] == [None, 0.99, None]
 
 
 def test_a_finished_run_without_the_metric_does_not_count(write_run, table):
@@ -153,7 +153,7 @@ def test_one_seed_says_nothing(write_run, table):
     write_run("a", [0.9])
     write_run("b", [0.9], choices=ADAM)
     assert rows(table()) == [("sgd", 1, "best"), ("adam", 1, "unknown")]
-    assert fields(table().rows[1], "x")["p"] is None
+    assert fields(table().rows[1], "x")["p_value"] is None
 
 
 def test_least_is_best_for_losses(write_run, table):
@@ -189,15 +189,15 @@ CONDITIONS = [
     ("reg=l2,dropout", "c"),
     ("model.hidden=[8,8]", "a"),
     ("model.hidden!=[8]", "a"),  # b and c lack it
-    ("engine.clip_norm=null", "a"),
+    ("engine.clip_grad_norm=null", "a"),
     ("seed>1", "c"),
 ]
 
 
 @pytest.mark.parametrize(("condition", "expected"), CONDITIONS)
 def test_conditions(write_run, tmp_path, condition, expected):
-    write_run("a", [0.8], **{"model.hidden": [8, 8], "engine.clip_norm": None})
-    write_run("b", [0.9], choices=ADAM, seed=1, **{"optimizer.lr": 0.001, "engine.clip_norm": 1})
+    write_run("a", [0.8], **{"model.hidden": [8, 8], "engine.clip_grad_norm": None})
+    write_run("b", [0.9], choices=ADAM, seed=1, **{"optimizer.lr": 0.001, "engine.clip_grad_norm": 1})
     write_run("c", [0.9, 0.5], choices={"reg": "l2,dropout"}, seed=2, status="diverged")
     (tmp_path / "c/run.json").write_text((tmp_path / "c/run.json").read_text().replace("val/loss", "other"))
     (tmp_path / "c/metrics.jsonl").unlink()  # its loss is not known
@@ -245,5 +245,58 @@ def test_rows_are_sorted_by_any_column_with_missing_values_last(write_run, table
     assert order("-optimizer.lr") == [0.3, 0.2, 0.1]
     assert order("val/accuracy") == order("mean") == [0.2, 0.1, 0.3]
     assert order("-val/accuracy") == [0.1, 0.2, 0.3]
+    assert [row.settings["optimizer.lr"] for row in sort_rows(found, "seconds", lambda row: "")] == order("epochs")
     with pytest.raises(UserError, match=r"--sort optimizer\.l: no such column; did you mean 'optimizer.lr'"):
         order("optimizer.l")
+
+
+def test_a_column_of_numbers_and_words_has_the_numbers_first(write_run, table):
+    for number, value in enumerate([16, "many", 8.5, "few", None]):
+        write_run(f"a{number}", [0.5], **{"model.width": value})
+    for key, expected in {"model.width": [8.5, 16, "few", "many", None]}.items():
+        assert [row.settings[key] for row in sort_rows(table(), key, lambda row: "")] == expected
+        backwards = [row.settings[key] for row in sort_rows(table(), f"-{key}", lambda row: "")]
+        assert backwards == ["many", "few", 16, 8.5, None]
+
+
+def test_fields_are_plain_data_and_null_where_nothing_is_known(write_run, table):
+    for seed, value in enumerate([0.90, 0.92]):
+        write_run(f"a{seed}", [0.5, value], seed=seed)
+    write_run("b", [0.7], status="interrupted", choices=ADAM)
+    best, rest = (fields(row, "here") for row in table().rows)
+    assert list(best)[:3] == ["verdict", "status", "n"]
+    # Student's t of one degree of freedom is 12.7062; the standard deviation of two values is their distance / sqrt 2.
+    assert best == {
+        "verdict": "best",
+        "status": "finished",
+        "n": 2,
+        "mean": pytest.approx(0.91),
+        "std": pytest.approx(0.02 / 2**0.5),
+        "ci_low": pytest.approx(0.91 - 12.7062 * 0.01, rel=1e-4),
+        "ci_high": pytest.approx(0.91 + 12.7062 * 0.01, rel=1e-4),
+        "p_value": None,
+        "interim": None,
+        "epochs": 2,
+        "seconds": 2.0,
+        "images_per_second": 1500.0,
+        "folder": "here",
+    }
+    assert (rest["verdict"], rest["n"], rest["mean"], rest["interim"]) == ("", 0, None, 0.7)
+
+
+def test_means_of_epochs_and_seconds_are_of_finished_runs_where_there_are_any(write_run, table):
+    write_run("a", [0.5, 0.6], seed=0, **{"engine.epochs": 4})
+    write_run("b", [0.5, 0.6, 0.7, 0.8], seed=1, **{"engine.epochs": 4})
+    write_run("c", [0.5], seed=2, status="failed", **{"engine.epochs": 4})
+    assert table().rows[0].epochs == 3
+    assert table(conditions=["seed=2"]).rows[0].epochs == 1
+
+
+def test_runs_outside_the_ranking_are_shown_without_a_verdict(write_run, tmp_path):
+    write_run("a", [0.9])
+    write_run("b", [0.99], choices=ADAM)
+    runs, _ = find_runs([tmp_path])
+    outside = [run for run in runs if run.path.name == "b"]
+    found = tabulate(runs, Objective("val/accuracy", "max"), unranked=outside)
+    assert [(row.settings["optimizer"], row.verdict) for row in found.rows] == [("sgd", "best"), ("adam", "")]
+    assert (found.ranking.best, found.ranking.unknown) == ("0", [])

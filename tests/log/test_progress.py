@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 import runner
-from runner.engine.settings import Objective
 from runner.log import progress
+from runner.objective import training_objective
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def _however_quick_the_machine(monkeypatch):
 def watched(mode, console):
     """A short training with that display; what it wrote."""
     training = runner.build.training(runner.compose(["model=linear", "engine.epochs=2"]))
-    shown = progress.make(mode, console, 2, training.train.num_batches, Objective())
+    shown = progress.make(mode, console, 2, training.train.num_batches, training_objective())
     state = training.state
     shown.started(state)
     for epoch in (1, 2):
@@ -52,8 +52,8 @@ def test_lines_are_one_an_epoch():
 @pytest.mark.parametrize(("terminal", "kind"), [(True, progress.LiveProgress), (False, progress.LineProgress)])
 def test_auto_is_live_at_a_terminal_only(terminal, kind):
     console = Console(file=io.StringIO(), force_terminal=terminal)
-    assert isinstance(progress.make("auto", console, 1, 1, Objective()), kind)
+    assert isinstance(progress.make("auto", console, 1, 1, training_objective()), kind)
 
 
 def test_none_shows_nothing():
-    assert progress.make("none", Console(), 1, 1, Objective()) is None
+    assert progress.make("none", Console(), 1, 1, training_objective()) is None

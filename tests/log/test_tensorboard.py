@@ -7,7 +7,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
-from runner.log.tensorboard import grid, keep_events
+from runner.log.event_files import rewind
+from runner.log.tensorboard import grid
 
 
 def events_of(folder):
@@ -97,7 +98,7 @@ def test_events_after_a_step_can_be_forgotten(run, tmp_path):
         shutil.copy(path, copy)
         with (copy / path.name).open("ab") as file:
             file.write(b"\x20\x00\x00\x00cut short")
-    keep_events(copy, last_step=38)
+    rewind(copy, last_step=38)
     events = events_of(copy)
     assert [event.step for event in events.Scalars("val/accuracy")] == [19, 38]
     assert len(events.Images("train/images")) == 1
@@ -107,14 +108,14 @@ def test_events_after_a_step_can_be_forgotten(run, tmp_path):
 
 @pytest.mark.parametrize("left", ["nothing", "no epoch", "an epoch twice"])
 def test_what_a_killed_run_had_no_time_to_write_is_written_when_it_goes_on(train, left):
-    from runner.command.resume import resume
+    from runner.training.resume import resume
 
     run = train("model=linear", "engine.epochs=2", "log.tensorboard=true")
     (path,) = run.folder.glob("events.out.tfevents.*")
     if left == "nothing":
         path.unlink()
     elif left == "no epoch":
-        keep_events(run.folder, last_step=37)
+        rewind(run.folder, last_step=37)
     else:
         path.with_name(path.name + ".0").write_bytes(path.read_bytes())
     run = resume(run.folder, ["engine.epochs=3"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.log.throttle import Sparing
+from runner.log.throttle import Throttle
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def clock(monkeypatch):
 
 
 def test_the_first_is_due_and_the_next_when_its_share_allows(clock):
-    sparing = Sparing(share=0.1)
+    sparing = Throttle(share=0.1)
     assert sparing.due
     with sparing.done():
         clock[0] += 2
@@ -26,7 +26,7 @@ def test_the_first_is_due_and_the_next_when_its_share_allows(clock):
 
 
 def test_not_more_often_than_the_seconds_say(clock):
-    sparing = Sparing(share=0.5, seconds=10)
+    sparing = Throttle(share=0.5, seconds=10)
     with sparing.done():
         clock[0] += 1
     clock[0] += 8.9
@@ -36,7 +36,7 @@ def test_not_more_often_than_the_seconds_say(clock):
 
 
 def test_what_is_queued_is_not_due_until_it_was_done_even_if_it_failed(clock):
-    sparing = Sparing(share=0.1)
+    sparing = Throttle(share=0.1)
     sparing.queued()
     clock[0] += 1e6
     assert not sparing.due

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from matplotlib.colors import to_rgb
 
 from runner.plot.curves import Curve, band, draw_curves
 from runner.statistics import interval
@@ -14,7 +15,7 @@ def test_a_band_is_the_interval_of_three_runs_and_the_range_of_two():
     runs = [[(1, 0.5), (2, 0.8)], [(1, 0.6), (2, 0.9)], [(1, 0.7), (2, 0.85)]]
     three, two, one = band(runs), band(runs[:2]), band(runs[:1])
     estimate = interval([0.8, 0.9, 0.85])
-    assert (three.low[1], three.mean[1], three.high[1]) == (estimate.low, estimate.mean, estimate.high)
+    assert (three.low[1], three.mean[1], three.high[1]) == (estimate.ci_low, estimate.mean, estimate.ci_high)
     assert (two.low, two.high) == ([0.5, 0.8], [0.6, 0.9])
     assert one.low == one.mean == one.high == [0.5, 0.8]
 
@@ -54,6 +55,18 @@ def test_an_interval_down_to_almost_zero_does_not_stretch_the_axis(drawn):
     spread = 0.4025  # of three values, which puts the lower bound at 0.0001
     axes = drawn([Curve("a", [[(1, 1 - spread), (2, 1)], [(1, 1), (2, 1)], [(1, 1 + spread), (2, 1)]])]).axes[0]
     assert 0.05 < axes.get_ylim()[0] < 1
+
+
+def test_curves_of_one_or_two_epochs_have_markers_for_a_line_would_not_be_seen(drawn):
+    curves = [Curve(str(n), [[(epoch, 0.5) for epoch in range(1, n + 1)]]) for n in (1, 2, 3)]
+    assert [line.get_marker() for line in drawn(curves).axes[0].lines] == ["o", "o", "None"]
+
+
+def test_each_curve_has_a_color_and_its_band_the_same(drawn):
+    axes = drawn([Curve(name, [[(1, 0.5), (2, 0.6), (3, 0.7)]]) for name in "ab"], "val/accuracy").axes[0]
+    assert [line.get_color() for line in axes.lines] == ["C0", "C1"]
+    assert [tuple(band.get_facecolor()[0][:3]) for band in axes.collections] == [to_rgb("C0"), to_rgb("C1")]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "val/accuracy")
 
 
 def test_ten_curves_are_drawn_and_the_figure_says_of_how_many(drawn):
