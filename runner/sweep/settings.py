@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from runner.constraints import Count, Fraction, PositiveCount, Range, problem
-from runner.errors import UserError, did_you_mean
-from runner.sweep.space.space import Draw
+from omegaconf import DictConfig, OmegaConf
 
-AtLeastOne = Annotated[float, Range(1)]
-ROUND_KEYS = {"trials": PositiveCount, "epochs": int | float | str}
+from runner.constraints import Bounds, Fraction, NonNegativeInt, PositiveInt, problem
+from runner.errors import UserError, did_you_mean
+from runner.sweep.space.sampling import Sampler
+
+AtLeastOne = Annotated[float, Bounds(1)]
+ROUND_KEYS = {"trials": PositiveInt, "epochs": int | float | str}
 
 
 @dataclass(frozen=True)
-class Round:
-    """One round of the plan."""
+class RoundPlan:
+    """One round to come: so many trials of so many epochs; None where the task knows no epochs."""
 
     trials: int
     epochs: int | None
@@ -27,33 +29,49 @@ class SweepSettings:
     """Settings of a sweep; configs/sweep/default.yaml says what each does."""
 
     space: Sequence[str] = ()
-    under: Mapping[str, Any] | None = None
+    conditional: Mapping[str, Any] | None = None
     rounds: Sequence[Mapping[str, Any]] = ()
-    keep: Fraction = 1 / 3
-    shrink: AtLeastOne = 3.0
-    explore: Fraction = 0.2
-    draw: Draw = "sobol"
-    strategy: Literal["together", "coordinate"] = "together"
-    halving: bool = False
-    finals: Count = 2
-    final_seeds: PositiveCount = 3
-    seed: Count = 0
-    workers: PositiveCount = 1
-    stack: int | Literal["auto", "off"] = "auto"
+    elite_fraction: Fraction = 1 / 3
+    max_shrink: AtLeastOne = 3.0
+    explore_fraction: Fraction = 0.2
+    sampler: Sampler = "sobol"
+    strategy: Literal["narrow", "coordinate"] = "narrow"
+    pruner: Literal["none", "halving"] = "none"
+    num_finalists: NonNegativeInt = 2
+    num_final_seeds: PositiveInt = 3
+    seed: NonNegativeInt = 0
+    num_workers: PositiveInt = 1
+    vectorize: int | Literal["auto", "off"] = "auto"
     report: bool = True
     on_error: Literal["continue", "stop"] = "continue"
-    max_failures: PositiveCount = 8
+    max_failures: PositiveInt = 8
 
-    def plan(self, epochs: int) -> list[Round]:
-        """The rounds, with their epochs as numbers; '25%' is of `epochs`.
+    def plan_rounds(self, epochs: int) -> list[RoundPlan]:
+        """The rounds of the search, with their epochs as numbers; '25%' is of `epochs`.
 
         Raises:
-            UserError: a round has another key, or a value that makes no sense.
+            UserError: there is none, or one has another key or a value that makes no sense.
         """
+        if not self.rounds:
+            raise UserError("sweep.rounds: must have at least one round, such as {trials: 24, epochs: 2}")
         return [_round(f"sweep.rounds[{index}]", entry, epochs) for index, entry in enumerate(self.rounds)]
 
 
-def _round(path: str, entry: Any, epochs: int) -> Round:
+def read_settings(node: DictConfig) -> SweepSettings:
+    """The settings of a composed `sweep` node.
+
+    Raises:
+        UserError: a value makes no sense.
+    """
+    keys = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(keys, dict)
+    try:
+        return SweepSettings(**{str(key): value for key, value in keys.items() if key != "_target_"})
+    except ValueError as error:
+        raise UserError(f"sweep.{error}") from None
+
+
+def _round(path: str, entry: Any, epochs: int) -> RoundPlan:
     if not isinstance(entry, Mapping):
         raise UserError(f"{path}: must be like {{trials: 32, epochs: 2}}, not {entry!r}")
     for key in entry:
@@ -62,9 +80,9 @@ def _round(path: str, entry: Any, epochs: int) -> Round:
     for key in ROUND_KEYS:
         if key not in entry:
             raise UserError(f"{path}.{key}: must be set, as in {{trials: 32, epochs: 2}}")
-    if found := problem(entry["trials"], PositiveCount):
+    if found := problem(entry["trials"], PositiveInt):
         raise UserError(f"{path}.trials: {found}")
-    return Round(entry["trials"], _epochs(f"{path}.epochs", entry["epochs"], epochs))
+    return RoundPlan(entry["trials"], _epochs(f"{path}.epochs", entry["epochs"], epochs))
 
 
 def _epochs(path: str, value: Any, epochs: int) -> int:
@@ -74,6 +92,6 @@ def _epochs(path: str, value: Any, epochs: int) -> int:
         number = float(text) if share is None else max(float(share > 0), round(share * epochs))
     except ValueError:
         number = 0.0
-    if number < 1 or number != int(number) or number not in Range(1):
+    if number < 1 or number != int(number) or number not in Bounds(1):
         raise UserError(f"{path}: must be a whole number of epochs, at least 1, or like '25%', not {value!r}")
     return int(number)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime, timedelta
 
 import pytest
 
+from runner.objective import Objective
 from runner.store import SweepFolder
-from runner.sweep.report.history import read_course
-from runner.sweep.settings import Round, SweepSettings
-from runner.sweep.space.space import Choice, Range, Space
+from runner.sweep.record.rounds import FinalRound, SearchRound
+from runner.sweep.record.trial import TrialRecord
+from runner.sweep.report.history import read_history
+from runner.sweep.settings import RoundPlan, SweepSettings
+from runner.sweep.space.space import Categorical, Interval, Space
 from runner.sweep.strategy.plan import Plan
 
 BEGIN = datetime(2026, 1, 1)
@@ -28,31 +32,39 @@ class WrittenSweep:
         path.mkdir(parents=True)
         spaces = [Space(dimensions) for dimensions in rounds]
         epochs = [2**index for index in range(len(rounds))]
-        plans = [Round(len(own), number) for own, number in zip(trials, epochs, strict=False)]
-        self.plan = Plan(SweepSettings(**settings), spaces[0], plans, epochs[-1], mode)
-        records = [
-            {"index": index, "kind": "search", "ranges": space.describe(), "num_trials": len(own)}
-            | {"epochs": number, "notes": list(notes) if index else [], "held": None, "whole": spaces[0].describe()}
+        plans = [RoundPlan(len(own), number) for own, number in zip(trials, epochs, strict=False)]
+        self.plan = Plan(SweepSettings(**settings), spaces[0], plans, epochs[-1], Objective(metric, mode))
+        self.rounds = [
+            SearchRound(
+                index=index,
+                epochs=number,
+                num_trials=len(own),
+                ranges=space.describe(),
+                notes=list(notes) if index else [],
+                strategy={"whole": spaces[0].describe(), "best": None},
+            )
             for index, (space, own, number) in enumerate(zip(spaces, trials, epochs, strict=False))
         ]
         if finals:
-            records.append(
-                {"index": len(records), "kind": "finals", "ranges": {}, "num_trials": len(trials[-1])}
-                | {"epochs": epochs[-1], "notes": [], "settings": list(finals), "seeds": [1, 2]}
+            index, number = len(self.rounds), len(trials[-1])
+            self.rounds.append(
+                FinalRound(index=index, epochs=epochs[-1], num_trials=number, points=list(finals), seeds=[1, 2])
             )
         self.folder = SweepFolder.create(path, "digits-mlp", ["sweep=lr"], 7, {"python": "3.11.7", "packages": {}})
         self.folder.unlock()
-        self.folder.update(rounds=records, objective={"name": metric, "mode": mode})
-        self.write(trials, records)
+        self.folder.update(objective={"name": metric, "mode": mode})
+        self.write(trials, self.rounds)
 
-    def write(self, trials, records):
-        """The journal: a trial every two seconds."""
+    def write(self, trials, rounds):
+        """The rounds, and the journal: a trial every two seconds."""
+        self.folder.update(rounds=[round_.to_json() for round_ in rounds])
         lines, number, moment = [], 0, BEGIN
-        for record, own in zip(records, trials, strict=True):
+        for round_, own in zip(rounds, trials, strict=True):
             for point, score, status in own:
-                words = [f"{key}={value}" for key, value in point.items()] + [f"engine.epochs={record['epochs']}"]
-                about = {"trial": number, "round": record["index"], "overrides": words}
-                about |= {"folder": f"trials/{number:04d}", "epochs": record["epochs"], "choices": {}}
+                point = dict(point)
+                seed = point.pop("seed", None)
+                about = {"trial": number, "round": round_.index, "point": point, "seed": seed and int(seed)}
+                about |= {"folder": f"trials/{number:04d}", "epochs": round_.epochs, "choices": {}}
                 error = (
                     None
                     if status == "finished"
@@ -67,13 +79,13 @@ class WrittenSweep:
         self.folder.journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     @property
-    def course(self):
-        return read_course(self.folder, self.plan)
+    def history(self):
+        return read_history(self.folder, self.plan)
 
 
 @pytest.fixture
 def write_sweep(tmp_path):
-    """`write_sweep([{"lr": Range(..)}], [[({"lr": "0.1"}, 0.9, "finished")]])` writes a sweep's files."""
+    """`write_sweep([{"lr": Interval(..)}], [[({"lr": "0.1"}, 0.9, "finished")]])` writes a sweep's files."""
 
     def write(rounds, trials, name="sweep", **more):
         return WrittenSweep(tmp_path / name, rounds, trials, **more)
@@ -81,8 +93,8 @@ def write_sweep(tmp_path):
     return write
 
 
-WIDE = {"optimizer.lr": Range(1e-4, 1.0, "log"), "reg.l2.strength": Range(1e-5, 1e-1, "log", zero=0.2)}
-NARROW = {"optimizer.lr": Range(1e-3, 1e-1, "log"), "reg.l2.strength": Range(1e-4, 1e-2, "log", zero=0.1)}
+WIDE = {"optimizer.lr": Interval(1e-4, 1.0, "log"), "reg.l2.strength": Interval(1e-5, 1e-1, "log", zero=0.2)}
+NARROW = {"optimizer.lr": Interval(1e-3, 1e-1, "log"), "reg.l2.strength": Interval(1e-4, 1e-2, "log", zero=0.1)}
 
 
 @pytest.fixture
@@ -97,7 +109,7 @@ def two_rounds(write_sweep):
         (point("0.02", "0.001"), 0.90, "finished"),
         (point("0.9", "0.02"), None, "diverged"),
         (point("0.3", "0.00002"), None, "failed"),
-        (point("0.004", "0.05"), 0.50, "stopped"),
+        (point("0.004", "0.05"), 0.50, "pruned"),
     ]
     second = [(point("0.02", "0.001"), 0.95, "finished"), (point("0.005", "0.0002"), 0.93, "finished")]
     finals = [point("0.02", "0.001"), point("0.005", "0.0002")]
@@ -110,27 +122,70 @@ def two_rounds(write_sweep):
 @pytest.fixture
 def lengthened(write_sweep):
     """A search, finals, then another round and its finals."""
-    space = {"lr": Range(1e-3, 1.0, "log")}
+    space = {"lr": Interval(1e-3, 1.0, "log")}
     first = [({"lr": "0.1"}, 0.5, "finished"), ({"lr": "0.2"}, 0.6, "finished")]
     second = [({"lr": "0.2"}, 0.6, "finished"), ({"lr": "0.3"}, 0.7, "finished")]
     sweep = write_sweep([space, space], [first, second])
-    one, two = sweep.folder.record["rounds"]
+    one, two = sweep.rounds
+    two.index = 2
 
     def finals(index, lr, seeds):
-        return {"index": index, "kind": "finals", "ranges": {}, "epochs": 2, "notes": []} | {
-            "settings": [{"lr": lr}], "seeds": seeds, "num_trials": len(seeds)
-        }  # fmt: skip
+        return FinalRound(index=index, epochs=2, num_trials=len(seeds), points=[{"lr": lr}], seeds=seeds)
 
-    records = [one, finals(1, "0.2", [1, 2]), {**two, "index": 2}, finals(3, "0.3", [1])]
     again = [({"lr": "0.2", "seed": str(seed)}, 0.6, "finished") for seed in (1, 2)]
-    sweep.folder.update(rounds=records)
-    sweep.write([first, again, second, [({"lr": "0.3", "seed": "1"}, 0.65, "finished")]], records)
+    last = [({"lr": "0.3", "seed": "1"}, 0.65, "finished")]
+    sweep.write([first, again, second, last], [one, finals(1, "0.2", [1, 2]), two, finals(3, "0.3", [1])])
     return sweep
 
 
 @pytest.fixture
 def options(write_sweep):
     """A space of two choices alone."""
-    space = {"optimizer": Choice(("sgd", "adam")), "model.activation": Choice(("relu", "tanh"))}
+    space = {"optimizer": Categorical(("sgd", "adam")), "model.activation": Categorical(("relu", "tanh"))}
     points = [{"optimizer": a, "model.activation": b} for a in ("sgd", "adam") for b in ("relu", "tanh")]
     return write_sweep([space], [[(point, 0.5 + 0.1 * n, "finished") for n, point in enumerate(points)]])
+
+
+SPACE = Space({"lr": Interval(1e-5, 1e-1, "log"), "wd": Interval(1e-4, 1.0, "log")})
+
+
+@pytest.fixture
+def plan():
+    """`plan(rounds=((12, 2), (8, 6)), mode="min", num_finalists=2)`: the plan of a search that trains nothing."""
+
+    def make(*, space=SPACE, mode="max", rounds=((12, 2), (8, 6)), **settings):
+        settings = SweepSettings(**{"num_finalists": 0, **settings})
+        return Plan(settings, space, [RoundPlan(*round_) for round_ in rounds], 20, Objective("score", mode))
+
+    return make
+
+
+@pytest.fixture
+def run():
+    """`run(plan, score)`: every round to its end, as if each trial had scored by the function."""
+
+    def simulate(plan, score, status=lambda point: "finished"):
+        begun, trials = [], {}
+        while round_ := plan.next_round(begun, trials):
+            begun.append(round_)
+            for suggestion in plan.suggestions(round_):
+                number, point, seed = len(trials), suggestion.point, suggestion.seed
+                trial = TrialRecord(number, round_.index, point, seed, round_.epochs, f"trials/{number:04d}")
+                trial.status = status(point)
+                shown = point if seed is None else {**point, "seed": seed}
+                trial.score = score(shown) if trial.status == "finished" else None
+                trials[number] = trial
+        return begun, trials
+
+    return simulate
+
+
+@pytest.fixture
+def distance():
+    """How far a point lies from lr=10**-2.5, wd=0.01 in the logarithms; a key that is not set is far away."""
+
+    def of(point, best=(-2.5, -2.0)):
+        lr, wd = float(point.get("lr", "1e-5")), float(point.get("wd", "1"))
+        return math.hypot(math.log10(lr) - best[0], math.log10(wd) - best[1])
+
+    return of

@@ -1,4 +1,4 @@
-"""Which trials make one job: those that may train together as one batched network, as far as their configs tell."""
+"""Which trials make one job: those that may train together as vectorized trials, as far as their configs tell."""
 
 from __future__ import annotations
 
@@ -7,49 +7,48 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any, Literal
 
-from runner.sweep.record.journal import Standing
+from runner.sweep.record.trial import TrialRecord
 
-MOST_TOGETHER = 128  # trials of a stack, unless a number is asked for
-MOST_ELSEWHERE = 16  # of a job for a launcher whose number of workers is not known
+MAX_TOGETHER = 128  # vectorized trials, unless a number is asked for
+MAX_PER_JOB = 16  # for a launcher whose number of workers is not known
 
 
-class Jobs:
+class TrialBatcher:
     """Makes jobs of trials.
 
     Args:
-        stack: `sweep.stack`.
+        vectorize: `sweep.vectorize`.
         num_workers: jobs that run at once; None where that is not known.
     """
 
-    def __init__(self, stack: int | Literal["auto", "off"], num_workers: int | None) -> None:
-        self.stack = stack
+    def __init__(self, vectorize: int | Literal["auto", "off"], num_workers: int | None) -> None:
+        self.vectorize = vectorize
         self.num_workers = num_workers
 
-    def __call__(self, trials: Sequence[Standing]) -> list[list[int]]:
-        if self.stack in ("off", 1):
+    def __call__(self, trials: Sequence[TrialRecord]) -> list[list[TrialRecord]]:
+        if self.vectorize in ("off", 1):
             # A job costs a composition. Jobs of one process run one after another, so that one does for all trials;
             # elsewhere each trial is one that its launcher places, and may lose, by itself.
-            numbers = [trial.trial for trial in trials]
-            return [numbers] if self.num_workers == 1 and numbers else [[number] for number in numbers]
-        alike: dict[str | int, list[int]] = {}
+            return [list(trials)] if self.num_workers == 1 and trials else [[trial] for trial in trials]
+        alike: dict[str | int, list[TrialRecord]] = {}
         for trial in trials:
-            alike.setdefault(trial.shape or trial.trial, []).append(trial.trial)
-        most = self.stack if isinstance(self.stack, int) else MOST_TOGETHER
+            alike.setdefault(trial.signature or trial.trial, []).append(trial)
+        limit = self.vectorize if isinstance(self.vectorize, int) else MAX_TOGETHER
         jobs = []
-        for numbers in alike.values():
-            size = self._size(len(numbers), most)
-            jobs += [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        for group in alike.values():
+            size = self._size(len(group), limit)
+            jobs += [group[start : start + size] for start in range(0, len(group), size)]
         return jobs
 
-    def _size(self, count: int, most: int) -> int:
+    def _size(self, count: int, limit: int) -> int:
         """Trials a job, so that every worker has one."""
         if self.num_workers is None:
-            return min(most, MOST_ELSEWHERE)
-        return min(most, ceil(count / self.num_workers))
+            return min(limit, MAX_PER_JOB)
+        return min(limit, ceil(count / self.num_workers))
 
 
-def workers_of(launcher: Any, num_workers: int) -> int | None:
-    """How many jobs run at once: by `sweep.workers`, or by the launcher's own config."""
+def num_parallel_jobs(launcher: Any, num_workers: int) -> int | None:
+    """How many jobs run at once: by `sweep.num_workers`, or by the launcher's own config; None where unknown."""
     if num_workers > 1:
         return num_workers
     if launcher._target_.endswith(".BasicLauncher"):

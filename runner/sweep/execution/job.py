@@ -1,4 +1,4 @@
-"""One job of a sweep: the trials it was given, run from their frozen configs, each noted in the journal."""
+"""One job of a sweep: the trials it was given, trained from their configs, each noted in the journal."""
 
 from __future__ import annotations
 
@@ -10,73 +10,70 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from runner import build, store
 from runner.data import Data
 from runner.engine import device
-from runner.engine.checkpoint import position
+from runner.engine.checkpoint_files import position
 from runner.errors import UserError
 from runner.store import RunFolder, SweepFolder
-from runner.sweep.execution.search import event, why_give_up
+from runner.sweep.execution.failures import why_give_up
 from runner.sweep.execution.timing import decide
-from runner.sweep.plugin.sweeper import settings_of
-from runner.sweep.record.journal import Journal, Standing
+from runner.sweep.record.journal import Journal, shared_journal
+from runner.sweep.record.rounds import read_rounds
+from runner.sweep.record.trial import TrialRecord
+from runner.sweep.settings import SweepSettings, read_settings
 from runner.training.run import Run
-from runner.training.train import Member, train, train_stack
+from runner.training.train import Member, train_member, train_vectorized
 
 LOCK_SECONDS = 10.0  # of waiting for a process that is about to end
 
 
-def run_trials(cfg: DictConfig) -> float | None:
+def run_job(cfg: DictConfig) -> float | None:
     """What Hydra calls with each job: run its trials; gives the score of the last.
 
     A trial that fails is a status in the journal, not an error of the job.
     """
     folder = SweepFolder.open(Path(cfg.job.folder))
-    settings = settings_of(folder.config.sweep)
-    journal = Journal(folder.journal)
-    standings = journal.standings()
-    trials = [_Trial(folder, standings[number], cfg.job.until_epoch) for number in cfg.job.trials]
+    settings = read_settings(folder.config.sweep)
+    journal = shared_journal(folder.journal)
+    journal.refresh()
+    device.set_job_number(cfg.job.trials[0])
+    trials = [_Trial(folder, journal.trials[number]) for number in cfg.job.trials]
     score = None
-    num_alike = sum(_kind(trial) == _kind(trials[0].standing) for trial in standings.values())
-    for group in _groups(trials, settings.stack, num_alike, folder):
-        if why_give_up(list(journal.standings().values()), settings):
+    for group in _groups(trials, settings, journal, folder):
+        journal.refresh()
+        if why_give_up(journal, settings):
             break
-        journal.append(event("started", trial.standing, note=group.reason) for trial in group.trials)
+        journal.append(trial.record.event("started", note=group.reason) for trial in group.trials)
         began = time.perf_counter()
-        for trial, outcome in group.run():
-            ended = _end(trial, outcome)
-            score = ended["score"]
+        for trial, outcome in group.run(cfg.job.until_epoch):
+            event = _end(trial.record, outcome)
+            score = event["score"]
             seconds = (time.perf_counter() - began) / len(group.trials)
-            journal.append([ended | {"seconds": round(seconds, 3)}])
+            journal.append([event | {"seconds": round(seconds, 3)}])
     return score
 
 
-def _end(trial: _Trial, outcome: Run | Exception) -> dict[str, Any]:
-    """The event of a trial's end, or of its pause."""
+def _end(trial: TrialRecord, outcome: Run | Exception) -> dict[str, Any]:
+    """The event of a trial's end, or of its wait at half its epochs."""
     if isinstance(outcome, UserError):
-        return event("failed", trial.standing, error=str(outcome))
+        return trial.event("failed", error=str(outcome))
     if isinstance(outcome, Exception):
-        return event("failed", trial.standing, error="".join(traceback.format_exception(outcome)))
-    status = "paused" if outcome.status == "interrupted" else outcome.status
-    return event(status, trial.standing, error=outcome.record["error"]) | {"score": outcome.objective}
+        return trial.event("failed", error="".join(traceback.format_exception(outcome)))
+    status = "waiting" if outcome.status == "interrupted" else outcome.status
+    return trial.event(status, error=outcome.record["error"]) | {"score": outcome.objective}
 
 
-@dataclass
 class _Trial:
-    """A queued trial, with the config that was frozen for it."""
+    """A queued trial with its stored config."""
 
-    folder: SweepFolder
-    standing: Standing
-    until_epoch: int | None
-
-    def __post_init__(self) -> None:
-        self.path = self.folder.trial(self.standing.trial)
+    def __init__(self, folder: SweepFolder, record: TrialRecord) -> None:
+        self.folder = folder
+        self.record = record
+        self.path = folder.trial(record.trial)
         self.cfg = store.read_config(self.path)
-        self.cfg.engine.pause_epoch = self.until_epoch
-        if self.cfg.engine.device == "auto":
-            self.cfg.engine.device = device.share(self.standing.trial)
 
     def open(self) -> Member:
         """Its folder as a run, locked."""
@@ -87,10 +84,10 @@ class _Trial:
         else:
             about = store.environment(self.cfg.engine.device)
             name = self.folder.path.parent.name
-            run_folder = RunFolder.create(self.path, name, overrides, self.standing.choices, about)
-            kind = self.folder.record["rounds"][self.standing.round]["kind"]
-            run_folder.record["round"] = {"index": self.standing.round, "kind": kind}
-        return Member(self.cfg, overrides, run_folder)
+            run_folder = RunFolder.create(self.path, name, overrides, self.record.choices, about)
+            kind = read_rounds(self.folder.record["rounds"])[self.record.round].kind
+            run_folder.record["round"] = {"index": self.record.round, "kind": kind}
+        return Member(self.cfg, overrides, run_folder, config_is_written=True)
 
 
 @dataclass
@@ -98,30 +95,30 @@ class _Group:
     """Trials that train together, or one that trains alone, and the reason why."""
 
     trials: list[_Trial]
-    stacked: bool
+    vectorized: bool
     reason: str
 
-    def run(self) -> Iterator[tuple[_Trial, Run | Exception]]:
-        """Train them; a stack that fails is trained one by one instead, so that only those fail that have to."""
-        if self.stacked:
+    def run(self, until_epoch: int | None) -> Iterator[tuple[_Trial, Run | Exception]]:
+        """Train them; vectorized trials that fail are trained one by one instead, so that only those fail that must."""
+        if self.vectorized:
             members = [trial.open() for trial in self.trials]
             try:
-                yield from zip(self.trials, train_stack(members, _data(self.trials[0].cfg)), strict=True)
+                runs = train_vectorized(members, _data(self.trials[0].cfg), until_epoch)
+                yield from zip(self.trials, runs, strict=True)
                 return
             except Exception as error:
-                self.reason = f"the stack failed: {error}"
+                self.reason = f"vectorized training failed: {error}"
                 for member in members:
                     member.folder.unlock()
         for trial in self.trials:
-            yield trial, _run_alone(trial)
+            yield trial, _run_alone(trial, until_epoch)
 
 
-def _run_alone(trial: _Trial) -> Run | Exception:
-    """A trial by the engine for one."""
+def _run_alone(trial: _Trial, until_epoch: int | None) -> Run | Exception:
+    """A trial by itself."""
     member = trial.open()
     try:
-        choices = trial.standing.choices
-        return train(member.cfg, member.overrides, choices, member.folder, _data(member.cfg), quiet=True)
+        return train_member(member, _data(member.cfg), until_epoch)
     except Exception as error:
         if member.folder.record["status"] == "running":  # it failed before it could train
             member.folder.update(status="failed", finished=store.now(), error=str(error))
@@ -129,18 +126,19 @@ def _run_alone(trial: _Trial) -> Run | Exception:
         return error
 
 
-def _kind(trial: Standing) -> tuple[int, str | None]:
-    return trial.round, trial.shape
-
-
-def _groups(trials: Sequence[_Trial], stack: Any, num_alike: int, folder: SweepFolder) -> Iterator[_Group]:
+def _groups(
+    trials: Sequence[_Trial], settings: SweepSettings, journal: Journal, folder: SweepFolder
+) -> Iterator[_Group]:
     """The trials by whether they train together; of those that go on, only such as stand at the same step do."""
-    size, reason = 0, "sweep.stack is off"
-    if stack not in ("off", 1):
+    size, reason = 0, "sweep.vectorize is off"
+    if settings.vectorize not in ("off", 1):
+        first = trials[0].record
+        num_alike = journal.num_alike[first.round, first.signature]
+        cfgs = [trial.cfg for trial in trials]
         try:
-            size, reason = decide([trial.cfg for trial in trials], stack, num_alike, _data(trials[0].cfg), folder)
+            size, reason = decide(cfgs, settings.vectorize, num_alike, _data(cfgs[0]), folder)
         except Exception as error:  # whatever a trial's config does, it does to that trial when it runs
-            reason = f"the look at whether stacking pays failed: {error}"
+            reason = f"timing the vectorized trials failed: {error}"
     if size == 0:
         yield from (_Group([trial], False, reason) for trial in trials)
         return
@@ -165,19 +163,13 @@ def _lock(folder: RunFolder) -> None:
             time.sleep(0.1)
 
 
-_known: dict[str, Data] = {}  # the data set of the trial before, which the next one mostly has too
-
-BATCHING = ("batch_size", "eval_batch_size", "drop_last", "preprocess", "num_workers", "route", "resident_limit_mb")
+_latest: list[Data] = []  # the data set of the trial before, which the next one mostly has too
 
 
 def _data(cfg: DictConfig) -> Data:
-    """The trial's data set, with the images that are in memory already."""
-    keys: Any = OmegaConf.to_container(cfg.data)
-    identity = repr(sorted((key, value) for key, value in keys.items() if key not in BATCHING))
-    made = build.data(cfg)
-    if identity in _known:
-        made.__dict__ |= {name: value for name, value in vars(_known[identity]).items() if name not in BATCHING}
-    else:
-        _known.clear()
-        _known[identity] = made
-    return made
+    """The trial's data set, with the images of the one before where these are the same."""
+    dataset = build.data(cfg)
+    if _latest:
+        dataset = dataset.with_images_of(_latest[0])
+    _latest[:] = [dataset]
+    return dataset

@@ -25,15 +25,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from runner.errors import Interrupted
+from runner.errors import Interrupted, WorkerDied
 from runner.signals import Stop
 
-WORKER = "RUNNER_WORKER"  # the environment's name for a worker's number
-PATIENCE_SECONDS = 60.0  # for workers to save what they have when the sweep is interrupted
-
-
-class WorkerDied(RuntimeError):
-    """The process of a job ended before the job did."""
+SAVE_SECONDS = 60.0  # for workers to save what they have when the sweep is interrupted
 
 
 @dataclass
@@ -93,7 +88,7 @@ class WorkersLauncher(Launcher):
             with contextlib.suppress(OSError):
                 worker.line.send(None)
         for worker in self.workers:
-            worker.process.join(PATIENCE_SECONDS)
+            worker.process.join(SAVE_SECONDS)
             if worker.process.is_alive():
                 worker.process.kill()
             worker.line.close()
@@ -146,16 +141,16 @@ def _work(
     """The life of a worker: jobs from the line until there are no more."""
     from hydra.core.plugins import Plugins
 
-    from runner.sweep.plugin.sweeper import register
+    from runner.engine.device import WORKER
+    from runner.engine.process import use_one_thread
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the launcher says when to stop
     os.environ[WORKER] = str(number)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _one_thread()
+    use_one_thread()
     setup_globals()
     version.setbase(version_base)
     Plugins.instance()
-    register()
     while (job := _next(line)) is not None:
         index, overrides = job
         try:
@@ -191,13 +186,6 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-def _one_thread() -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)
 
 
 def _picklable(returned: JobReturn) -> JobReturn:

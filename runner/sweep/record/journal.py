@@ -9,60 +9,47 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
-from runner.store import now, plain
+from runner.store import now, to_plain
+from runner.sweep.record.trial import QUEUED_KEYS, TrialRecord
 
 RESUMED = "resumed"  # the event of a process that goes on with a sweep; all others are of trials
-ENDED = ("finished", "failed", "diverged", "stopped")
-
-
-@dataclass
-class Standing:
-    """How a trial stands, by the journal."""
-
-    trial: int
-    round: int
-    overrides: list[str]
-    folder: str
-    epochs: int | None
-    status: str = "queued"  # queued, started, paused, finished, failed, diverged or stopped
-    score: float | None = None
-    half_score: float | None = None  # at the pause in the middle, with halving
-    choices: dict[str, str] = field(default_factory=dict)
-    shape: str | None = None  # trials of one shape may train together
-    starts: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.status in ENDED
-
-    @property
-    def reason(self) -> str:
-        """The error in one line: of a traceback, the exception with the first line of what it says."""
-        lines = (self.error or "").strip().splitlines()
-        starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
-        if starts:
-            lines = [line for line in lines[starts[-1] + 1 :] if line[:1] not in (" ", "")]
-        return lines[0] if lines else "no reason given"
+Event = Mapping[str, Any]
 
 
 class Journal:
-    """`journal.jsonl` of a sweep."""
+    """`journal.jsonl` of a sweep, and its trials as they stand by what has been read.
+
+    Attributes:
+        trials: every trial by number.
+        counts: trials by status.
+        num_alike: trials by round and signature.
+        first_failed: the first trial that failed.
+        num_events: lines read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._forget()
 
-    def append(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def _forget(self) -> None:
+        self.trials: dict[int, TrialRecord] = {}
+        self.counts: Counter[str] = Counter()
+        self.num_alike: Counter[tuple[int, str | None]] = Counter()
+        self.first_failed: TrialRecord | None = None
+        self.num_events = 0
+        self._offset = 0
+
+    def append(self, events: Iterable[Event]) -> None:
         """Write events, whole, in one piece, and wait until they are on the disk."""
-        text = "".join(json.dumps(plain({"time": now(), **event})) + "\n" for event in events)
+        text = "".join(json.dumps(to_plain({"time": now(), **event})) + "\n" for event in events)
         if not text:
             return
         with self.path.open("a+b") as file:
@@ -72,60 +59,89 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
 
-    def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The events from a byte on, and the byte after them.
+    def refresh(self) -> list[Event]:
+        """Read what has come since the last time, bring the trials up to date, and give the new events.
 
         Raises:
             UserError: a line is damaged.
         """
-        if not self.path.exists():
-            return [], 0
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        return [self._event(line) for line in whole.splitlines()], offset + len(whole)
+        return list(self.new_events())
 
-    def _event(self, line: bytes) -> dict[str, Any]:
+    def new_events(self) -> Iterator[Event]:
+        """The same one by one: at each event the trials stand as they did then."""
         try:
-            event: dict[str, Any] = json.loads(line)
-            _ = event["trial"], event["event"]  # both are in every line
-            return event
-        except (ValueError, TypeError, KeyError):
-            number = self.path.read_bytes().splitlines().index(line) + 1
-            raise UserError(
-                f"{self.path}: line {number} is damaged; restore the file from a copy, or remove that line"
-            ) from None
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        if size < self._offset:  # another file has taken its place
+            self._forget()
+        if size == self._offset:
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+            event = _parse(line, self.path, self.num_events + 1)
+            if event["trial"] is not None:
+                self._follow(event)
+            self._offset += len(line)
+            self.num_events += 1
+            yield event
 
-    def standings(self) -> dict[int, Standing]:
-        """Every trial by number."""
-        return follow({}, self.read()[0])
-
-
-def follow(standings: dict[int, Standing], events: Sequence[Mapping[str, Any]]) -> dict[int, Standing]:
-    """The standings after more events; changes and returns what it is given."""
-    for event in events:
+    def _follow(self, event: Event) -> None:
         number = event["trial"]
-        if number is None:  # of the sweep, not of a trial
-            continue
+        trial = self.trials.get(number)
+        if trial is None:
+            if event["event"] != "queued":
+                raise _damaged(self.path, self.num_events + 1)
+            trial = self.trials[number] = TrialRecord.from_event(event)
+            self.num_alike[trial.round, trial.signature] += 1
+        else:
+            self.counts[trial.status] -= 1
+        trial.follow(event)
+        self.counts[trial.status] += 1
+        if trial.status == "failed":
+            self.first_failed = self.first_failed or trial
+
+
+@cache
+def shared_journal(path: Path) -> Journal:
+    """The journal of that path: one for all jobs of this process, so that none reads from the beginning."""
+    return Journal(path)
+
+
+def read_events(path: Path) -> list[Event]:
+    """All events of a journal; none where there is no file.
+
+    Raises:
+        UserError: a line is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    lines = data[: data.rfind(b"\n") + 1].splitlines()
+    return [_parse(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def _parse(line: bytes, path: Path, number: int) -> Event:
+    try:
+        event: dict[str, Any] = json.loads(line)
+        _ = event["trial"], event["event"]  # both are in every line
         if event["event"] == "queued":
-            about = {key: event[key] for key in ("round", "overrides", "folder", "epochs")}
-            about |= {"choices": event.get("choices", {}), "shape": event.get("shape")}
-            standings.setdefault(number, Standing(number, **about))
-        trial = standings[number]
-        trial.status = event["event"]
-        trial.starts += event["event"] == "started"
-        trial.seconds += event.get("seconds") or 0.0
-        if trial.status == "paused":
-            trial.half_score = event.get("score")
-        trial.score = event.get("score") if event.get("score") is not None else trial.score
-        trial.error = event.get("error", trial.error)
-    return standings
+            _ = [event[key] for key in QUEUED_KEYS]
+        return event
+    except (ValueError, TypeError, KeyError):
+        raise _damaged(path, number) from None
 
 
-def by_process(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+def _damaged(path: Path, number: int) -> UserError:
+    return UserError(f"{path}: line {number} is damaged; restore the file from a copy, or remove that line")
+
+
+def by_process(events: Sequence[Event]) -> list[list[Event]]:
     """The events of each process that worked on the sweep; that of its going on is its first."""
-    parts: list[list[Mapping[str, Any]]] = [[]]
+    parts: list[list[Event]] = [[]]
     for event in events:
         if event["event"] == RESUMED:
             parts.append([])
@@ -133,7 +149,7 @@ def by_process(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, An
     return parts
 
 
-def seconds_until(events: Sequence[Mapping[str, Any]]) -> float:
+def seconds_until(events: Sequence[Event]) -> float:
     """Seconds that the sweep had run at the last event, by the times of the journal, which are whole seconds."""
     latest = by_process(events)[-1]
     began, last = (datetime.fromisoformat(event["time"]) for event in (latest[0], latest[-1]))

@@ -1,1 +1,1 @@
-"""What a sweep shows: its course, its pictures, a page with everything, and TensorBoard's summary."""
+"""What a sweep shows: its result, its figures, a page with everything, the terminal, and TensorBoard."""

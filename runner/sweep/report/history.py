@@ -1,4 +1,4 @@
-"""The course of a sweep, as its pictures and its report tell it: every trial with its point, and when it ended."""
+"""The history of a sweep, as its figures and its report tell it: every trial with its point, and when it ended."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from omegaconf import OmegaConf
 
 from runner.errors import UserError
 from runner.store import SweepFolder, read_config
-from runner.sweep.record.journal import ENDED, Journal, Standing, by_process, follow
-from runner.sweep.report import result as outcomes
-from runner.sweep.report.result import Outcome
+from runner.sweep.record.journal import Journal, by_process
+from runner.sweep.record.rounds import Round, SearchRound, label, read_rounds, searches
+from runner.sweep.record.trial import ENDED, TrialRecord
+from runner.sweep.report.result import SweepResult, summarize
 from runner.sweep.space.space import Point, key_of
-from runner.sweep.strategy.plan import Plan, Record, number_of
+from runner.sweep.strategy.plan import Plan
 
 IDLE_SECONDS = 60.0  # before a start; what is more, in journals without that event, was no time of the sweep
 
 
 @dataclass(frozen=True)
-class Ended:
+class TrialEnd:
     """The end of a trial.
 
     Args:
@@ -35,7 +36,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Course:
+class SweepHistory:
     """A sweep from its first trial on.
 
     Args:
@@ -46,10 +47,10 @@ class Course:
 
     plan: Plan
     metric: str
-    rounds: Sequence[Record]
-    trials: Sequence[Standing]
-    ends: Sequence[Ended]
-    outcome: Outcome
+    rounds: Sequence[Round]
+    trials: Sequence[TrialRecord]
+    ends: Sequence[TrialEnd]
+    result: SweepResult
     configured: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -58,23 +59,23 @@ class Course:
         return list(dict.fromkeys(key_of(name) for name in self.plan.space.dimensions))
 
     @property
-    def searches(self) -> list[Record]:
-        return [record for record in self.rounds if record["kind"] == "search"]
+    def searches(self) -> list[SearchRound]:
+        return searches(self.rounds)
 
-    def number(self, record: Record) -> str:
-        """What a round of the search is called, 1, 2, 3 and so on, whatever finals lie between; or finals."""
-        return number_of(record, self.rounds)
+    def label(self, round_: Round) -> str:
+        """What a round is called: 1, 2, 3 and so on, whatever finals lie between; or finals."""
+        return label(round_, self.rounds)
 
-    def of_round(self, record: Record) -> list[Standing]:
-        return [trial for trial in self.trials if trial.round == record["index"]]
+    def of_round(self, round_: Round) -> list[TrialRecord]:
+        return [trial for trial in self.trials if trial.round == round_.index]
 
-    def value(self, trial: Standing, key: str) -> str | None:
+    def value(self, trial: TrialRecord, key: str) -> str | None:
         """What a trial has for a searched key; None where the key has no place in it."""
-        return self.plan.point(trial).get(key, self.configured.get(key))
+        return trial.point.get(key, self.configured.get(key))
 
-    def name(self, trial: Standing, key: str) -> str:
-        """The dimension that a trial's value of a key was drawn from: the one under its choice, if there is one."""
-        point = {**trial.choices, **self.plan.point(trial)}
+    def dimension_name(self, trial: TrialRecord, key: str) -> str:
+        """The dimension that a trial's value of a key was drawn from: the conditional one, if there is one."""
+        point = {**trial.choices, **trial.point}
         for name in self.plan.space.dimensions:
             condition = name.partition("[")[2].rstrip("]")
             group, _, option = condition.partition("=")
@@ -84,14 +85,15 @@ class Course:
 
     @property
     def best_score(self) -> float | None:
-        """Of the best setting: its mean over the seeds of the finals, where there were any."""
-        if self.outcome.finals:
-            return self.outcome.finals[0].estimate.mean
-        return self.outcome.best.score if self.outcome.best else None
+        """Of the best point: its mean over the seeds of the finals, where there were any."""
+        if self.result.finalists:
+            return self.result.finalists[0].estimate.mean
+        return self.result.best.score if self.result.best else None
 
     @property
-    def winner(self) -> Point | None:
-        best = self.outcome.best
+    def best_point(self) -> Point | None:
+        """The best point, with what was configured of the keys that it lacks."""
+        best = self.result.best
         if best is None:
             return None
         values = {key: self.value(best, key) for key in self.keys}
@@ -100,35 +102,33 @@ class Course:
     def best_so_far(self) -> list[float | None]:
         """The best score of the finished trials at each end."""
         by_number = {trial.trial: trial for trial in self.trials}
-        better = max if self.plan.mode == "max" else min
         best: float | None = None
         found = []
         for end in self.ends:
             trial = by_number[end.trial]
             if trial.status == "finished" and trial.score is not None:
-                best = trial.score if best is None else better(best, trial.score)
+                best = trial.score if self.plan.objective.better(trial.score, best) else best
             found.append(best)
         return found
 
 
-def read_course(folder: SweepFolder, plan: Plan) -> Course:
-    """The course of a sweep so far, from its folder."""
-    events, _ = Journal(folder.journal).read()
-    standings = follow({}, events)
-    rounds: list[Record] = folder.record["rounds"]
-    objective = folder.record["objective"] or {}
-    return Course(
+def read_history(folder: SweepFolder, plan: Plan) -> SweepHistory:
+    """The history of a sweep so far, from its folder."""
+    journal = Journal(folder.journal)
+    events = journal.refresh()
+    rounds = read_rounds(folder.record["rounds"])
+    return SweepHistory(
         plan,
-        objective.get("name", "score"),
+        plan.objective.name,
         rounds,
-        [standings[number] for number in sorted(standings)],
+        [journal.trials[number] for number in sorted(journal.trials)],
         ends_of(events, float(folder.record["seconds"])),
-        outcomes.judge(plan, rounds, standings),
+        summarize(plan, rounds, journal.trials),
         _configured(folder, plan),
     )
 
 
-def ends_of(events: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> list[Ended]:
+def ends_of(events: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> list[TrialEnd]:
     """The ends of trials, in their order, with the seconds in which the sweep ran until then.
 
     The journal's times are whole seconds, and it lacks what a sweep does before and after its trials: the clock of each
@@ -139,7 +139,7 @@ def ends_of(events: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> list[E
     """
     parts = by_process(events)
     until = [float(part[0]["seconds_before"]) for part in parts[1:]] + [seconds]
-    found: list[Ended] = []
+    found: list[TrialEnd] = []
     begun = 0.0
     for part, end in zip(parts, until, strict=True):
         own = _spread(part)
@@ -148,7 +148,7 @@ def ends_of(events: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> list[E
             end = begun + last
         pace = min(1.0, (end - begun) / last) if last else 1.0
         found += [
-            Ended(trial, len(found) + place, begun + moment * pace) for place, (trial, moment) in enumerate(own, 1)
+            TrialEnd(trial, len(found) + place, begun + moment * pace) for place, (trial, moment) in enumerate(own, 1)
         ]
         begun = end
     latest = max((end.seconds for end in found), default=0.0)

@@ -10,45 +10,48 @@ from typing import Any
 from runner.compare.format import seconds_text
 from runner.plot.html import Cells, Link, captioned, heading, page, paragraph, table, verbatim
 from runner.store import SweepFolder
-from runner.sweep.record.journal import Standing
+from runner.sweep.record.rounds import FinalRound, Round, SearchRound
+from runner.sweep.record.trial import TrialRecord
 from runner.sweep.report.figures.axes import number_text
-from runner.sweep.report.figures.figures import Picture
-from runner.sweep.report.history import Course
-from runner.sweep.report.result import Outcome
-from runner.sweep.space.space import Point
+from runner.sweep.report.figures.draw import ReportFigure
+from runner.sweep.report.history import SweepHistory
+from runner.sweep.report.result import SweepResult
+from runner.sweep.report.text import format_counts, format_number, sentences
 
 REPORT = "report.html"
 TITLES = {
-    "points": "Where the good settings lie",
-    "keys": "Key by key",
-    "progress": "How the search went",
-    "importance": "Which keys matter",
-    "parallel": "Whole settings",
+    "search_space": "Search space",
+    "slice": "Slice",
+    "history": "Optimization history",
+    "importance": "Hyperparameter importance",
+    "parallel_coordinates": "Parallel coordinates",
 }
 
 
-def write_report(folder: SweepFolder, course: Course, pictures: Sequence[Picture], command: str | None) -> Path:
-    """Write `report.html`. `command` trains the best setting alone."""
-    folder.replace(REPORT, report(folder, course, pictures, command))
+def write_report(
+    folder: SweepFolder, history: SweepHistory, figures: Sequence[ReportFigure], command: str | None
+) -> Path:
+    """Write `report.html`. `command` trains the best point alone."""
+    folder.replace(REPORT, report(folder, history, figures, command))
     return folder.path / REPORT
 
 
-def report(folder: SweepFolder, course: Course, pictures: Sequence[Picture], command: str | None) -> str:
-    """The page: result, rounds, pictures, trials, and what it takes to repeat the sweep."""
+def report(folder: SweepFolder, history: SweepHistory, figures: Sequence[ReportFigure], command: str | None) -> str:
+    """The page: result, rounds, figures, trials, and what it takes to repeat the sweep."""
     record = folder.record
-    title = f"Sweep of {', '.join(course.keys)}"
-    better = "higher" if course.plan.mode == "max" else "lower"
-    subtitle = f"{record['name']}, begun {record['started'].replace('T', ' ')}; by {course.metric}, {better} is better"
+    title = f"Sweep of {', '.join(history.keys)}"
+    better = "higher" if history.plan.objective.mode == "max" else "lower"
+    subtitle = f"{record['name']}, begun {record['started'].replace('T', ' ')}; by {history.metric}, {better} is better"
     return page(
         title,
         subtitle,
         [
-            *_result(course, command, float(record["seconds"])),
+            *_result(history, command, float(record["seconds"])),
             heading("Rounds"),
-            *_rounds(course),
-            *_pictures(pictures),
+            *_rounds(history),
+            *_figures(figures),
             heading("All trials"),
-            *_trials(course, folder.path),
+            *_trials(history, folder.path),
             heading("To repeat this sweep"),
             *_repetition(folder),
         ],
@@ -58,50 +61,13 @@ def report(folder: SweepFolder, course: Course, pictures: Sequence[Picture], com
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _result(course: Course, command: str | None, seconds: float) -> list[str]:
-    outcome = course.outcome
-    first, *others = sentences(course)
+def _result(history: SweepHistory, command: str | None, seconds: float) -> list[str]:
+    first, *others = sentences(history.result, history.metric)
     parts = [paragraph(first, "lead"), *(paragraph(sentence) for sentence in others)]
-    parts.append(paragraph(f"{_counts(outcome)}, in {duration(seconds)}."))
+    parts.append(paragraph(f"{_counts(history.result)}, in {duration(seconds)}."))
     if command:
-        parts += [paragraph("The command that trains the best setting alone, at full length:"), verbatim(command)]
+        parts += [paragraph("The command that trains the best point alone, at full length:"), verbatim(command)]
     return parts
-
-
-def sentences(course: Course) -> list[str]:
-    """What the sweep found, in words."""
-    outcome = course.outcome
-    if outcome.best is None or course.winner is None:
-        return ["No trial has finished, so there is no best setting. The errors are in the table of all trials."]
-    best = f"Best: {shown(course.winner)}."
-    found = []
-    if outcome.finals:
-        estimate = outcome.finals[0].estimate
-        if estimate.n < 2:
-            found.append(
-                f"{best} {course.metric} {estimate.mean:.4f} on one fresh seed, which says nothing of how sure."
-            )
-        else:
-            found.append(
-                f"{best} {course.metric} {estimate.mean:.4f} on average over {estimate.n} fresh seeds, "
-                f"95% interval {estimate.low:.4f} to {estimate.high:.4f}."
-            )
-        for setting in outcome.same:
-            found.append(f"Not to be told apart from it: {shown(setting.point)} (mean {setting.estimate.mean:.4f}).")
-        worse = [setting for setting in outcome.finals[1:] if setting not in outcome.same]
-        found += [f"Behind it in the finals: {shown(s.point)} (mean {s.estimate.mean:.4f})." for s in worse]
-    else:
-        found.append(
-            f"{best} {course.metric} {outcome.best.score:.4f} in trial {outcome.best.trial}, on one seed; "
-            "sweep.finals=2 would say how sure that is."
-        )
-    found += [f"Widened on the way: {note}." for note in outcome.notes]
-    found += [f"At an edge still: {edge}; a wider range may hold a better one." for edge in outcome.edges]
-    return found
-
-
-def shown(point: Point) -> str:
-    return " ".join(f"{key}={value}" for key, value in point.items())
 
 
 def duration(seconds: float) -> str:
@@ -113,43 +79,41 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def _counts(outcome: Outcome) -> str:
-    total = sum(outcome.counts.values())
-    counts = ", ".join(f"{outcome.counts[status]} {status}" for status in sorted(outcome.counts))
-    return f"{total} {'trial' if total == 1 else 'trials'}: {counts}" if total else "No trial was queued"
+def _counts(result: SweepResult) -> str:
+    total = sum(result.counts.values())
+    return f"{format_number(total, 'trial')}: {format_counts(result)}" if total else "No trial was queued"
 
 
-def _rounds(course: Course) -> list[str]:
-    if not course.rounds:
+def _rounds(history: SweepHistory) -> list[str]:
+    if not history.rounds:
         return [paragraph("None was begun.")]
-    headings = ["round", "trials", "epochs", "best score", *course.keys]
+    headings = ["round", "trials", "epochs", "best score", *history.keys]
     rows = []
-    for record in course.rounds:
-        scores = [t.score for t in course.of_round(record) if t.status == "finished" and t.score is not None]
-        best = (max if course.plan.mode == "max" else min)(scores) if scores else None
-        epochs = str(record["epochs"]) if record["epochs"] else ""
-        rows.append(
-            [course.number(record), str(record["num_trials"]), epochs, _score(best), *_searched(course, record)]
-        )
-    parts = [table(Cells(headings, rows, [False, True, True, True, *(False for _ in course.keys)]))]
-    if course.plan.settings.halving:
-        parts.append(paragraph("With sweep.halving, only the better half of a round goes on after half of its epochs."))
+    for round_ in history.rounds:
+        scores = [t.score for t in history.of_round(round_) if t.status == "finished" and t.score is not None]
+        best = history.plan.objective.best(scores)
+        epochs = str(round_.epochs) if round_.epochs else ""
+        rows.append([history.label(round_), str(round_.num_trials), epochs, _score(best), *_searched(history, round_)])
+    parts = [table(Cells(headings, rows, [False, True, True, True, *(False for _ in history.keys)]))]
+    if history.plan.settings.pruner == "halving":
+        parts.append(paragraph("Successive halving: only the better half of a round goes on after half its epochs."))
     return parts
 
 
-def _searched(course: Course, record: dict[str, Any]) -> list[str]:
+def _searched(history: SweepHistory, round_: Round) -> list[str]:
     """What a round searches of each key."""
+    held = history.plan.strategy.held(round_) if isinstance(round_, SearchRound) else None
     cells = []
-    for key in course.keys:
+    for key in history.keys:
         parts = []
-        for name, about in record["ranges"].items():
+        for name, about in round_.ranges.items():
             if name.partition("[")[0] == key:
                 condition = name.partition("[")[2].rstrip("]")
                 parts.append(_range(about) + (f" ({condition})" if condition else ""))
-        if not parts and record.get("held"):
-            parts = [f"held at {record['held'][key]}"] if key in record["held"] else ["as configured"]
-        if not parts and record["kind"] == "finals":
-            parts = list(dict.fromkeys(point[key] for point in record["settings"] if key in point))
+        if not parts and held:
+            parts = [f"held at {held[key]}"] if key in held else ["as configured"]
+        if not parts and isinstance(round_, FinalRound):
+            parts = list(dict.fromkeys(point[key] for point in round_.points if key in point))
         cells.append("\n".join(parts))
     return cells
 
@@ -161,43 +125,42 @@ def _range(about: dict[str, Any]) -> str:
     return f"{number_text(about['low'])} to {number_text(about['high'])}{zero}"
 
 
-def _pictures(pictures: Sequence[Picture]) -> list[str]:
-    """Every picture with how to read it, and why there are no others."""
+def _figures(figures: Sequence[ReportFigure]) -> list[str]:
+    """Every figure with its caption, and why there are no others."""
     parts = []
-    for picture in pictures:
-        if picture.png is not None:
-            parts += [heading(TITLES[picture.name]), captioned(picture.png, TITLES[picture.name], picture.reading)]
     missing: dict[str, list[str]] = {}
-    for picture in pictures:
-        if picture.png is None:
-            missing.setdefault(picture.reason, []).append(picture.name)
+    for figure in figures:
+        if figure.png is None:
+            missing.setdefault(figure.reason, []).append(figure.name)
+        else:
+            parts += [heading(TITLES[figure.name]), captioned(figure.png, TITLES[figure.name], figure.caption)]
     if missing:
         parts.append(heading("Not drawn"))
         parts += [paragraph(f"{', '.join(names)}: {reason}.") for reason, names in missing.items()]
     return parts
 
 
-def _trials(course: Course, folder: Path) -> list[str]:
-    if not course.trials:
+def _trials(history: SweepHistory, folder: Path) -> list[str]:
+    if not history.trials:
         return [paragraph("None.")]
-    headings = ["trial", "round", "status", course.metric, "epochs", "seconds", *course.keys, "folder", "reason"]
-    right = [True, False, False, True, True, True, *(False for _ in course.keys), False, False]
-    rows = [_trial(course, trial, folder) for trial in course.trials]
-    best = course.outcome.best
-    place = course.trials.index(best) if best in course.trials else None
+    headings = ["trial", "round", "status", history.metric, "epochs", "seconds", *history.keys, "folder", "reason"]
+    right = [True, False, False, True, True, True, *(False for _ in history.keys), False, False]
+    rows = [_trial(history, trial, folder) for trial in history.trials]
+    best = history.result.best
+    place = history.trials.index(best) if best in history.trials else None
     return [table(Cells(headings, rows, right, place, prose=[len(headings) - 1]))]
 
 
-def _trial(course: Course, trial: Standing, folder: Path) -> list[str | Link]:
+def _trial(history: SweepHistory, trial: TrialRecord, folder: Path) -> list[str | Link]:
     link: str | Link = Link(trial.folder, trial.folder) if (folder / trial.folder).is_dir() else trial.folder
     return [
         str(trial.trial),
-        course.number(course.rounds[trial.round]),
+        history.label(history.rounds[trial.round]),
         trial.status,
         _score(trial.score),
         str(trial.epochs) if trial.epochs else "",
         seconds_text(trial.seconds),
-        *(course.value(trial, key) or "" for key in course.keys),
+        *(history.value(trial, key) or "" for key in history.keys),
         link,
         trial.reason if trial.error else "",
     ]

@@ -1,119 +1,128 @@
-"""What a sweep has found so far: the best setting, how sure that is, and edges that it lies at. Pure."""
+"""What a sweep has found so far: the best point, how sure that is, and edges that it lies at. Pure."""
 
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from runner import statistics
 from runner.statistics import Estimate
-from runner.sweep.execution.search import replaced
-from runner.sweep.record.journal import Standing
-from runner.sweep.space.space import Point, Range, distinct, key_of
-from runner.sweep.strategy.plan import Plan, Record, rank
-
-NOT_REPEATED = ("engine.epochs", "seed")  # words of a trial that its repetition at full length does not take over
+from runner.sweep.record.rounds import FinalRound, Round, SearchRound, finals, searches
+from runner.sweep.record.trial import TrialRecord, rank
+from runner.sweep.space.overrides import merge_overrides
+from runner.sweep.space.space import Interval, Point, distinct, key_of
+from runner.sweep.strategy.finals import candidates
+from runner.sweep.strategy.plan import Plan
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A setting that ran in the finals."""
+class Finalist:
+    """A point that ran in the finals."""
 
     point: Point
-    trials: list[Standing]
+    trials: list[TrialRecord]
     estimate: Estimate
 
 
 @dataclass
-class Outcome:
+class SweepResult:
     """The result of a sweep.
 
-    `best` is the best trial: of the winning setting where there were finals, else of the longest rounds. `finals` are
-    best first; `same` are those that cannot be told apart from the winner.
+    Args:
+        best: the best trial: of the winning point where there were finals, else of the longest rounds.
+        finalists: best first.
+        same: those that cannot be told apart from the winner.
+        edges: keys whose best value lies at the edge of all that was searched.
+        notes: of ranges that were widened on the way.
+        counts: trials by status.
     """
 
-    best: Standing | None
-    finals: list[Setting] = field(default_factory=list)
-    same: list[Setting] = field(default_factory=list)
+    best: TrialRecord | None
+    finalists: list[Finalist] = field(default_factory=list)
+    same: list[Finalist] = field(default_factory=list)
     edges: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # of ranges that were widened on the way
-    counts: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def command(self) -> list[str]:
+        """The best point as overrides; empty where nothing has finished."""
+        return [f"{key}={value}" for key, value in self.best.point.items()] if self.best else []
 
 
-def judge(plan: Plan, rounds: Sequence[Record], standings: Mapping[int, Standing]) -> Outcome:
-    """The outcome of the rounds so far."""
-    searches = [record for record in rounds if record["kind"] == "search"]
-    ranked = plan.candidates(searches, standings)
-    outcome = Outcome(ranked[0] if ranked else None)
-    for trial in standings.values():
-        outcome.counts[trial.status] = outcome.counts.get(trial.status, 0) + 1
-    finals = [record for record in rounds if record["kind"] == "finals"]  # several, where the sweep was lengthened
-    if finals:
-        indices = {record["index"] for record in finals}
-        _judge_finals(outcome, plan, finals, [trial for trial in standings.values() if trial.round in indices])
-    outcome.notes = list(dict.fromkeys(note for record in searches for note in record["notes"]))
-    if outcome.best and searches:
-        outcome.edges = _edges(plan, searches, plan.point(outcome.best))
-    return outcome
+def summarize(plan: Plan, rounds: Sequence[Round], trials: Mapping[int, TrialRecord]) -> SweepResult:
+    """The result of the rounds so far."""
+    search = searches(rounds)
+    ranked = candidates(search, trials, plan.objective)
+    result = SweepResult(ranked[0] if ranked else None)
+    result.counts.update(trial.status for trial in trials.values())
+    if final_rounds := finals(rounds):
+        _add_finals(result, plan, final_rounds, trials)
+    result.notes = list(dict.fromkeys(note for round_ in search for note in round_.notes))
+    if result.best and search:
+        result.edges = _edges(plan, search, result.best.point)
+    return result
 
 
-def _judge_finals(outcome: Outcome, plan: Plan, finals: Sequence[Record], trials: Sequence[Standing]) -> None:
-    settings = []
-    for point in distinct(point for record in finals for point in record["settings"]):
-        alike = [trial for trial in trials if plan.point(trial) == point]
-        own = rank(list({_seed(trial): trial for trial in alike}.values()), plan.mode)  # a seed counts once
-        if own:
-            settings.append(Setting(point, own, statistics.interval([trial.score or 0.0 for trial in own])))
-    if not settings:
+def _add_finals(
+    result: SweepResult, plan: Plan, rounds: Sequence[FinalRound], trials: Mapping[int, TrialRecord]
+) -> None:
+    indices = {round_.index for round_ in rounds}
+    final_trials = [trial for trial in trials.values() if trial.round in indices]
+    finalists = []
+    for point in distinct(point for round_ in rounds for point in round_.points):
+        alike = {trial.seed: trial for trial in final_trials if trial.point == point}  # a seed counts once
+        finished = rank(alike.values(), plan.objective)
+        if finished:
+            finalists.append(Finalist(point, finished, statistics.interval([t.score or 0.0 for t in finished])))
+    if not finalists:
         return
-    sign = -1 if plan.mode == "max" else 1
-    outcome.finals = sorted(settings, key=lambda setting: sign * setting.estimate.mean)
+    result.finalists = sorted(finalists, key=lambda finalist: plan.objective.order(finalist.estimate.mean))
     samples: dict[str, dict[Hashable, float]] = {
-        str(number): {_seed(trial): trial.score or 0.0 for trial in setting.trials}
-        for number, setting in enumerate(outcome.finals)
+        str(number): {trial.seed: trial.score or 0.0 for trial in finalist.trials}
+        for number, finalist in enumerate(result.finalists)
     }
-    outcome.same = [outcome.finals[int(name)] for name in statistics.rank(samples, plan.mode).same if name != "0"]
-    outcome.best = outcome.finals[0].trials[0]
+    same = statistics.rank(samples, plan.objective.mode).same
+    result.same = [result.finalists[int(name)] for name in same if name != "0"]
+    result.best = result.finalists[0].trials[0]
 
 
-def _edges(plan: Plan, searches: Sequence[Record], point: Point) -> list[str]:
-    """Keys whose best value lies at the edge of all that was searched."""
+def _edges(plan: Plan, search: Sequence[SearchRound], point: Point) -> list[str]:
     found = []
-    whole = plan.space
-    for record in searches:  # one key's turn has its own range alone
-        ranges: Mapping[str, Any] = record["whole"] if "whole" in record else record["ranges"]
-        whole = whole.joined(whole.restored({**whole.describe(), **ranges}))
+    whole = plan.strategy.explored(search)
     for name, dimension in whole.dimensions.items():
-        if isinstance(dimension, Range) and whole.active(name, point):
+        if isinstance(dimension, Interval) and whole.active(name, point):
             value = float(point[key_of(name)])
             if not (dimension.zero and value == 0) and (hit := dimension.hit(value)):
                 found.append(f"{name}: {hit}")
     return found
 
 
-def command(outcome: Outcome, fixed: Sequence[str]) -> str | None:
-    """The command that trains the best setting alone, at full length."""
-    if outcome.best is None:
+def command_of_best(result: SweepResult, shared: Sequence[str]) -> str | None:
+    """The command that trains the best point alone, at full length."""
+    if result.best is None:
         return None
-    words = [word for word in outcome.best.overrides if word.partition("=")[0] not in NOT_REPEATED]
-    return shlex.join(["runner", "train", *replaced(fixed, words)])
+    return shlex.join(["runner", "train", *merge_overrides(shared, result.command)])
 
 
-def _seed(trial: Standing) -> int:
-    return int(next(word for word in trial.overrides if word.startswith("seed=")).partition("=")[2])
-
-
-def record(outcome: Outcome, folder: Any) -> dict[str, Any] | None:
+def to_json(result: SweepResult, folder: Path) -> dict[str, Any] | None:
     """The entry `best` of sweep.json."""
-    best = outcome.best
+    best = result.best
     if best is None:
         return None
-    about: dict[str, Any] = {"trial": best.trial, "overrides": best.overrides, "score": best.score}
-    about["folder"] = str(folder.path / best.folder)
-    if outcome.finals:
-        estimate = outcome.finals[0].estimate
-        about |= {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "num_seeds": estimate.n}
-        about["indistinguishable"] = [setting.point for setting in outcome.same]
-    return about
+    entry: dict[str, Any] = {"trial": best.trial, "overrides": best.overrides, "score": best.score}
+    entry["folder"] = str(folder / best.folder)
+    if result.finalists:
+        estimate = result.finalists[0].estimate
+        entry |= {
+            "mean": estimate.mean,
+            "ci_low": estimate.ci_low,
+            "ci_high": estimate.ci_high,
+            "num_seeds": estimate.n,
+        }
+        entry["indistinguishable"] = [finalist.point for finalist in result.same]
+    return entry

@@ -1,44 +1,43 @@
-"""The summary of a sweep for TensorBoard, in the sweep's own folder: the scores as trials end, and the pictures."""
+"""A sweep's own event file for TensorBoard: the scores as trials end, and the figures."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from runner.log.event_files import add_png, open_writer, remove_event_files
+from runner.objective import Objective
 from runner.store import SweepFolder
-from runner.sweep.record.journal import ENDED, Journal
-from runner.sweep.report.figures.figures import Picture
-from runner.sweep.report.terminal import warned
-from runner.sweep.strategy.plan import Mode
+from runner.sweep.record.journal import Event, Journal
+from runner.sweep.record.trial import ENDED
+from runner.sweep.report.figures.draw import ReportFigure
+from runner.warnings import failure_as_warning
 
 POLL_SECONDS = 1.0
 
 
-class Summary:
+class SweepScalars:
     """Writes `sweep/score` and `sweep/best` against the number of trials that have ended.
 
-    What an earlier process wrote is forgotten: everything is written anew from the journal, so that no step is double.
+    Everything is written anew from the journal, in place of what an earlier process wrote, so that no step is double.
     """
 
-    def __init__(self, folder: SweepFolder, mode: Mode) -> None:
+    def __init__(self, folder: SweepFolder, objective: Objective) -> None:
         self.folder = folder
-        self.mode = mode
+        self.objective = objective
         self.journal = Journal(folder.journal)
-        self.offset = 0
         self.ended: set[int] = set()
         self.best: float | None = None
         self.writer: Any = None
 
     def poll(self) -> None:
         """Follow what the journal has had since the last time."""
-        events, self.offset = self.journal.read(self.offset)
-        self.follow(events)
+        self.follow(self.journal.refresh())
 
-    def follow(self, events: Sequence[Mapping[str, Any]]) -> None:
+    def follow(self, events: Sequence[Event]) -> None:
         """Write the scores of the trials that end by these events."""
         for event in events:
             if event["event"] not in ENDED or event["trial"] in self.ended:
@@ -47,8 +46,7 @@ class Summary:
             score = event.get("score")
             moment = datetime.fromisoformat(event["time"]).timestamp()
             if event["event"] == "finished" and score is not None:
-                better = max if self.mode == "max" else min
-                self.best = score if self.best is None else better(self.best, score)
+                self.best = score if self.objective.better(score, self.best) else self.best
                 self._write("sweep/score", score, moment)
             if self.best is not None:
                 self._write("sweep/best", self.best, moment)
@@ -62,67 +60,44 @@ class Summary:
 
     def _write(self, name: str, value: float, moment: float) -> None:
         if self.writer is None:
-            forget(self.folder.path)
-            self.writer = _open(self.folder.path)
+            remove_event_files(self.folder.path)
+            self.writer = open_writer(self.folder.path)
         self.writer.add_scalar(name, value, len(self.ended), walltime=moment)
 
 
 @contextmanager
-def summarising(folder: SweepFolder, mode: Mode, wanted: bool) -> Iterator[None]:
-    """Keep the summary while the block runs, in a thread of its own; do nothing where it is not wanted."""
+def writing_scalars(folder: SweepFolder, objective: Objective, wanted: bool) -> Iterator[None]:
+    """Write the scalars while the block runs, in a thread of its own; do nothing where they are not wanted."""
     if not wanted:
         yield
         return
-    summary = Summary(folder, mode)
+    scalars = SweepScalars(folder, objective)
     ending = threading.Event()
 
     def follow() -> None:
-        with warned("TensorBoard's summary"):
+        with failure_as_warning("TensorBoard's scalars"):
             while not ending.wait(POLL_SECONDS):
-                summary.poll()
+                scalars.poll()
 
-    thread = threading.Thread(target=follow, name="summary", daemon=True)
+    thread = threading.Thread(target=follow, name="sweep-tensorboard", daemon=True)
     thread.start()
     try:
         yield
     finally:
         ending.set()
         thread.join()
-        with warned("TensorBoard's summary"):
-            summary.poll()
-            summary.close()
+        with failure_as_warning("TensorBoard's scalars"):
+            scalars.poll()
+            scalars.close()
 
 
-def add_pictures(folder: SweepFolder, pictures: Sequence[Picture], step: int) -> None:
-    """Add the pictures as images."""
-    from tensorboard.compat.proto.summary_pb2 import Summary as Protocol
-
-    drawn = [picture for picture in pictures if picture.png is not None]
+def add_figures(folder: SweepFolder, figures: Sequence[ReportFigure], step: int) -> None:
+    """Add the figures as images."""
+    drawn = [figure for figure in figures if figure.png is not None]
     if not drawn:
         return
-    writer = _open(folder.path)
-    for picture in drawn:
-        assert picture.png is not None
-        # As the file has it; the writer's own method would pack the pixels a second time.
-        image = Protocol.Image(colorspace=4, encoded_image_string=picture.png)
-        image.width, image.height = size_of(picture.png)
-        value = Protocol.Value(tag=f"sweep/{picture.name}", image=image)
-        writer.file_writer.add_summary(Protocol(value=[value]), step)
+    writer = open_writer(folder.path)
+    for figure in drawn:
+        assert figure.png is not None
+        add_png(writer, f"sweep/{figure.name}", figure.png, step)
     writer.close()
-
-
-def size_of(png: bytes) -> tuple[int, int]:
-    """Width and height, which a PNG has in its first chunk."""
-    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-
-
-def forget(path: Path) -> None:
-    """Remove the event files of the sweep itself; those of its trials lie in their own folders."""
-    for file in path.glob("events.out.tfevents.*"):
-        file.unlink()
-
-
-def _open(path: Path) -> Any:
-    from torch.utils.tensorboard.writer import SummaryWriter
-
-    return SummaryWriter(str(path))

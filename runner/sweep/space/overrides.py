@@ -1,89 +1,90 @@
-"""Ranges in Hydra's own syntax, from the command line as from YAML, with two words more: `zero_or` and `one_minus`.
+"""Search ranges in Hydra's own syntax, from the command line as from YAML.
 
-optimizer.lr=tag(log,interval(1e-5,1e-1))               drawn uniformly in log x
-optimizer.momentum=one_minus(interval(0.5,0.999))       drawn uniformly in log (1 - x)
-reg.l2.strength=zero_or(tag(log,interval(1e-6,1e-1)))   the value, or exactly 0
-model.hidden=int(tag(log,interval(16,256)))             whole numbers
-reg.dropout.p=tag(hard,interval(0,0.8))                 never widened
-optimizer=sgd,adam                                      options of a group, or any other values
+optimizer.lr=tag(log,interval(1e-5,1e-1))                uniform in log x; the same as loguniform(1e-5,1e-1)
+optimizer.momentum=tag(one_minus,interval(0.5,0.999))    uniform in log (1 - x)
+reg.l2.strength=tag(log,zero_or,interval(1e-6,1e-1))     the value, or exactly 0
+model.hidden=int(tag(log,interval(16,256)))              integers; randint(16,256) is int(interval(16,256))
+reg.dropout.p=tag(hard,interval(0,0.8))                  never widened
+optimizer=sgd,adam                                       options of a group, or any other values
 """
 
-# No `from __future__ import annotations`: Hydra reads those of zero_or and one_minus, and needs them evaluated.
+from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hydra._internal.grammar import grammar_functions
-from hydra.core.override_parser import overrides_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
 from hydra.errors import HydraException
 
-from runner.constraints import Range as Bounds
+from runner.constraints import Bounds
 from runner.errors import UserError, did_you_mean
-from runner.sweep.space.space import ZERO_SHARE, Choice, Range
+from runner.sweep.space.space import ZERO_SHARE, Categorical, Interval
 
 TAGS = ("log", "hard", "zero_or", "one_minus")
-OPEN = 1e-4  # how far within an open bound a range stays, as a share of the bound or of 1
+OPEN = 1e-4  # how far within an open bound an interval stays, as a fraction of the bound or of 1
+EXAMPLE = "optimizer.lr='loguniform(1e-5,1e-1)'"
+# The names that other tools have for these distributions, by what Hydra calls them.
+DISTRIBUTIONS = {"uniform": "interval({})", "loguniform": "tag(log,interval({}))", "randint": "int(interval({}))"}
+DISTRIBUTION = re.compile(rf"(?<![\w.])({'|'.join(DISTRIBUTIONS)})\(([^()]*)\)")
+QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+Dimension = Interval | Categorical
 
 
 @dataclass(frozen=True)
-class Word:
+class ParsedOverride:
     """One override: a key with its prefix, and the value or what it is drawn from."""
 
     key: str
-    value: str | Range | Choice
+    value: str | Dimension
 
     @property
     def bare_key(self) -> str:
         return self.key.lstrip("+~")
 
 
-def add_functions() -> None:
-    """Let every parser of Hydra's know `zero_or` and `one_minus`, and a `tag` that adds to the tags inside it."""
-    create = overrides_parser.create_functions
-    if getattr(create, "has_ranges", False):
-        return
+def to_hydra_syntax(word: str) -> str:
+    """An override with `uniform`, `loguniform` and `randint` written as Hydra's parser knows them.
 
-    def create_functions() -> Any:
-        functions = create()
-        functions.functions["tag"] = tag
-        functions.register(name="zero_or", func=zero_or)
-        functions.register(name="one_minus", func=one_minus)
-        return functions
+    >>> to_hydra_syntax("optimizer.lr=loguniform(1e-5,1e-1)")
+    'optimizer.lr=tag(log,interval(1e-5,1e-1))'
 
-    create_functions.has_ranges = True  # type: ignore[attr-defined]
-    overrides_parser.create_functions = create_functions
-
-
-def tag(*args: str | Sweep, sweep: Sweep | None = None) -> Sweep:
-    """As Hydra's own, which forgets what `zero_or`, `one_minus` or a `tag` inside it has said."""
-    inner = [arg for arg in (*args, sweep) if isinstance(arg, Sweep)]
-    before = {name for one in inner for name in one.tags}
-    made = grammar_functions.tag(*args, sweep=sweep)
-    made.tags = {*made.tags, *before}
-    return made
+    Raises:
+        UserError: a tag stands within a tag, which Hydra drops without a word, or a function has been renamed.
+    """
+    unquoted = QUOTED.sub("", word)
+    key = word.partition("=")[0]
+    for old in ("zero_or", "one_minus"):
+        if re.search(rf"(?<![\w.]){old}\(", unquoted):
+            raise UserError(f"{key}: {old}(..) has become a tag; write tag({old},interval(a,b)), or tag(log,{old},..)")
+    if _nests_tags(unquoted):
+        raise UserError(f"{key}: a tag within a tag is lost; write one with all words, as in tag(hard,log,..)")
+    return DISTRIBUTION.sub(lambda match: DISTRIBUTIONS[match[1]].format(match[2]), word)
 
 
-def zero_or(sweep: Sweep) -> Sweep:
-    """The drawn value, or exactly 0."""
-    sweep.tags = {*sweep.tags, "zero_or"}
-    return sweep
+def _nests_tags(text: str) -> bool:
+    """Whether a `tag(` opens before another one is closed."""
+    open_calls: list[bool] = []  # of the open parentheses, whether each is a tag's
+    for match in re.finditer(r"(\w*)\(|\)", text):
+        if match[0] == ")":
+            if open_calls:
+                open_calls.pop()
+        else:
+            if match[1] == "tag" and any(open_calls):
+                return True
+            open_calls.append(match[1] == "tag")
+    return False
 
 
-def one_minus(sweep: Sweep) -> Sweep:
-    """Drawn so that the logarithm of 1 - x is uniform; bounds and values stay those of x."""
-    sweep.tags = {*sweep.tags, "one_minus"}
-    return sweep
-
-
-def read(
+def parse_overrides(
     words: Sequence[str],
     config_loader: Any = None,
     bounds: Callable[[str], Bounds | None] = lambda key: None,
-) -> list[Word]:
-    """The words in their order; where a key comes twice, the later one counts.
+) -> list[ParsedOverride]:
+    """The overrides in their order; where a key comes twice, the later one counts.
 
     Args:
         bounds: the hard bounds of a key's values, where they are known.
@@ -91,24 +92,50 @@ def read(
     Raises:
         UserError: a word is no override, or its range makes no sense.
     """
-    parser = overrides_parser.OverridesParser.create(config_loader)
-    found: dict[str, Word] = {}
-    for text in words:
+    parser = OverridesParser.create(config_loader)
+    found: dict[str, ParsedOverride] = {}
+    for word in words:
         try:
-            override = parser.parse_override(text)
+            override = parser.parse_override(to_hydra_syntax(word))
         except HydraException as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"{text}: not a range ({reason}); such as {_EXAMPLE}") from None
+            raise UserError(f"{word}: not a range ({reason}); such as {EXAMPLE}") from None
         key = override.get_key_element()
         found.pop(key, None)
-        found[key] = Word(key, _value(override, config_loader, bounds))
+        found[key] = ParsedOverride(key, _value(override, config_loader, bounds))
     return list(found.values())
 
 
-_EXAMPLE = "optimizer.lr='tag(log,interval(1e-5,1e-1))'"
+def merge_overrides(shared: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The shared overrides with those of one trial, each key once: a trial's takes the place of a shared one."""
+    by_key = {bare_key(word): word for word in words}
+    kept = [by_key.pop(bare_key(word), word) for word in shared]
+    return kept + list(by_key.values())
 
 
-def _value(override: Override, config_loader: Any, bounds: Callable[[str], Bounds | None]) -> str | Range | Choice:
+def bare_key(word: str) -> str:
+    """The key of an override without its prefix."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def parse_conditional(conditional: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """The ranges of `sweep.conditional`, which apply under one option alone, as (group, option, overrides).
+
+    Raises:
+        UserError: the mapping is not GROUP: OPTION: [KEY=RANGE].
+    """
+    found = []
+    for group, options in conditional.items():
+        if not isinstance(options, Mapping):
+            raise UserError(f"sweep.conditional.{group}: must be OPTION: [KEY=RANGE, ...], not {options!r}")
+        for option, words in options.items():
+            if not isinstance(words, Sequence) or isinstance(words, str):
+                raise UserError(f"sweep.conditional.{group}.{option}: must be a list of KEY=RANGE, not {words!r}")
+            found.append((str(group), str(option), [str(word) for word in words]))
+    return found
+
+
+def _value(override: Override, config_loader: Any, bounds: Callable[[str], Bounds | None]) -> str | Dimension:
     key = override.key_or_group
     if not override.is_sweep_override():
         return str(override.get_value_element_as_str())
@@ -117,63 +144,43 @@ def _value(override: Override, config_loader: Any, bounds: Callable[[str], Bound
         for tag in sorted(sweep.tags - set(TAGS)):
             raise UserError(f"{key}: no such tag '{tag}'{did_you_mean(tag, TAGS)}")
     if isinstance(sweep, IntervalSweep):
-        return _range(key, sweep, bounds(key))
+        return _interval(key, sweep, bounds(key))
     override.config_loader = config_loader
     options = tuple(str(option) for option in override.sweep_string_iterator())
     if not options:
         raise UserError(f"{key}: the range is empty; give it at least one value")
     if isinstance(sweep, ChoiceSweep | RangeSweep) and "zero_or" in sweep.tags and "0" not in options:
         options = ("0", *options)
-    return Choice(tuple(dict.fromkeys(options)))
+    return Categorical(tuple(dict.fromkeys(options)))
 
 
-def _range(key: str, sweep: IntervalSweep, bounds: Bounds | None) -> Range:
+def _interval(key: str, sweep: IntervalSweep, bounds: Bounds | None) -> Interval:
     assert sweep.start is not None
     assert sweep.end is not None
     low, high = float(sweep.start), float(sweep.end)
+    one_minus, log = "one_minus" in sweep.tags, "log" in sweep.tags
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UserError(f"{key}: the bounds of a range must be finite, not {low:g} and {high:g}")
     if low == high:
         raise UserError(f"{key}: a range from {low:g} to itself; give the value alone, {key}={low:g}")
     if low > high:
         raise UserError(f"{key}: the lower bound {low:g} of the range is not below the upper {high:g}; swap them")
-    if {"log", "one_minus"} <= sweep.tags and low <= 0:
-        low_enough = True  # one_minus(log) is a logarithm of 1 - x, which 0 does not harm
-    else:
-        low_enough = "log" not in sweep.tags or low > 0
-    if not low_enough:
+    if log and not one_minus and low <= 0:  # the logarithm of one_minus is that of 1 - x
         raise UserError(
-            f"{key}: a log range needs bounds above zero, not {low:g}; raise it, or write zero_or(...) for 0 as well"
+            f"{key}: a log range needs bounds above zero, not {low:g}; raise it, or add the tag zero_or for 0 as well"
         )
-    if "one_minus" in sweep.tags and high >= 1:
+    if one_minus and high >= 1:
         raise UserError(f"{key}: a one_minus range needs bounds below 1, not {high:g}")
     integer = isinstance(sweep.start, int) and isinstance(sweep.end, int) and not isinstance(sweep.start, bool)
-    scale: Any = "one_minus_log" if "one_minus" in sweep.tags else "log" if "log" in sweep.tags else "linear"
-    made = Range(low, high, scale, integer, ZERO_SHARE if "zero_or" in sweep.tags else 0.0)
+    scale: Any = "one_minus_log" if one_minus else "log" if log else "linear"
+    interval = Interval(low, high, scale, integer, ZERO_SHARE if "zero_or" in sweep.tags else 0.0)
     if "hard" in sweep.tags:
-        return replace(made, least=low, most=high)
-    return _bounded(made, bounds) if bounds else made
+        return replace(interval, hard_low=low, hard_high=high)
+    return _bounded(interval, bounds) if bounds else interval
 
 
-def _bounded(range_: Range, bounds: Bounds) -> Range:
-    """With the bounds that the key's values have anyway; a range that lies outside is left for the check to refuse."""
-    least = bounds.low + (OPEN * max(abs(bounds.low), 1) if bounds.low_open and range_.scale == "linear" else 0)
-    most = bounds.high - (OPEN * max(abs(bounds.high), 1) if bounds.high_open else 0)
-    return replace(range_, least=min(least, range_.low), most=max(most, range_.high))
-
-
-def under_words(under: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:
-    """The ranges that apply under one choice, as (group, option, words).
-
-    Raises:
-        UserError: the mapping is not GROUP: OPTION: [KEY=RANGE].
-    """
-    found = []
-    for group, options in under.items():
-        if not isinstance(options, Mapping):
-            raise UserError(f"sweep.under.{group}: must be OPTION: [KEY=RANGE, ...], not {options!r}")
-        for option, words in options.items():
-            if not isinstance(words, Sequence) or isinstance(words, str):
-                raise UserError(f"sweep.under.{group}.{option}: must be a list of KEY=RANGE, not {words!r}")
-            found.append((str(group), str(option), [str(word) for word in words]))
-    return found
+def _bounded(interval: Interval, bounds: Bounds) -> Interval:
+    """With the bounds that the key's values have anyway; one that lies outside is left for the check to refuse."""
+    low = bounds.low + (OPEN * max(abs(bounds.low), 1) if bounds.low_open and interval.scale == "linear" else 0)
+    high = bounds.high - (OPEN * max(abs(bounds.high), 1) if bounds.high_open else 0)
+    return replace(interval, hard_low=min(low, interval.low), hard_high=max(high, interval.high))

@@ -1,4 +1,4 @@
-"""The space that a sweep searches: ranges and choices, points drawn from them, and how they narrow. Pure.
+"""The space that a sweep searches: intervals and categories, and how they narrow. Pure.
 
 A point gives each of its keys a value, as the text that an override has: `{"optimizer.lr": "0.00123"}`. A range works
 in its own scale; t is a coordinate in that scale (a logarithm to base 10 on a log range), u a coordinate from 0 to 1.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -22,13 +22,13 @@ DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Range:
+class Interval:
     """Numbers between two bounds.
 
     Args:
         scale: `log` draws uniformly in log x, `one_minus_log` in log(1 - x), as suits a momentum.
         zero: probability of exactly 0 instead.
-        least, most: hard bounds, beyond which the range never widens.
+        hard_low, hard_high: bounds beyond which the interval never widens.
     """
 
     low: float
@@ -36,8 +36,8 @@ class Range:
     scale: Scale = "linear"
     integer: bool = False
     zero: float = 0.0
-    least: float = -math.inf
-    most: float = math.inf
+    hard_low: float = -math.inf
+    hard_high: float = math.inf
 
     def t(self, value: float) -> float:
         if self.scale == "log":
@@ -69,7 +69,7 @@ class Range:
         """How far a bound moves out: a decade, or half the width of a linear range."""
         return 1.0 if self.scale != "linear" else 0.5 * self.width
 
-    def narrowed(self, best: Sequence[float], shrink: float) -> tuple[Range, str]:
+    def narrowed(self, best: Sequence[float], shrink: float) -> tuple[Interval, str]:
         """Around the best values (the very best first), at most `shrink` times narrower; and what was widened."""
         ts = [self.t(value) for value in best]
         low, high = self.t(self.low), self.t(self.high)
@@ -107,10 +107,10 @@ class Range:
         return self._clamped(self.value(wanted)) != self._clamped(self.value(present))
 
     def _clamped(self, value: float) -> float:
-        value = min(max(value, self.least), self.most)
+        value = min(max(value, self.hard_low), self.hard_high)
         return round(value) if self.integer else float(_text(value))
 
-    def _between(self, low: float, high: float) -> Range:
+    def _between(self, low: float, high: float) -> Interval:
         bounds = sorted(self._clamped(self.value(t)) for t in (low, high))
         return replace(self, low=bounds[0], high=bounds[1])
 
@@ -125,7 +125,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Categorical:
     """A few values, each with the share of the points that takes it."""
 
     options: tuple[str, ...]
@@ -139,7 +139,7 @@ class Choice:
         sums = itertools.accumulate(self.shares)
         return next((option for option, total in zip(self.options, sums, strict=True) if u < total), self.options[-1])
 
-    def narrowed(self, best: Sequence[str]) -> Choice:
+    def narrowed(self, best: Sequence[str]) -> Categorical:
         """Options in proportion to their share of the best points, none ever quite at zero."""
         shares = [(best.count(option) + share) / (len(best) + 1) for option, share in self.pairs]
         return replace(self, shares=tuple(shares))
@@ -159,13 +159,13 @@ class Space:
     `applies(name, point)` tells whether a name has a place in a point with those choices.
     """
 
-    dimensions: Mapping[str, Range | Choice]
+    dimensions: Mapping[str, Interval | Categorical]
     applies: Callable[[str, Point], bool] = field(default=lambda name, point: True, compare=False)
 
     def at(self, unit: Sequence[float]) -> Point:
         """The point at coordinates from 0 to 1, one for each dimension."""
         drawn = {name: dim.at(u) for (name, dim), u in zip(self.dimensions.items(), unit, strict=True)}
-        choices = {name: value for name, value in drawn.items() if isinstance(self.dimensions[name], Choice)}
+        choices = {name: value for name, value in drawn.items() if isinstance(self.dimensions[name], Categorical)}
         return {key_of(name): value for name, value in drawn.items() if self.applies(name, choices)}
 
     def corner(self, choices: Point, u: float) -> Point:
@@ -178,12 +178,12 @@ class Space:
 
     def narrowed(self, best_first: Sequence[Point], shrink: float) -> tuple[Space, list[str]]:
         """The space around the best points of a round, and notes of what was widened."""
-        narrow: dict[str, Range | Choice] = {}
+        narrow: dict[str, Interval | Categorical] = {}
         notes = []
         for name, dimension in self.dimensions.items():
             values = [point[key_of(name)] for point in best_first if self.active(name, point)]
             narrow[name] = dimension
-            if isinstance(dimension, Choice):
+            if isinstance(dimension, Categorical):
                 narrow[name] = dimension.narrowed(values)
             elif values:
                 narrow[name], note = _narrowed_range(dimension, values, shrink)
@@ -195,14 +195,14 @@ class Space:
         wide = dict(self.dimensions)
         for name, theirs in other.dimensions.items():
             ours = wide[name]
-            if isinstance(ours, Range) and isinstance(theirs, Range):
+            if isinstance(ours, Interval) and isinstance(theirs, Interval):
                 wide[name] = replace(ours, low=min(ours.low, theirs.low), high=max(ours.high, theirs.high))
         return replace(self, dimensions=wide)
 
     @property
     def size(self) -> float:
         """Number of different points; infinite with a range."""
-        sizes = [len(dim.options) if isinstance(dim, Choice) else math.inf for dim in self.dimensions.values()]
+        sizes = [len(dim.options) if isinstance(dim, Categorical) else math.inf for dim in self.dimensions.values()]
         return math.prod(sizes)
 
     def describe(self) -> dict[str, Any]:
@@ -210,17 +210,17 @@ class Space:
 
     def restored(self, described: Mapping[str, Any]) -> Space:
         """This space with the bounds and shares that `describe` gave earlier."""
-        made: dict[str, Range | Choice] = {}
+        made: dict[str, Interval | Categorical] = {}
         for name, dimension in self.dimensions.items():
             about = described[name]
-            if isinstance(dimension, Choice):
+            if isinstance(dimension, Categorical):
                 made[name] = replace(dimension, shares=tuple(about["options"][option] for option in dimension.options))
             else:
                 made[name] = replace(dimension, low=about["low"], high=about["high"], zero=about.get("zero", 0.0))
         return replace(self, dimensions=made)
 
 
-def _narrowed_range(dimension: Range, values: Sequence[str], shrink: float) -> tuple[Range, str]:
+def _narrowed_range(dimension: Interval, values: Sequence[str], shrink: float) -> tuple[Interval, str]:
     numbers = [float(value) for value in values]
     zeros = numbers.count(0.0) if dimension.zero else 0
     rest = [number for number in numbers if number != 0 or not dimension.zero]
@@ -249,69 +249,3 @@ def key_of(name: str) -> str:
 def _text(value: float) -> str:
     """A number as a person writes it, to six digits."""
     return f"{value:.{DIGITS}g}"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Drawing
-
-
-Draw = Literal["sobol", "random", "grid"]
-
-
-def points(space: Space, draw: Draw, seed: int, num_points: int) -> Iterator[Point]:
-    """Different points of the space, a stream to take as many from as there are.
-
-    `num_points` is how many will be taken at least: it sizes a grid. The first ones are the same for any number.
-    Sobol: a scrambled low-discrepancy sequence (Owen 1998), which covers every range more evenly than chance.
-    Grid: evenly spaced values of each range, both bounds among them, at most `num_points` points in all.
-    """
-    if draw == "grid" or space.size <= num_points:
-        yield from _grid(space, num_points)
-        return
-    seen = set()
-    for unit in itertools.islice(_units(len(space.dimensions), draw, seed), 20 * num_points + 1000):
-        point = space.at(unit)
-        if (identity := tuple(sorted(point.items()))) not in seen:
-            seen.add(identity)
-            yield point
-
-
-def _units(num_dimensions: int, draw: Draw, seed: int) -> Iterator[list[float]]:
-    """Coordinates from 0 to 1, without end."""
-    import torch
-
-    if draw == "sobol":
-        engine = torch.quasirandom.SobolEngine(num_dimensions, scramble=True, seed=seed)
-        while True:
-            yield from engine.draw(64, dtype=torch.float64).tolist()
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        yield torch.rand(num_dimensions, generator=generator, dtype=torch.float64).tolist()
-
-
-def _levels(range_: Range, number: int) -> list[str]:
-    """So many values of a range, from bound to bound; where it may be 0, that is one of them."""
-    if range_.zero and number > 1:
-        return ["0", *_levels(replace(range_, zero=0.0), number - 1)]
-    within = replace(range_, zero=0.0)
-    return [within.at(place / (number - 1)) for place in range(number)] if number > 1 else [within.at(0.5)]
-
-
-def _grid(space: Space, num_points: int) -> Iterator[Point]:
-    """All options, and as many values of each range as the number of points allows, but at least one."""
-    ranges = [dim for dim in space.dimensions.values() if isinstance(dim, Range)]
-    combinations = math.prod(len(dim.options) for dim in space.dimensions.values() if isinstance(dim, Choice))
-    levels = max(1, math.floor((num_points / combinations) ** (1 / len(ranges)) + 1e-9)) if ranges else 1
-    axes: list[list[str]] = []
-    for dimension in space.dimensions.values():
-        if isinstance(dimension, Choice):
-            axes.append(list(dimension.options))
-        else:
-            axes.append(_levels(dimension, levels))
-    seen = set()
-    for values_ in itertools.product(*axes):
-        drawn = dict(zip(space.dimensions, values_, strict=True))
-        point = {key_of(name): value for name, value in drawn.items() if space.applies(name, drawn)}
-        if (identity := tuple(point.items())) not in seen:
-            seen.add(identity)
-            yield point

@@ -1,33 +1,36 @@
-"""The configs of trials: composed once for each set of options, the numbers put in, frozen on the disk."""
+"""The configs of trials: composed once for each set of options, then filled with a point's numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, product
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner import config
-from runner.errors import UserError, did_you_mean
+from runner.constraints import Bounds
+from runner.errors import UserError
 from runner.sweep.space.space import Point, key_of
 
-Compose = Callable[[list[str]], tuple[DictConfig, dict[str, str]]]  # words to a config and its choices
+Compose = Callable[[list[str]], tuple[DictConfig, dict[str, str]]]  # overrides to a config and its choices
 
 NOT_A_TRIALS = ("sweep", "job", "hydra")  # parts of a sweep's config that its trials do not have
+MAX_COMBINATIONS = 256  # of group options, that are looked at before a sweep begins
 
 
 class TrialConfigs:
     """Configs of points.
 
     Args:
-        compose: composes a config from words.
-        fixed: the words that all trials share.
+        compose: composes a config from overrides.
+        shared: the overrides that all trials share.
     """
 
-    def __init__(self, compose: Compose, fixed: Sequence[str]) -> None:
+    def __init__(self, compose: Compose, shared: Sequence[str]) -> None:
         self.compose = compose
-        self.fixed = list(fixed)
+        self.shared = list(shared)
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str], dict[str, Any]]] = {}
         self._values: dict[str, Any] = {}
 
@@ -61,19 +64,31 @@ class TrialConfigs:
         _, _, leaves = self._base(tuple(options))
         return key in leaves
 
+    def bounds(self, options: Mapping[str, Sequence[str]], key: str) -> Bounds | None:
+        """The bounds of a key's values, by the annotation of the argument that it becomes.
+
+        `options`: those of the groups that are searched; the first combination that has the key counts.
+        """
+        if is_group(key) or key[0] in "+~":
+            return None
+        for point in combinations(options):
+            if self.has(key, [f"{group}={option}" for group, option in point.items()]):
+                return config.bounds(self.of(point)[0], key)
+        return None
+
     def _is_option(self, word: str) -> bool:
-        """Whether a word has to be composed: it chooses from a group, or adds or removes a key."""
+        """Whether an override has to be composed: it chooses from a group, or adds or removes a key."""
         key = word.partition("=")[0]
         return key[0] in "+~" or is_group(key)
 
     def _base(self, options: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], dict[str, Any]]:
         if options not in self._composed:
-            cfg, choices = self.compose([*self.fixed, *options])
+            cfg, choices = self.compose([*self.shared, *options])
             with open_dict(cfg):
                 for part in NOT_A_TRIALS:
                     cfg.pop(part, None)
             choices.pop("sweep", None)
-            self._composed[options] = cfg, choices, config.flat(cfg)
+            self._composed[options] = cfg, choices, config.flatten(cfg)
         return self._composed[options]
 
     def _value(self, word: str) -> Any:
@@ -87,9 +102,17 @@ def is_group(key: str) -> bool:
     return any((folder / key).is_dir() for folder in [config.folder(), *config.user_folders()])
 
 
+def combinations(options: Mapping[str, Sequence[str]]) -> list[Point]:
+    """Combinations of the groups' options; of very many, the first."""
+    groups = {group: values for group, values in options.items() if is_group(group)}
+    chosen = islice(product(*groups.values()), MAX_COMBINATIONS)
+    return [dict(zip(groups, values, strict=True)) for values in chosen]
+
+
 def _hint(key: str, leaves: dict[str, Any]) -> str:
     group, _, rest = key.partition(".")
     option = rest.partition(".")[0]
-    if group in config.LIST_GROUPS and (config.folder() / group / f"{option}.yaml").is_file():
+    is_chosen = any(leaf.startswith(f"{group}.{option}.") for leaf in leaves)
+    if group in config.LIST_GROUPS and not is_chosen and (config.folder() / group / f"{option}.yaml").is_file():
         return f" while {option} is not chosen; choose it, as in {group}={option}"
-    return did_you_mean(key_of(key), leaves)
+    return config.renamed_or_nearest(key_of(key), leaves)

@@ -1,1 +1,1 @@
-"""What a sweep runs next. Pure: next points follow from settings, rounds and trials."""
+"""What a sweep runs next. Pure: everything follows from the settings, the rounds begun, and how their trials stand."""

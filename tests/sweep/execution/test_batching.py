@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-import runner
-from runner.build import Pace
-from runner.store import SweepFolder, make_folder
-from runner.sweep.execution import timing as stacking
-from runner.sweep.execution.batching import Jobs
-from runner.sweep.record.journal import Standing
+from runner.sweep.execution.batching import TrialBatcher
+from runner.sweep.record.trial import TrialRecord
 
 
-def standings(*shapes):
-    return [Standing(number, 0, [], f"trials/{number:04d}", 1, shape=shape) for number, shape in enumerate(shapes)]
+def trials(*signatures):
+    return [TrialRecord(n, 0, {}, None, 1, f"trials/{n:04d}", signature=name) for n, name in enumerate(signatures)]
 
 
 @pytest.mark.parametrize(
-    ("stack", "num_workers", "jobs"),
+    ("vectorize", "num_workers", "jobs"),
     [
         ("off", 1, [[0, 1, 2, 3, 4]]),
         ("off", 2, [[0], [1], [2], [3], [4]]),
@@ -29,59 +23,10 @@ def standings(*shapes):
         (2, 1, [[0, 1], [3], [2], [4]]),
     ],
 )
-def test_trials_of_one_shape_share_a_job_as_far_as_every_worker_has_one(stack, num_workers, jobs):
-    assert Jobs(stack, num_workers)(standings("a", "a", "b", "a", None)) == jobs
+def test_trials_of_one_signature_share_a_job_as_far_as_every_worker_has_one(vectorize, num_workers, jobs):
+    made = TrialBatcher(vectorize, num_workers)(trials("a", "a", "b", "a", None))
+    assert [[trial.trial for trial in job] for job in made] == jobs
 
 
 def test_no_trials_make_no_job():
-    assert Jobs("off", 1)([]) == []
-
-
-@pytest.fixture
-def decide(tmp_path, monkeypatch):
-    """`decide(few, many, num_alike)` with what the looks at 4 and at all 12 trials find: seconds together and alone."""
-    folder = SweepFolder.create(make_folder(tmp_path, "it"), "it", [], 0, {})
-    cfgs = [runner.compose(["model=mlp", f"optimizer.lr={number}e-3"]) for number in range(1, 13)]
-    looks = []
-
-    def decided(few, many, num_alike=12, room=100):
-        def pace(cfgs, dataset, num_steps):
-            looks.append(len(cfgs))
-            return Pace(len(cfgs), *(few if len(cfgs) == 4 else many))
-
-        monkeypatch.setattr(stacking.build, "pace_of_stack", pace)
-        monkeypatch.setattr(stacking.build, "most_together", lambda cfg, dataset: room)
-        return stacking.decide(cfgs, "auto", num_alike, None, folder)
-
-    decided.looks, decided.folder = looks, folder
-    yield decided
-    folder.unlock()
-
-
-def test_a_stack_that_gains_at_its_real_size_is_taken_though_few_gain_nothing(decide):
-    together, reason = decide((4e-3, 1e-3), (4e-3, 1e-3))
-    assert (together, decide.looks) == (100, [4, 12])
-    assert "3.0 times" in reason
-
-
-def test_no_longer_look_at_a_large_network_of_which_few_gain_nothing(decide):
-    together, reason = decide((4.2, 1.0), (0.1, 1.0))
-    assert (together, decide.looks) == (0, [4])
-    assert "0.95 times" in reason
-
-
-def test_a_stack_pays_from_a_number_of_trials_on(decide):
-    # 3 ms and a quarter of one a trial: 4 take 4 ms, 12 take 6 ms, and 5 are the first that gain 15%.
-    assert decide((4e-3, 1e-3), (6e-3, 1e-3), num_alike=12)[0] == 100
-    (decision,) = json.loads((decide.folder.path / "stacks.json").read_text()).values()
-    assert decision["least"] == 5
-    together, reason = decide((0, 0), (0, 0), num_alike=4)
-    assert together == 0
-    assert "from 5 on" in reason
-    assert decide.looks == [4, 12], "asked once"
-    assert decide((0, 0), (0, 0), num_alike=5)[0] == 100
-
-
-def test_what_memory_has_no_room_for_is_not_looked_at(decide):
-    assert decide((1e-3, 1e-3), (1e-3, 1e-3), room=7) == (7, "a stack trains 7.0 times as fast as one by one")
-    assert decide.looks == [4, 7]
+    assert TrialBatcher("off", 1)([]) == []

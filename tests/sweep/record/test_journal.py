@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 
 import pytest
 
 from runner.errors import UserError
-from runner.sweep.record.journal import Journal, Standing, seconds_until
+from runner.sweep.record import journal as module
+from runner.sweep.record.journal import Journal, read_events, seconds_until
+from runner.sweep.record.trial import TrialRecord
 
-QUEUED = {"event": "queued", "round": 0, "overrides": ["lr=1"], "folder": "trials/0000", "epochs": 2}
+QUEUED = {"event": "queued", "round": 0, "point": {"lr": "1"}, "seed": None, "folder": "trials/0000", "epochs": 2}
 
 
 def event(name, trial=0, **more):
     return {"event": name, "trial": trial, **more}
 
 
-def test_standings_follow_the_events(tmp_path):
+def trials(journal):
+    journal.refresh()
+    return journal.trials
+
+
+def test_trials_follow_the_events(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}, QUEUED | {"trial": 1}])
     journal.append([event("started")])
-    journal.append([event("paused", score=0.5, seconds=1.5), event("started"), event("finished", score=0.7, seconds=2)])
-    first, second = journal.standings().values()
-    assert (first.status, first.score, first.half_score, first.starts, first.seconds) == ("finished", 0.7, 0.5, 2, 3.5)
+    journal.append(
+        [event("waiting", score=0.5, seconds=1.5), event("started"), event("finished", score=0.7, seconds=2)]
+    )
+    first, second = trials(journal).values()
+    assert (first.status, first.score, first.half_score, first.num_starts, first.seconds) == (
+        "finished",
+        0.7,
+        0.5,
+        2,
+        3.5,
+    )
     assert (second.status, second.ended) == ("queued", False)
 
 
@@ -31,9 +47,9 @@ def test_a_line_cut_short_is_not_read_and_the_next_writer_removes_it(tmp_path):
     journal.append([QUEUED | {"trial": 0}])
     with journal.path.open("a") as file:
         file.write('{"event": "finished", "trial": 0, "sc')
-    assert journal.standings()[0].status == "queued"
+    assert trials(journal)[0].status == "queued"
     journal.append([event("started")])
-    assert [found["event"] for found in journal.read()[0]] == ["queued", "started"]
+    assert [found["event"] for found in read_events(journal.path)] == ["queued", "started"]
 
 
 @pytest.mark.parametrize("damage", ["garbage{", '{"event": "finished"}', "[1]"])
@@ -43,13 +59,13 @@ def test_a_damaged_line_is_named(tmp_path, damage):
     with journal.path.open("a") as file:
         file.write(damage + "\n")
     with pytest.raises(UserError, match=r"journal\.jsonl: line 2 is damaged; restore the file from a copy"):
-        journal.standings()
+        journal.refresh()
 
 
 def test_events_of_the_sweep_are_no_trials(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}, {"event": "resumed", "trial": None, "seconds_before": 3.0}])
-    assert list(journal.standings()) == [0]
+    assert list(trials(journal)) == [0]
 
 
 def test_seconds_go_on_from_where_a_sweep_was_resumed():
@@ -74,21 +90,77 @@ def test_seconds_go_on_from_where_a_sweep_was_resumed():
     ],
 )
 def test_the_reason_of_a_failure_is_one_line(error, reason):
-    assert Standing(0, 0, [], "", 1, error=error).reason == reason
+    assert TrialRecord(0, 0, {}, None, 1, "", error=error).reason == reason
 
 
 def test_reading_goes_on_from_where_it_left_off(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}])
-    _, offset = journal.read()
+    assert len(journal.refresh()) == 1
     journal.append([event("started")])
-    assert [found["event"] for found in journal.read(offset)[0]] == ["started"]
+    assert [found["event"] for found in journal.refresh()] == ["started"]
+    assert journal.refresh() == []
+    assert (journal.num_events, journal.trials[0].status) == (2, "started")
+
+
+def test_a_sweep_of_many_trials_is_read_once(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "journal.jsonl")
+    parsed = []
+    parse = json.loads
+    monkeypatch.setattr(module.json, "loads", lambda line: parsed.append(line) or parse(line))
+    for number in range(50):
+        journal.append([QUEUED | {"trial": number}, event("started", number), event("finished", number, score=1.0)])
+        journal.refresh()
+    assert len(parsed) == 150
+    assert journal.counts["finished"] == 50
+    assert journal.counts["started"] == 0
+
+
+def test_at_each_event_the_trials_stand_as_they_did_then(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append([QUEUED | {"trial": 0}, event("started"), event("finished", score=0.5)])
+    seen = [(found["event"], journal.trials[0].status) for found in journal.new_events()]
+    assert seen == [("queued", "queued"), ("started", "started"), ("finished", "finished")]
+
+
+def test_another_file_in_its_place_is_read_from_the_beginning(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append([QUEUED | {"trial": 0}, event("started")])
+    journal.refresh()
+    journal.path.unlink()
+    journal.append([QUEUED | {"trial": 7}])
+    journal.refresh()
+    assert list(journal.trials) == [7]
+    assert journal.num_events == 1
+
+
+def test_trials_of_one_round_and_signature_are_counted(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    signatures = ["a", "b", "a", None]
+    journal.append(QUEUED | {"trial": number, "signature": name} for number, name in enumerate(signatures))
+    journal.append([QUEUED | {"trial": 4, "signature": "a", "round": 1}])
+    journal.refresh()
+    assert (journal.num_alike[0, "a"], journal.num_alike[0, "b"], journal.num_alike[1, "a"]) == (2, 1, 1)
+
+
+def test_the_first_failure_is_remembered(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append([QUEUED | {"trial": 0}, QUEUED | {"trial": 1}])
+    journal.append([event("failed", 1, error="first"), event("failed", 0, error="second")])
+    journal.refresh()
+    assert (journal.first_failed.trial, journal.first_failed.reason) == (1, "first")
+
+
+def test_the_command_line_of_a_trial_has_its_point_its_seed_and_its_epochs():
+    trial = TrialRecord(3, 0, {"optimizer.lr": "0.1", "reg": "[l2,dropout]"}, 7, 5, "trials/0003")
+    assert trial.overrides == ["optimizer.lr=0.1", "reg=[l2,dropout]", "seed=7", "engine.epochs=5"]
+    assert TrialRecord(3, 0, {"lr": "1"}, None, None, "").overrides == ["lr=1"]
 
 
 def test_a_value_that_json_has_not_becomes_null(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}, event("diverged", score=float("nan"))])
-    assert journal.read()[0][1]["score"] is None
+    assert read_events(journal.path)[1]["score"] is None
 
 
 def _write(path, trial):
@@ -106,5 +178,5 @@ def test_processes_that_write_at_once_do_not_mix_their_lines(tmp_path, count):
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    events, _ = Journal(path).read()
+    events = read_events(path)
     assert [sum(found["trial"] == trial for found in events) for trial in range(count)] == [50] * count

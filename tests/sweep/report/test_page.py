@@ -12,14 +12,19 @@ from pathlib import Path
 import pytest
 
 from runner import cli
-from runner.sweep.report import finish as conclude
-from runner.sweep.report.figures import figures
-from runner.sweep.report.figures.figures import Picture
-from runner.sweep.report.page import duration, report, sentences, write_report
-from runner.sweep.space.space import Choice, Range
+from runner.sweep.report import finish as module
+from runner.sweep.report.figures import parallel_coordinates, search_space
+from runner.sweep.report.figures.draw import ReportFigure
+from runner.sweep.report.finish import finish
+from runner.sweep.report.page import duration, report, write_report
+from runner.sweep.report.text import sentences
+from runner.sweep.space.space import Categorical, Interval
 
 PNG = b"\x89PNG picture"
-PICTURES = [Picture("points", "How to <read> it.", PNG), Picture("importance", "", reason="too few trials")]
+PICTURES = [
+    ReportFigure("search_space", "How to <read> it.", PNG),
+    ReportFigure("importance", "", reason="too few trials"),
+]
 
 
 class Page(HTMLParser):
@@ -53,26 +58,26 @@ class Page(HTMLParser):
 
 
 def test_the_result_is_told_in_words(two_rounds):
-    found = sentences(two_rounds.course)
+    found = sentences(two_rounds.history.result, "val/accuracy")
     assert found[0] == (
-        "Best: optimizer.lr=0.02 reg.l2.strength=0.001. val/accuracy 0.9500 on average over 2 fresh seeds, "
-        "95% interval 0.8229 to 1.0771."
+        "Best: optimizer.lr=0.02 reg.l2.strength=0.001. val/accuracy 0.9500 "
+        "(95% confidence interval 0.8229 to 1.0000) over 2 fresh seeds."
     )
-    assert found[1] == "Not to be told apart from it: optimizer.lr=0.005 reg.l2.strength=0.0002 (mean 0.9400)."
+    assert found[1] == "Not distinguishable from it: optimizer.lr=0.005 reg.l2.strength=0.0002 (mean 0.9400)."
     assert (
         "Widened on the way: optimizer.lr: the best, 0.9, is at the upper edge of 0.0001 to 1: widened to 10." in found
     )
 
 
 def test_without_finals_the_one_seed_is_said(options):
-    (first,) = sentences(options.course)
+    (first,) = sentences(options.history.result, "val/accuracy")
     assert first.startswith("Best: optimizer=adam model.activation=tanh. val/accuracy 0.8000 in trial 3, on one seed;")
 
 
 def test_an_edge_is_said(write_sweep):
-    space = {"lr": Range(1e-3, 1.0, "log")}
+    space = {"lr": Interval(1e-3, 1.0, "log")}
     trials = [({"lr": "0.99"}, 0.9, "finished"), ({"lr": "0.01"}, 0.5, "finished")]
-    found = sentences(write_sweep([space], [trials]).course)
+    found = sentences(write_sweep([space], [trials]).history.result, "val/accuracy")
     assert (
         found[-1]
         == "At an edge still: lr: 0.99 is at the upper edge of 0.001 to 1; a wider range may hold a better one."
@@ -81,7 +86,7 @@ def test_an_edge_is_said(write_sweep):
 
 def test_every_trial_has_its_row(two_rounds):
     (two_rounds.folder.path / "trials/0001").mkdir(parents=True)
-    page = Page(report(two_rounds.folder, two_rounds.course, [], "runner train optimizer.lr=0.02"))
+    page = Page(report(two_rounds.folder, two_rounds.history, [], "runner train optimizer.lr=0.02"))
     rows = [row for row in page.rows if len(row) == 10]
     keys = ["optimizer.lr", "reg.l2.strength"]
     assert rows[0] == ["trial", "round", "status", "val/accuracy", "epochs", "seconds", *keys, "folder", "reason"]
@@ -90,16 +95,16 @@ def test_every_trial_has_its_row(two_rounds):
     assert rows[3] == ["2", "1", "diverged", "", "1", "1.5", "0.9", "0.02", "trials/0002", "diverged: <b>1 & 2</b>"]
     assert rows[8][1] == "finals"
     assert page.links == ["trials/0001"]  # the one folder that is there
-    assert "11 trials: 1 diverged, 1 failed, 8 finished, 1 stopped, in 0.0 s." in page.text
+    assert "11 trials: 1 diverged, 1 failed, 8 finished, 1 pruned, in 0.0 s." in page.text
 
 
 def test_nothing_of_a_trial_becomes_markup(write_sweep):
     evil = "<script>alert('1')</script>"
-    space = {"model.name": Choice((evil, "a&b"))}
+    space = {"model.name": Categorical((evil, "a&b"))}
     trials = [({"model.name": evil}, 0.5, "finished"), ({"model.name": "a&b"}, None, "failed")]
     sweep = write_sweep([space], [trials], metric="<i>score</i>")
     sweep.folder.update(overrides=[evil])
-    html = report(sweep.folder, sweep.course, PICTURES, f"runner train {evil}")
+    html = report(sweep.folder, sweep.history, PICTURES, f"runner train {evil}")
     page = Page(html)
     assert not {"script", "b", "i", "read"} & set(page.tags)
     assert page.text.count(evil) >= 4  # as text, in the result, the command and the tables
@@ -108,7 +113,7 @@ def test_nothing_of_a_trial_becomes_markup(write_sweep):
 
 
 def test_the_page_needs_nothing_but_itself(two_rounds):
-    html = report(two_rounds.folder, two_rounds.course, PICTURES, "runner train")
+    html = report(two_rounds.folder, two_rounds.history, PICTURES, "runner train")
     page = Page(html)
     assert page.images == ["data:image/png;base64," + base64.b64encode(PNG).decode()]
     assert not re.search(r"https?://|<link|<script|src=\"[^d]", html)
@@ -117,7 +122,7 @@ def test_the_page_needs_nothing_but_itself(two_rounds):
 
 
 def test_rounds_and_repetition_are_there(two_rounds):
-    page = Page(report(two_rounds.folder, two_rounds.course, [], None))
+    page = Page(report(two_rounds.folder, two_rounds.history, [], None))
     rounds = [row for row in page.rows if len(row) == 6]
     assert rounds[1] == ["1", "5", "1", "0.9000", "1e-4 to 1", "1e-5 to 0.1, or 0 (20%)"]
     assert rounds[2][4:] == ["0.001 to 0.1", "1e-4 to 0.01, or 0 (10%)"]
@@ -128,7 +133,7 @@ def test_rounds_and_repetition_are_there(two_rounds):
 
 def test_a_lengthened_sweep_counts_its_searches_and_says_how_it_was_asked_for_at_last(lengthened):
     lengthened.folder.update(overrides=["sweep=lr", "sweep.rounds=[{trials: 2, epochs: 1}]"])
-    page = Page(report(lengthened.folder, lengthened.course, [], None))
+    page = Page(report(lengthened.folder, lengthened.history, [], None))
     assert [row[0] for row in page.rows if len(row) == 5] == ["round", "1", "finals", "2", "finals"]
     trials = [row[1] for row in page.rows if len(row) == 9]
     assert trials == ["round", "1", "1", "finals", "finals", "2", "2", "finals"]
@@ -140,14 +145,14 @@ def test_the_seconds_of_short_trials_are_told(two_rounds, seconds, text):
     two_rounds.folder.journal.write_text(
         two_rounds.folder.journal.read_text().replace('"seconds": 1.5', f'"seconds": {seconds}')
     )
-    page = Page(report(two_rounds.folder, two_rounds.course, [], None))
+    page = Page(report(two_rounds.folder, two_rounds.history, [], None))
     assert {row[5] for row in page.rows if len(row) == 10} == {"seconds", text}
 
 
 def test_a_sweep_in_which_nothing_finished_has_a_report(write_sweep):
-    sweep = write_sweep([{"lr": Range(0.0, 1.0)}], [[({"lr": "0.5"}, None, "failed")]])
-    path = write_report(sweep.folder, sweep.course, [], None)
-    assert "No trial has finished, so there is no best setting." in Page(path.read_text()).text
+    sweep = write_sweep([{"lr": Interval(0.0, 1.0)}], [[({"lr": "0.5"}, None, "failed")]])
+    path = write_report(sweep.folder, sweep.history, [], None)
+    assert "No trial has finished, so there is no best point." in Page(path.read_text()).text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.21, "3.2 s"), (150, "2 min 30 s"), (7380, "2 h 3 min")])
@@ -156,26 +161,28 @@ def test_durations_are_said_as_a_person_does(seconds, text):
 
 
 def test_pictures_that_fail_cost_neither_result_nor_report(two_rounds, monkeypatch, capsys):
-    monkeypatch.setattr(figures, "draw_points", lambda *_: 1 / 0)
-    monkeypatch.setattr(figures, "draw_parallel", lambda *_: 1 / 0)
-    outcome = conclude.conclude(two_rounds.folder, two_rounds.plan, ["model=mlp"])
+    monkeypatch.setattr(search_space, "draw_search_space", lambda *_: 1 / 0)
+    monkeypatch.setattr(parallel_coordinates, "draw_parallel_coordinates", lambda *_: 1 / 0)
+    result = finish(two_rounds.folder, two_rounds.plan, ["model=mlp"])
     printed = capsys.readouterr()
-    assert outcome.best is not None
+    assert result.best is not None
     assert json.loads((two_rounds.folder.path / "sweep.json").read_text())["best"]["mean"] == pytest.approx(0.95)
     assert [line.split(" could")[0] for line in printed.err.splitlines()] == [
-        "warning: points.png",
-        "warning: parallel.png",
+        "warning: search_space.png",
+        "warning: parallel_coordinates.png",
     ]
     assert f"report  {two_rounds.folder.path / 'report.html'}" in printed.out
     page = Page((two_rounds.folder.path / "report.html").read_text())
-    assert len(page.images) == 3  # keys, progress and importance
-    assert "points, parallel: it could not be drawn (ZeroDivisionError: division by zero)." in page.text
+    assert len(page.images) == 3  # slice, history and importance
+    assert (
+        "search_space, parallel_coordinates: it could not be drawn (ZeroDivisionError: division by zero)." in page.text
+    )
 
 
 def test_a_report_that_cannot_be_written_is_a_warning(two_rounds, monkeypatch, capsys):
-    monkeypatch.setattr(conclude, "draw", lambda *_: 1 / 0)
-    monkeypatch.setattr(conclude, "write_report", lambda *_: 1 / 0)
-    conclude.conclude(two_rounds.folder, two_rounds.plan, [])
+    monkeypatch.setattr(module, "draw_figures", lambda *_: 1 / 0)
+    monkeypatch.setattr(module, "write_report", lambda *_: 1 / 0)
+    finish(two_rounds.folder, two_rounds.plan, [])
     printed = capsys.readouterr()
     assert printed.err.count("warning:") == 2
     assert "best    optimizer.lr=0.02" in printed.out
@@ -185,7 +192,11 @@ def test_a_report_that_cannot_be_written_is_a_warning(two_rounds, monkeypatch, c
 def test_a_real_sweep_ends_with_its_report(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["model=linear", "engine.epochs=1", "optimizer.lr=tag(log,interval(1e-3,1e-1))", "log.histograms=false"]
-    words += ["sweep.rounds=[{trials: 3, epochs: 1},{trials: 2, epochs: 1}]", "sweep.finals=1", "sweep.final_seeds=2"]
+    words += [
+        "sweep.rounds=[{trials: 3, epochs: 1},{trials: 2, epochs: 1}]",
+        "sweep.num_finalists=1",
+        "sweep.num_final_seeds=2",
+    ]
     with pytest.raises(SystemExit) as ended:
         cli.main(["sweep", *words, "log.num_images=0"])
     assert ended.value.code == 0
@@ -197,7 +208,7 @@ def test_a_real_sweep_ends_with_its_report(tmp_path, monkeypatch, capsys):
     assert all((folder / link).is_dir() for link in page.links)
     assert len(page.links) == 7
     drawn = sorted(file.stem for file in (folder / "figures").iterdir())
-    assert drawn == ["keys", "parallel", "points", "progress"]
+    assert drawn == ["history", "parallel_coordinates", "search_space", "slice"]
     assert len(page.images) == 4
     command = next(text for text in page.texts if text.startswith("runner train"))
     best = json.loads((folder / "sweep.json").read_text())["best"]

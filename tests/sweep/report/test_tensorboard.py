@@ -8,18 +8,21 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runner.sweep.record.journal import Journal
+from runner.log.event_files import png_size
+from runner.objective import Objective
+from runner.sweep.record.journal import read_events
 from runner.sweep.report import tensorboard as module
-from runner.sweep.report.figures.figures import Picture
-from runner.sweep.report.tensorboard import Summary, add_pictures, size_of, summarising
-from runner.sweep.space.space import Range
+from runner.sweep.report.figures.draw import ReportFigure
+from runner.sweep.report.tensorboard import SweepScalars, add_figures, writing_scalars
+from runner.sweep.space.space import Interval
 
-SPACE = {"lr": Range(0.0, 1.0)}
+MAX = Objective("val/accuracy", "max")
+SPACE = {"lr": Interval(0.0, 1.0)}
 TRIALS = [
     ({"lr": "0.1"}, 0.5, "finished"),
     ({"lr": "0.2"}, None, "diverged"),
     ({"lr": "0.3"}, 0.4, "finished"),
-    ({"lr": "0.4"}, 0.3, "stopped"),
+    ({"lr": "0.4"}, 0.3, "pruned"),
     ({"lr": "0.5"}, 0.9, "finished"),
 ]
 
@@ -32,7 +35,7 @@ def scalars(folder, name):
 
 def test_scores_and_the_best_so_far_stand_at_the_number_of_ended_trials(write_sweep):
     sweep = write_sweep([SPACE], [TRIALS])
-    with summarising(sweep.folder, "max", True):
+    with writing_scalars(sweep.folder, MAX, True):
         pass
     assert scalars(sweep.folder, "sweep/score") == [(1, 0.5), (3, 0.4), (5, 0.9)]
     assert scalars(sweep.folder, "sweep/best") == [(1, 0.5), (2, 0.5), (3, 0.5), (4, 0.5), (5, 0.9)]
@@ -40,7 +43,7 @@ def test_scores_and_the_best_so_far_stand_at_the_number_of_ended_trials(write_sw
 
 def test_the_lesser_is_the_better_where_the_mode_says_so(write_sweep):
     sweep = write_sweep([SPACE], [TRIALS], mode="min")
-    with summarising(sweep.folder, "min", True):
+    with writing_scalars(sweep.folder, Objective("val/loss", "min"), True):
         pass
     assert [best for _, best in scalars(sweep.folder, "sweep/best")] == [0.5, 0.5, 0.4, 0.4, 0.4]
 
@@ -50,7 +53,7 @@ def test_it_is_written_while_the_sweep_runs(write_sweep, monkeypatch):
     sweep = write_sweep([SPACE], [TRIALS])
     lines = sweep.folder.journal.read_text().splitlines(keepends=True)
     sweep.folder.journal.write_text("".join(lines[:3]))
-    with summarising(sweep.folder, "max", True):
+    with writing_scalars(sweep.folder, MAX, True):
         until = time.monotonic() + 30
         while not list(sweep.folder.path.glob("events.out*")) or not scalars_so_far(sweep.folder):
             assert time.monotonic() < until
@@ -74,17 +77,17 @@ def test_a_sweep_gone_on_with_doubles_no_step(write_sweep):
     for text in (None, whole):
         if text:
             sweep.folder.journal.write_text(text)
-        with summarising(sweep.folder, "max", True):
+        with writing_scalars(sweep.folder, MAX, True):
             pass
-        add_pictures(sweep.folder, [Picture("points", "", picture())], 5)
+        add_figures(sweep.folder, [ReportFigure("search_space", "", picture())], 5)
     assert [step for step, _ in scalars(sweep.folder, "sweep/score")] == [1, 3, 5]
     assert len(images(sweep.folder)) == 1
 
 
 def test_an_end_told_twice_counts_once(write_sweep):
     sweep = write_sweep([SPACE], [TRIALS])
-    events, _ = Journal(sweep.folder.journal).read()
-    summary = Summary(sweep.folder, "max")
+    events = read_events(sweep.folder.journal)
+    summary = SweepScalars(sweep.folder, MAX)
     summary.follow(events)
     summary.follow([event for event in events if event["event"] == "finished"])
     summary.close()
@@ -93,22 +96,24 @@ def test_an_end_told_twice_counts_once(write_sweep):
 
 def test_nothing_is_written_where_it_is_not_wanted(write_sweep):
     sweep = write_sweep([SPACE], [TRIALS])
-    with summarising(sweep.folder, "max", False):
+    with writing_scalars(sweep.folder, MAX, False):
         pass
     assert not list(sweep.folder.path.glob("events*"))
 
 
 def test_a_summary_that_fails_is_a_warning(write_sweep, monkeypatch, capsys):
     sweep = write_sweep([SPACE], [TRIALS])
-    monkeypatch.setattr(module, "_open", lambda path: json.loads("nothing"))
-    with summarising(sweep.folder, "max", True):
+    monkeypatch.setattr(module, "open_writer", lambda path: json.loads("nothing"))
+    with writing_scalars(sweep.folder, MAX, True):
         pass
-    assert "TensorBoard's summary could not be written (JSONDecodeError" in capsys.readouterr().err
+    assert "TensorBoard's scalars could not be written (JSONDecodeError" in capsys.readouterr().err
 
 
 def test_pictures_are_there_as_they_were_drawn(write_sweep):
     sweep = write_sweep([SPACE], [TRIALS])
-    add_pictures(sweep.folder, [Picture("points", "", picture()), Picture("keys", "", reason="none")], 5)
+    add_figures(
+        sweep.folder, [ReportFigure("search_space", "", picture()), ReportFigure("slice", "", reason="none")], 5
+    )
     (image,) = images(sweep.folder)
     assert (image.step, image.width, image.height) == (5, 30, 20)
     assert image.encoded_image_string == picture()
@@ -117,8 +122,8 @@ def test_pictures_are_there_as_they_were_drawn(write_sweep):
 def images(folder):
     events = EventAccumulator(str(folder.path), {"images": 0})
     events.Reload()
-    assert events.Tags()["images"] == ["sweep/points"]
-    return events.Images("sweep/points")
+    assert events.Tags()["images"] == ["sweep/search_space"]
+    return events.Images("sweep/search_space")
 
 
 def picture():
@@ -133,4 +138,4 @@ def picture():
 
 @pytest.mark.parametrize("size", [(30, 20)])
 def test_the_size_of_a_picture_is_known(size):
-    assert size_of(picture()) == size
+    assert png_size(picture()) == size

@@ -4,41 +4,43 @@ from __future__ import annotations
 
 import pytest
 
-from runner.constraints import Range as Bounds
+from runner.constraints import Bounds
 from runner.errors import UserError
-from runner.sweep.space.overrides import add_functions, read
-from runner.sweep.space.space import Choice, Range
-
-add_functions()
+from runner.sweep.space.overrides import merge_overrides, parse_overrides, to_hydra_syntax
+from runner.sweep.space.space import Categorical, Interval
 
 
 def value(text, **options):
-    (word,) = read([f"optimizer.lr={text}"], **options)
+    (word,) = parse_overrides([f"optimizer.lr={text}"], **options)
     return word.value
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("interval(0,1)", Range(0, 1)),
-        ("int(interval(0,3))", Range(0, 3, integer=True)),
-        ("interval(0.0,1.0)", Range(0, 1)),
-        ("tag(log,interval(1e-5,1e-1))", Range(1e-5, 1e-1, "log")),
-        ("int(tag(log,interval(16,256)))", Range(16, 256, "log", integer=True)),
-        ("tag(log,int(interval(16,256)))", Range(16, 256, "log", integer=True)),
-        ("zero_or(tag(log,interval(1e-5,1e-1)))", Range(1e-5, 1e-1, "log", zero=0.2)),
-        ("one_minus(interval(0.5,0.999))", Range(0.5, 0.999, "one_minus_log")),
-        ("one_minus(tag(log,interval(0.5,0.999)))", Range(0.5, 0.999, "one_minus_log")),
-        ("tag(hard,interval(0.1,0.8))", Range(0.1, 0.8, least=0.1, most=0.8)),
-        ("tag(hard,tag(log,interval(1e-3,1e-1)))", Range(1e-3, 1e-1, "log", least=1e-3, most=1e-1)),
-        ("int(tag(hard,tag(log,interval(1,99))))", Range(1, 99, "log", integer=True, least=1, most=99)),
-        ("tag(hard,one_minus(interval(0.5,0.9)))", Range(0.5, 0.9, "one_minus_log", least=0.5, most=0.9)),
-        ("zero_or(tag(hard,tag(log,interval(0.1,1))))", Range(0.1, 1, "log", zero=0.2, least=0.1, most=1)),
-        ("tag(hard,zero_or(tag(log,interval(0.1,1))))", Range(0.1, 1, "log", zero=0.2, least=0.1, most=1)),
-        ("sgd,adam", Choice(("sgd", "adam"))),
-        ("choice(1,2,3)", Choice(("1", "2", "3"))),
-        ("range(1,4)", Choice(("1", "2", "3"))),
-        ("[l2,dropout],none", Choice(("[l2,dropout]", "none"))),
+        ("interval(0,1)", Interval(0, 1)),
+        ("int(interval(0,3))", Interval(0, 3, integer=True)),
+        ("interval(0.0,1.0)", Interval(0, 1)),
+        ("tag(log,interval(1e-5,1e-1))", Interval(1e-5, 1e-1, "log")),
+        ("int(tag(log,interval(16,256)))", Interval(16, 256, "log", integer=True)),
+        ("tag(log,int(interval(16,256)))", Interval(16, 256, "log", integer=True)),
+        ("tag(log,zero_or,interval(1e-5,1e-1))", Interval(1e-5, 1e-1, "log", zero=0.2)),
+        ("tag(one_minus,interval(0.5,0.999))", Interval(0.5, 0.999, "one_minus_log")),
+        ("tag(log,one_minus,interval(0.5,0.999))", Interval(0.5, 0.999, "one_minus_log")),
+        ("tag(hard,interval(0.1,0.8))", Interval(0.1, 0.8, hard_low=0.1, hard_high=0.8)),
+        ("tag(hard,log,interval(1e-3,1e-1))", Interval(1e-3, 1e-1, "log", hard_low=1e-3, hard_high=1e-1)),
+        ("int(tag(hard,log,interval(1,99)))", Interval(1, 99, "log", integer=True, hard_low=1, hard_high=99)),
+        ("tag(hard,one_minus,interval(0.5,0.9))", Interval(0.5, 0.9, "one_minus_log", hard_low=0.5, hard_high=0.9)),
+        ("tag(zero_or,hard,log,interval(0.1,1))", Interval(0.1, 1, "log", zero=0.2, hard_low=0.1, hard_high=1)),
+        ("tag(hard,zero_or,log,interval(0.1,1))", Interval(0.1, 1, "log", zero=0.2, hard_low=0.1, hard_high=1)),
+        ("uniform(0,1)", Interval(0, 1)),
+        ("uniform(0.5,2.0)", Interval(0.5, 2.0)),
+        ("loguniform(1e-5,1e-1)", Interval(1e-5, 1e-1, "log")),
+        ("randint(1,8)", Interval(1, 8, integer=True)),
+        ("sgd,adam", Categorical(("sgd", "adam"))),
+        ("choice(1,2,3)", Categorical(("1", "2", "3"))),
+        ("range(1,4)", Categorical(("1", "2", "3"))),
+        ("[l2,dropout],none", Categorical(("[l2,dropout]", "none"))),
         ("0.1", "0.1"),
     ],
 )
@@ -51,12 +53,16 @@ def test_reads_hydras_syntax(text, expected):
     [
         (
             "tag(log,interval(0,1))",
-            "optimizer.lr: a log range needs bounds above zero, not 0; raise it, or write zero_or",
+            "optimizer.lr: a log range needs bounds above zero, not 0; raise it, or add the tag zero_or",
         ),
         ("tag(log,interval(-1,1))", "above zero, not -1"),
         ("interval(1e-1,1e-5)", "the lower bound 0.1 of the range is not below the upper 1e-05; swap them"),
         ("interval(1e-3,1e-3)", "a range from 0.001 to itself; give the value alone, optimizer.lr=0.001"),
-        ("one_minus(interval(0.5,1))", "bounds below 1, not 1"),
+        ("tag(one_minus,interval(0.5,1))", "bounds below 1, not 1"),
+        ("tag(hard,tag(log,interval(1,2)))", "a tag within a tag is lost; write one with all words"),
+        ("tag(log,int(tag(hard,interval(1,2))))", "a tag within a tag is lost"),
+        ("zero_or(interval(1,2))", "zero_or(..) has become a tag; write tag(zero_or,interval(a,b))"),
+        ("one_minus(tag(log,interval(0.1,0.2)))", "one_minus(..) has become a tag"),
         ("tag(lgo,interval(1,2))", "no such tag 'lgo'; did you mean 'log'"),
         ("interval(1,", "not a range"),
     ],
@@ -68,11 +74,37 @@ def test_a_range_that_makes_no_sense_is_refused_by_name(text, message):
 
 
 def test_the_later_word_of_a_key_counts():
-    words = read(["a=1", "b=tag(log,interval(1,10))", "a=interval(0.5,2.5)"])
-    assert [(word.key, word.value) for word in words] == [("b", Range(1, 10, "log")), ("a", Range(0.5, 2.5))]
+    words = parse_overrides(["a=1", "b=tag(log,interval(1,10))", "a=interval(0.5,2.5)"])
+    assert [(word.key, word.value) for word in words] == [("b", Interval(1, 10, "log")), ("a", Interval(0.5, 2.5))]
 
 
 def test_the_bounds_of_a_key_are_hard():
     range_ = value("interval(0.1,0.8)", bounds=lambda key: Bounds(0, 1, high_open=True))
-    assert range_.least == 0
-    assert 0.99 < range_.most < 1
+    assert range_.hard_low == 0
+    assert 0.99 < range_.hard_high < 1
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("optimizer.lr=loguniform(1e-5,1e-1)", "optimizer.lr=tag(log,interval(1e-5,1e-1))"),
+        ("a=tag(hard,uniform(0,1))", "a=tag(hard,interval(0,1))"),
+        ("a=choice(tag(log,x),tag(log,y))", "a=choice(tag(log,x),tag(log,y))"),  # one after another, none within
+        ("name='loguniform of tag(tag('", "name='loguniform of tag(tag('"),
+        ("my.loguniform(1,2)=3", "my.loguniform(1,2)=3"),
+        ("optimizer=adam", "optimizer=adam"),
+    ],
+)
+def test_names_of_distributions_are_written_as_hydra_knows_them(word, expected):
+    assert to_hydra_syntax(word) == expected
+
+
+def test_a_trials_override_takes_the_place_of_a_shared_one():
+    shared = ["model=mlp", "+optimizer.lr=0.1", "seed=1"]
+    assert merge_overrides(shared, ["optimizer.lr=0.2", "a=b"]) == ["model=mlp", "optimizer.lr=0.2", "seed=1", "a=b"]
+
+
+def test_hydras_own_parser_is_left_as_it_is():
+    from hydra.core.override_parser.overrides_parser import create_functions
+
+    assert {"zero_or", "one_minus", "loguniform"}.isdisjoint(create_functions().functions)

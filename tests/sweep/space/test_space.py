@@ -8,13 +8,14 @@ from collections import Counter
 
 import pytest
 
-from runner.sweep.space.space import Choice, Range, Space, points
+from runner.sweep.space.sampling import sample
+from runner.sweep.space.space import Categorical, Interval, Space
 
-LR = Range(1e-5, 1e-1, "log")
+LR = Interval(1e-5, 1e-1, "log")
 
 
 def take(space, draw, seed, number):
-    return list(itertools.islice(points(space, draw, seed, number), number))
+    return list(itertools.islice(sample(space, draw, seed, number), number))
 
 
 def values(range_, draw="random", number=2000, seed=1):
@@ -30,21 +31,21 @@ def test_a_log_range_is_uniform_in_the_logarithm():
 
 
 def test_one_minus_is_uniform_in_the_logarithm_of_the_rest():
-    drawn = values(Range(0.9, 0.999, "one_minus_log"))
+    drawn = values(Interval(0.9, 0.999, "one_minus_log"))
     assert abs(sum(value < 0.99 for value in drawn) - 1000) < 100, "half lie between 0.9 and 0.99"
 
 
 def test_zero_or_gives_exactly_zero_for_its_share_and_the_range_for_the_rest():
-    drawn = [Range(1e-4, 1e-1, "log", zero=0.2).at((i + 0.5) / 100) for i in range(100)]
+    drawn = [Interval(1e-4, 1e-1, "log", zero=0.2).at((i + 0.5) / 100) for i in range(100)]
     assert drawn[:20] == ["0"] * 20
     assert all(1e-4 <= float(value) <= 1e-1 for value in drawn[20:])
     assert float(drawn[20]) < 1.1e-4
 
 
 def test_whole_numbers_are_whole_and_reach_both_bounds_alike():
-    drawn = Counter(Range(1, 4, integer=True).at((i + 0.5) / 400) for i in range(400))
+    drawn = Counter(Interval(1, 4, integer=True).at((i + 0.5) / 400) for i in range(400))
     assert drawn == {"1": 100, "2": 100, "3": 100, "4": 100}
-    assert {Range(16, 256, "log", integer=True).at(u) for u in (0.0, 1.0)} == {"16", "256"}
+    assert {Interval(16, 256, "log", integer=True).at(u) for u in (0.0, 1.0)} == {"16", "256"}
 
 
 def test_sobol_covers_each_half_decade_better_than_chance():
@@ -57,7 +58,7 @@ def test_sobol_covers_each_half_decade_better_than_chance():
 
 
 def test_one_seed_gives_the_same_points_and_more_points_begin_with_the_fewer():
-    space = Space({"a": LR, "b": Choice(("x", "y", "z")), "c": Range(0, 1)})
+    space = Space({"a": LR, "b": Categorical(("x", "y", "z")), "c": Interval(0, 1)})
     few, many = take(space, "sobol", 7, 10), take(space, "sobol", 7, 25)
     assert (len(few), len(many)) == (10, 25)
     assert many[:10] == few
@@ -65,19 +66,19 @@ def test_one_seed_gives_the_same_points_and_more_points_begin_with_the_fewer():
 
 
 def test_a_grid_has_both_bounds_and_every_option():
-    grid = list(points(Space({"lr": LR, "o": Choice(("sgd", "adam"))}), "grid", 0, 11))
+    grid = list(sample(Space({"lr": LR, "o": Categorical(("sgd", "adam"))}), "grid", 0, 11))
     assert len(grid) == 10
     assert [point["lr"] for point in grid if point["o"] == "sgd"] == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]
 
 
 def test_a_grid_of_a_range_that_may_be_zero_has_zero_and_both_bounds():
-    space = Space({"wd": Range(1e-4, 1.0, "log", zero=0.2)})
-    assert [point["wd"] for point in points(space, "grid", 0, 4)] == ["0", "0.0001", "0.01", "1"]
+    space = Space({"wd": Interval(1e-4, 1.0, "log", zero=0.2)})
+    assert [point["wd"] for point in sample(space, "grid", 0, 4)] == ["0", "0.0001", "0.01", "1"]
 
 
 def test_a_finite_space_is_drawn_whole_and_without_repetition():
-    space = Space({"a": Choice(("1", "2")), "b": Choice(("x", "y"))})
-    drawn = [tuple(point.values()) for point in points(space, "sobol", 0, 50)]
+    space = Space({"a": Categorical(("1", "2")), "b": Categorical(("x", "y"))})
+    drawn = [tuple(point.values()) for point in sample(space, "sobol", 0, 50)]
     assert sorted(drawn) == [("1", "x"), ("1", "y"), ("2", "x"), ("2", "y")]
 
 
@@ -102,24 +103,24 @@ def test_a_best_at_an_edge_widens_the_range_there_by_a_decade_and_says_so(best, 
 
 
 def test_a_hard_bound_is_never_passed():
-    hard = Range(1e-5, 1e-1, "log", least=1e-5, most=0.5)
+    hard = Interval(1e-5, 1e-1, "log", hard_low=1e-5, hard_high=0.5)
     assert hard.narrowed([1.1e-5], shrink=3)[0].low == pytest.approx(1e-5)
     assert hard.narrowed([1.1e-5], shrink=3)[1] == ""
     assert hard.narrowed([0.09], shrink=3)[0].high == pytest.approx(0.5)
 
 
 def test_a_linear_range_widens_by_half_its_width():
-    assert Range(0, 1).narrowed([0.99], 3)[0].high == pytest.approx(1.5)
+    assert Interval(0, 1).narrowed([0.99], 3)[0].high == pytest.approx(1.5)
 
 
 def test_choices_are_narrowed_by_their_success_and_none_dies_out():
-    shares = dict(Choice(("sgd", "adam", "rmsprop")).narrowed(["adam", "adam", "sgd"]).pairs)
+    shares = dict(Categorical(("sgd", "adam", "rmsprop")).narrowed(["adam", "adam", "sgd"]).pairs)
     assert shares["adam"] > shares["sgd"] > shares["rmsprop"] > 0
     assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_zeros_that_win_become_more_likely_and_do_not_move_the_range():
-    space = Space({"wd": Range(1e-4, 1e-1, "log", zero=0.2)})
+    space = Space({"wd": Interval(1e-4, 1e-1, "log", zero=0.2)})
     narrow, _ = space.narrowed([{"wd": "0"}, {"wd": "0"}, {"wd": "0.003"}], 3)
     assert narrow.dimensions["wd"].zero == pytest.approx(2.2 / 4)
     assert narrow.dimensions["wd"].low < 0.003 < narrow.dimensions["wd"].high
@@ -128,7 +129,7 @@ def test_zeros_that_win_become_more_likely_and_do_not_move_the_range():
 
 
 def test_a_space_is_restored_from_its_description():
-    space = Space({"lr": LR, "wd": Range(1e-4, 1e-1, "log", zero=0.2), "o": Choice(("a", "b"))})
+    space = Space({"lr": LR, "wd": Interval(1e-4, 1e-1, "log", zero=0.2), "o": Categorical(("a", "b"))})
     narrow, _ = space.narrowed([{"lr": "0.001", "wd": "0.01", "o": "a"}], 3)
     assert space.restored(narrow.describe()).dimensions["lr"] == narrow.dimensions["lr"]
     assert space.restored(narrow.describe()).describe() == narrow.describe()
@@ -138,7 +139,7 @@ def test_a_range_that_does_not_apply_is_no_part_of_the_point():
     def applies(name, point):
         return name != "momentum" or point.get("o") == "sgd"
 
-    space = Space({"o": Choice(("sgd", "adam")), "momentum": Range(0.5, 0.9)}, applies)
+    space = Space({"o": Categorical(("sgd", "adam")), "momentum": Interval(0.5, 0.9)}, applies)
     drawn = take(space, "random", 0, 40)
     assert all(("momentum" in point) == (point["o"] == "sgd") for point in drawn)
     assert {point["o"] for point in drawn} == {"sgd", "adam"}

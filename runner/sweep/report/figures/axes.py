@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from runner.sweep.report.history import Course
-from runner.sweep.space.space import Choice, Range, Scale, key_of
+from runner.sweep.report.history import SweepHistory
+from runner.sweep.space.space import Categorical, Interval, Scale, key_of
 
 STRIP = 0.13  # width of the place for 0, or for no value, in widths of the range
 PADDING = 0.04
@@ -51,10 +51,10 @@ class Axis:
             return self.zero_place
         if not _fits(number, self.scale):
             return None
-        return Range(0, 0, self.scale).t(number)
+        return Interval(0, 0, self.scale).t(number)
 
     def value(self, t: float) -> float:
-        return Range(0, 0, self.scale).value(t)
+        return Interval(0, 0, self.scale).value(t)
 
     @property
     def width(self) -> float:
@@ -100,57 +100,57 @@ class Axis:
         """Coordinates of the values between decades."""
         if self.scale == "linear" or self.options or self.width > 9:
             return []
-        return [Range(0, 0, self.scale).t(value) for value in _within(_digits(range(1, 10), self.scale), self)]
+        return [Interval(0, 0, self.scale).t(value) for value in _within(_digits(range(1, 10), self.scale), self)]
 
 
-def key_axis(course: Course, key: str) -> Axis:
+def key_axis(history: SweepHistory, key: str) -> Axis:
     """The axis of a searched key: as wide as all ranges and values that it had."""
-    dimensions = [dim for name, dim in course.plan.space.dimensions.items() if key_of(name) == key]
-    values = [course.value(trial, key) for trial in course.trials]
+    dimensions = [dim for name, dim in history.plan.space.dimensions.items() if key_of(name) == key]
+    values = [history.value(trial, key) for trial in history.trials]
     absent = None in values
     numbers = [number for value in values if (number := as_number(value)) is not None]
-    ranges = [dim for dim in dimensions if isinstance(dim, Range)]
+    ranges = [dim for dim in dimensions if isinstance(dim, Interval)]
     if len(ranges) < len(dimensions):
-        options = [option for dim in dimensions if isinstance(dim, Choice) for option in dim.options]
+        options = [option for dim in dimensions if isinstance(dim, Categorical) for option in dim.options]
         seen = [value for value in values if value is not None]
         return Axis(key, 0, 1, options=tuple(dict.fromkeys([*options, *seen])), absent=absent)
     scale = ranges[0].scale
     bounds = [bound for dim in ranges for bound in (dim.low, dim.high)]
-    for record in course.searches:
-        described = [about for name, about in record["ranges"].items() if key_of(name) == key]
+    for round_ in history.searches:
+        described = [about for name, about in round_.ranges.items() if key_of(name) == key]
         bounds += [bound for about in described for bound in (about["low"], about["high"])]
     zero = 0.0 in numbers and (scale == "log" or any(dim.zero for dim in ranges)) and min(bounds) > 0
     inside = [number for number in [*bounds, *numbers] if _fits(number, scale) and not (zero and number == 0)]
-    low, high = _spread(*(Range(0, 0, scale).t(number) for number in (min(inside), max(inside))))
+    low, high = _spread(*(Interval(0, 0, scale).t(number) for number in (min(inside), max(inside))))
     return Axis(key, low, high, scale, integer=all(dim.integer for dim in ranges), zero=zero, absent=absent)
 
 
-def score_axis(course: Course) -> Axis | None:
+def score_axis(history: SweepHistory) -> Axis | None:
     """The axis of the scores: a logarithm of what is left to 1, or of the score, where they span enough of it."""
-    scores = [trial.score for trial in course.trials if shows_score(trial.status) and trial.score is not None]
+    scores = [trial.score for trial in history.trials if shows_score(trial.status) and trial.score is not None]
     if not scores:
         return None
     lowest, highest = min(scores), max(scores)
     scale: Scale = "linear"
     most = math.inf
-    if course.plan.mode == "max" and 0 <= lowest < highest <= 1:
+    if history.plan.objective.mode == "max" and 0 <= lowest < highest <= 1:
         # A score of 1 leaves nothing that has a logarithm: it stands where half of the least rest would.
         rest = min(1 - score for score in scores if score < 1) / 2
         most = 1 - rest if highest == 1 else math.inf
         highest = min(highest, most)
         scale = "one_minus_log" if (1 - lowest) / (1 - highest) >= LEAST_RATIO else scale
-    elif course.plan.mode == "min" and lowest > 0:
+    elif history.plan.objective.mode == "min" and lowest > 0:
         scale = "log" if highest / lowest >= LEAST_RATIO else scale
     if scale == "linear":
         highest, most = max(scores), math.inf
-    t = Range(0, 0, scale).t
+    t = Interval(0, 0, scale).t
     low, high = _spread(t(lowest), t(highest))
-    return Axis(course.metric, low, high, scale, most=most)
+    return Axis(history.metric, low, high, scale, most=most)
 
 
 def shows_score(status: str) -> bool:
     """Whether the score of such a trial is shown: it went its way, to the end or to half of it."""
-    return status in ("finished", "stopped")
+    return status in ("finished", "pruned")
 
 
 def as_number(value: str | float | None) -> float | None:

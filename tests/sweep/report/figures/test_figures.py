@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from runner.sweep.report.figures import figures
+from runner.sweep.report.figures import slice as slice_plot
 from runner.sweep.report.figures.axes import key_axis, nice_values, number_text, score_axis
-from runner.sweep.report.figures.figures import draw, draw_importance, draw_keys, draw_parallel, draw_progress
-from runner.sweep.report.figures.importance import Importance, weigh
-from runner.sweep.report.figures.panels import Nothing
-from runner.sweep.report.figures.points import boxes, draw_points, read_points
+from runner.sweep.report.figures.draw import draw_figures
+from runner.sweep.report.figures.history import _round_spans, draw_history
+from runner.sweep.report.figures.importance import Importance, compute_importance, draw_importance
+from runner.sweep.report.figures.parallel_coordinates import draw_parallel_coordinates
+from runner.sweep.report.figures.search_space import boxes, caption, draw_search_space
+from runner.sweep.report.figures.slice import draw_slice
+from runner.sweep.report.figures.style import NothingToDraw
 from runner.sweep.report.history import ends_of
-from runner.sweep.space.space import Choice, Range
+from runner.sweep.space.space import Categorical, Interval
 
-NAMES = ["points", "keys", "progress", "importance", "parallel"]
+NAMES = ["search_space", "slice", "history", "importance", "parallel_coordinates"]
 
 
 def by_gid(panel, gid):
@@ -29,7 +32,7 @@ def by_gid(panel, gid):
 
 
 def test_a_log_axis_keeps_equal_factors_apart_and_zero_below_all(two_rounds):
-    axis = key_axis(two_rounds.course, "reg.l2.strength")
+    axis = key_axis(two_rounds.history, "reg.l2.strength")
     assert axis.place("0.01") - axis.place("0.001") == pytest.approx(1)
     assert axis.place("0") < axis.break_ < axis.place("0.00001")
     assert axis.limits[0] < axis.place("0")
@@ -37,19 +40,19 @@ def test_a_log_axis_keeps_equal_factors_apart_and_zero_below_all(two_rounds):
 
 
 def test_a_momentum_stands_by_what_it_lacks_to_one(write_sweep):
-    space = {"optimizer.momentum": Range(0.5, 0.99, "one_minus_log")}
-    axis = key_axis(write_sweep([space], [[({"optimizer.momentum": "0.9"}, 0.9, "finished")]]).course, *space)
+    space = {"optimizer.momentum": Interval(0.5, 0.99, "one_minus_log")}
+    axis = key_axis(write_sweep([space], [[({"optimizer.momentum": "0.9"}, 0.9, "finished")]]).history, *space)
     assert axis.place("0.99") - axis.place("0.9") == pytest.approx(axis.place("0.9") - axis.place("0"))
     assert [text for _, text in axis.ticks(6)] == ["0.5", "0.8", "0.9", "0.95", "0.98", "0.99"]
 
 
 def test_a_key_without_a_place_in_a_trial_stands_apart(write_sweep):
-    space = {"optimizer": Choice(("sgd", "adam")), "optimizer.momentum": Range(0.0, 0.9)}
+    space = {"optimizer": Categorical(("sgd", "adam")), "optimizer.momentum": Interval(0.0, 0.9)}
     trials = [
         ({"optimizer": "sgd", "optimizer.momentum": "0.5"}, 0.8, "finished"),
         ({"optimizer": "adam"}, 0.9, "finished"),
     ]
-    axis = key_axis(write_sweep([space], [trials]).course, "optimizer.momentum")
+    axis = key_axis(write_sweep([space], [trials]).history, "optimizer.momentum")
     assert axis.place(None) < axis.break_ < axis.place("0")
     assert axis.ticks()[0] == (axis.place(None), "none")
 
@@ -82,11 +85,13 @@ def test_numbers_are_written_as_on_the_command_line():
 
 
 def test_scores_are_on_a_logarithm_where_they_span_much(write_sweep):
-    space = {"lr": Range(0.0, 1.0)}
+    space = {"lr": Interval(0.0, 1.0)}
 
     def axis(scores, **more):
         name = "-".join(map(str, scores))
-        return score_axis(write_sweep([space], [[({"lr": "0.5"}, s, "finished") for s in scores]], name, **more).course)
+        return score_axis(
+            write_sweep([space], [[({"lr": "0.5"}, s, "finished") for s in scores]], name, **more).history
+        )
 
     assert axis([0.1, 0.99]).scale == "one_minus_log"
     assert axis([0.8, 0.82]).scale == "linear"
@@ -102,55 +107,57 @@ def test_scores_are_on_a_logarithm_where_they_span_much(write_sweep):
 
 
 def test_the_boxes_are_the_rounds_ranges(two_rounds):
-    course = two_rounds.course
-    x, y = (key_axis(course, key) for key in course.keys)
-    found = {box.record["index"]: box for box in boxes(course, x, y)}
+    history = two_rounds.history
+    x, y = (key_axis(history, key) for key in history.keys)
+    found = {box.round.index: box for box in boxes(history, x, y)}
     assert sorted(found) == [0, 1]
-    panel = draw_points(course).axes[0]
-    for record in two_rounds.folder.record["rounds"][:2]:
-        lr, l2 = record["ranges"].values()
-        box = found[record["index"]]
+    panel = draw_search_space(history).axes[0]
+    for round_ in two_rounds.rounds[:2]:
+        lr, l2 = round_.ranges.values()
+        box = found[round_.index]
         assert [10**t for t in (*box.x, *box.y)] == pytest.approx([lr["low"], lr["high"], l2["low"], l2["high"]])
-        (shape,) = by_gid(panel, f"round {record['index']}")
+        (shape,) = by_gid(panel, f"round {round_.index}")
         assert shape.get_bbox().get_points().T.ravel() == pytest.approx([*box.x, *box.y])
-    assert {text.get_text().partition(":")[0] for text in panel.texts} == {"round 1", "round 2"}
+    (legend,) = panel.figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts[:2] == ["round 1: 5 trials of 1 epoch", "round 2: 2 trials of 2 epochs"]
 
 
 def test_the_star_stands_at_the_winner(two_rounds):
-    assert two_rounds.course.winner == {"optimizer.lr": "0.02", "reg.l2.strength": "0.001"}
-    (star,) = by_gid(draw_points(two_rounds.course).axes[0], "best")
+    assert two_rounds.history.best_point == {"optimizer.lr": "0.02", "reg.l2.strength": "0.001"}
+    (star,) = by_gid(draw_search_space(two_rounds.history).axes[0], "best")
     assert star.get_offsets().tolist()[0] == pytest.approx([math.log10(0.02), math.log10(0.001)])
 
 
 def test_better_points_are_darker_either_way(write_sweep):
-    space = {"a": Range(0.0, 1.0), "b": Range(0.0, 1.0)}
+    space = {"a": Interval(0.0, 1.0), "b": Interval(0.0, 1.0)}
     trials = [({"a": "0.1", "b": "0.2"}, 0.2, "finished"), ({"a": "0.7", "b": "0.6"}, 0.9, "finished")]
     for mode, order in (("max", 1), ("min", -1)):
-        panel = draw_points(write_sweep([space], [trials], mode, mode=mode).course).axes[0]
+        panel = draw_search_space(write_sweep([space], [trials], mode, mode=mode).history).axes[0]
         dots = next(artist for artist in panel.collections if len(artist.get_offsets()) == 2)
-        light = [sum(colour[:3]) for colour in dots.get_facecolors()]
+        light = [sum(color[:3]) for color in dots.get_facecolors()]
         assert order * (light[0] - light[1]) > 0.5
 
 
 def test_each_way_to_end_has_its_sign(two_rounds):
-    figure = draw_points(two_rounds.course)
+    figure = draw_search_space(two_rounds.history)
     (legend,) = figure.legends
     shown = {text.get_text() for text in legend.get_texts()}
-    assert shown == {"best setting", "stopped half-way", "diverged", "failed"}
+    assert shown >= {"best point", "pruned", "diverged", "failed"}
     sizes = [len(artist.get_offsets()) for artist in figure.axes[0].collections]
     assert sorted(sizes) == [1, 1, 1, 5]  # star, diverged, failed; finals are at the places of those that they repeat
 
 
 def test_more_keys_make_a_grid_of_the_four_that_matter_most(write_sweep):
-    space = {f"key{n}": Range(0.0, 1.0) for n in range(6)}
+    space = {f"key{n}": Interval(0.0, 1.0) for n in range(6)}
     trials = [
         ({f"key{n}": str(((i + 1) * (n + 3) * 7 % 11) / 11) for n in range(6)}, 0.1 * i, "finished") for i in range(8)
     ]
-    course = write_sweep([space], [trials]).course
-    weight = Importance({f"key{n}": 0.1 for n in (5, 3, 1, 0, 2, 4)}, 0.9, 8)
-    figure = draw_points(course, weight)
-    assert read_points(course, weight).endswith("best setting. Left out, since they decide less: key2, key4.")
-    assert read_points(course).endswith("best setting. Left out: key4, key5.")
+    history = write_sweep([space], [trials]).history
+    importance = Importance({f"key{n}": 0.1 for n in (5, 3, 1, 0, 2, 4)}, 0.9, 8)
+    figure = draw_search_space(history, importance)
+    assert caption(history, importance).endswith("best point. Left out, since they decide less: key2, key4.")
+    assert caption(history).endswith("best point. Left out: key4, key5.")
     texts = " ".join(text.get_text() for panel in figure.axes for text in panel.texts)
     assert "since they decide less: key2, key4." in texts.replace("\n", " ")
     labels = {panel.get_xlabel() for panel in figure.axes} | {panel.get_ylabel() for panel in figure.axes}
@@ -159,25 +166,28 @@ def test_more_keys_make_a_grid_of_the_four_that_matter_most(write_sweep):
 
 
 def test_where_one_key_has_its_turn_a_box_is_thin(write_sweep):
-    space = {"a": Range(0.0, 1.0), "b": Range(0.0, 1.0)}
+    space = {"a": Interval(0.0, 1.0), "b": Interval(0.0, 1.0)}
     sweep = write_sweep(
-        [space], [[({"a": "0.1", "b": "0.5"}, 0.2, "finished"), ({"a": "0.9", "b": "0.5"}, 0.5, "finished")]]
+        [space],
+        [[({"a": "0.1", "b": "0.5"}, 0.2, "finished"), ({"a": "0.9", "b": "0.5"}, 0.5, "finished")]],
+        strategy="coordinate",
     )
-    (record,) = sweep.folder.record["rounds"]
-    record["ranges"].pop("b")
-    sweep.folder.update(rounds=[record | {"key": "a", "held": {"b": "0.5"}}])
-    course = sweep.course
-    (box,) = boxes(course, key_axis(course, "a"), key_axis(course, "b"))
+    (round_,) = sweep.rounds
+    round_.ranges.pop("b")
+    round_.strategy = {"key": "a", "held": {"b": "0.5"}}
+    sweep.folder.update(rounds=[round_.to_json()])
+    history = sweep.history
+    (box,) = boxes(history, key_axis(history, "a"), key_axis(history, "b"))
     assert box.x == (0, 1)
     assert sum(box.y) / 2 == pytest.approx(0.5)
     assert box.y[1] - box.y[0] < 0.05
 
 
 def test_a_trial_without_a_key_has_no_box_in_the_place_of_those(write_sweep):
-    space = {"reg": Choice(("none", "dropout")), "reg.dropout.p[reg=dropout]": Range(0.0, 0.8)}
+    space = {"reg": Categorical(("none", "dropout")), "reg.dropout.p[reg=dropout]": Interval(0.0, 0.8)}
     trials = [({"reg": "none"}, 0.5, "finished"), ({"reg": "dropout", "reg.dropout.p": "0.4"}, 0.6, "finished")]
-    course = write_sweep([space], [trials]).course
-    (box,) = boxes(course, key_axis(course, "reg"), key_axis(course, "reg.dropout.p"))
+    history = write_sweep([space], [trials]).history
+    (box,) = boxes(history, key_axis(history, "reg"), key_axis(history, "reg.dropout.p"))
     assert box.y == (0, 0.8)
 
 
@@ -189,10 +199,10 @@ def test_best_so_far_never_worsens_and_knows_the_mode(write_sweep):
     scores = [0.5, 0.7, 0.6, None, 0.9, 0.4]
     for mode, wanted in (("max", [0.5, 0.7, 0.7, 0.7, 0.9, 0.9]), ("min", [0.5, 0.5, 0.5, 0.5, 0.5, 0.4])):
         trials = [({"lr": str(n / 10)}, s, "finished" if s else "diverged") for n, s in enumerate(scores)]
-        course = write_sweep([{"lr": Range(0.0, 1.0)}], [trials], mode, mode=mode).course
-        assert course.best_so_far() == wanted
-        axis = score_axis(course)
-        for panel in draw_progress(course).axes:
+        history = write_sweep([{"lr": Interval(0.0, 1.0)}], [trials], mode, mode=mode).history
+        assert history.best_so_far() == wanted
+        axis = score_axis(history)
+        for panel in draw_history(history).axes:
             (line,) = by_gid(panel, "best so far")
             assert [axis.value(t) for t in line.get_ydata()] == pytest.approx(wanted)
 
@@ -228,18 +238,18 @@ def test_going_on_sets_the_clock_to_what_had_run_before():
 
 
 def test_no_trial_ends_after_its_sweep(two_rounds):
-    assert two_rounds.course.ends[-1].seconds > 9
+    assert two_rounds.history.ends[-1].seconds > 9
     two_rounds.folder.update(seconds=2.5)
-    ends = [end.seconds for end in two_rounds.course.ends]
+    ends = [end.seconds for end in two_rounds.history.ends]
     assert ends == sorted(ends)
     assert ends[-1] == pytest.approx(2.5)
 
 
 def test_the_legend_names_every_round_of_a_lengthened_sweep_once(lengthened):
-    (legend,) = draw_keys(lengthened.course).legends
+    (legend,) = draw_slice(lengthened.history).legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts == ["round 1: 1 epoch", "finals: 2 epochs", "round 2: 2 epochs", "best setting"]
-    left, _ = draw_progress(lengthened.course).axes
+    assert texts == ["round 1: 1 epoch", "finals: 2 epochs", "round 2: 2 epochs", "best point"]
+    left, _ = draw_history(lengthened.history).axes
     assert [text.get_text().split(":")[0].split("\n")[0] for text in left.texts] == [
         "round 1",
         "finals",
@@ -249,7 +259,11 @@ def test_the_legend_names_every_round_of_a_lengthened_sweep_once(lengthened):
 
 
 def test_importance_finds_the_key_that_decides(write_sweep):
-    space = {"idle": Range(1e-3, 1.0, "log"), "decides": Range(1e-3, 1.0, "log"), "option": Choice(("a", "b"))}
+    space = {
+        "idle": Interval(1e-3, 1.0, "log"),
+        "decides": Interval(1e-3, 1.0, "log"),
+        "option": Categorical(("a", "b")),
+    }
     generator = np.random.default_rng(1)
     trials = []
     for _ in range(40):
@@ -257,37 +271,39 @@ def test_importance_finds_the_key_that_decides(write_sweep):
         option = str(generator.choice(["a", "b"]))
         score = 0.9 - 0.1 * (decides + 1.5) ** 2 + 0.03 * (option == "b")
         trials.append(({"idle": str(10**idle), "decides": str(10**decides), "option": option}, score, "finished"))
-    weight = weigh(write_sweep([space], [trials]).course)
-    assert next(iter(weight.shares)) == "decides"
-    assert weight.shares["decides"] > 0.7 > 0.2 > weight.shares["idle"]
-    assert sum(weight.shares.values()) == pytest.approx(1)
-    assert 0.6 < weight.r2 < 1
-    (panel,) = draw_importance(weight).axes
-    assert f"R² {weight.r2:.2f}" in panel.get_xlabel()
-    assert [bar.get_width() for bar in panel.patches] == list(weight.shares.values())
+    importance = compute_importance(write_sweep([space], [trials]).history)
+    assert next(iter(importance.fractions)) == "decides"
+    assert importance.fractions["decides"] > 0.7 > 0.2 > importance.fractions["idle"]
+    assert sum(importance.fractions.values()) == pytest.approx(1)
+    assert 0.6 < importance.r2 < 1
+    (panel,) = draw_importance(importance).axes
+    assert f"R² {importance.r2:.2f}" in panel.get_xlabel()
+    assert [bar.get_width() for bar in panel.patches] == list(importance.fractions.values())
 
 
 def test_a_key_that_decides_what_diverges_is_important(write_sweep):
     """Of the finished trials alone, the other key would decide all."""
-    space = {"lr": Range(1e-3, 1.0, "log"), "other": Range(0.0, 1.0)}
+    space = {"lr": Interval(1e-3, 1.0, "log"), "other": Interval(0.0, 1.0)}
     generator = np.random.default_rng(1)
     trials = []
     for lr, other in zip(generator.uniform(-3, 0, 40), generator.uniform(0, 1, 40), strict=True):
         point = {"lr": str(10**lr), "other": str(other)}
         trials.append((point, None, "diverged") if lr > -1 else (point, 0.8 + 0.1 * other, "finished"))
-    weight = weigh(write_sweep([space], [trials]).course)
-    assert weight.shares["lr"] > 0.3
-    assert weight.num_trials == 40
-    assert weight.num_diverged == sum(status == "diverged" for _, _, status in trials) > 5
-    (panel,) = draw_importance(weight).axes
-    assert f"diverged: {weight.num_diverged} trials, counted as the worst of the round" in panel.get_xlabel()
+    importance = compute_importance(write_sweep([space], [trials]).history)
+    assert importance.fractions["lr"] > 0.3
+    assert importance.num_trials == 40
+    assert importance.num_diverged == sum(status == "diverged" for _, _, status in trials) > 5
+    (panel,) = draw_importance(importance).axes
+    assert f"diverged: {importance.num_diverged} trials, counted as the worst of the round" in panel.get_xlabel()
     finished = [trial for trial in trials if trial[2] == "finished"]
-    assert weigh(write_sweep([space], [finished], "finished").course).shares["lr"] < 0.05
+    assert compute_importance(write_sweep([space], [finished], "finished").history).fractions["lr"] < 0.05
 
 
 def test_one_key_has_no_importance(write_sweep):
     trials = [({"lr": str(n / 20)}, n / 20, "finished") for n in range(1, 19)]
-    assert weigh(write_sweep([{"lr": Range(0.0, 1.0)}], [trials]).course).startswith("one key was searched")
+    assert compute_importance(write_sweep([{"lr": Interval(0.0, 1.0)}], [trials]).history).startswith(
+        "one key was searched"
+    )
 
 
 def test_a_round_that_was_given_more_trials_has_a_span_for_these(lengthened):
@@ -295,17 +311,17 @@ def test_a_round_that_was_given_more_trials_has_a_span_for_these(lengthened):
     lines = folder.journal.read_text().splitlines()
     more = [line.replace('"trial": 0', '"trial": 9').replace("2026", "2027") for line in lines[:3]]
     folder.journal.write_text("\n".join([*lines, *more]) + "\n")
-    spans = figures._round_spans(lengthened.course, "place")
-    assert [(start, end, record["index"]) for start, end, record in spans] == [
+    spans = _round_spans(lengthened.history, "place")
+    assert [(start, end, round_.index) for start, end, round_ in spans] == [
         (0, 2.5, 0), (2.5, 4.5, 1), (4.5, 6.5, 2), (6.5, 7.5, 3), (7.5, 8, 0)
     ]  # fmt: skip
 
 
 def test_the_legend_of_the_progress_lies_beside_the_panels(two_rounds):
-    figure = draw_progress(two_rounds.course)
+    figure = draw_history(two_rounds.history)
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts == ["best so far", "stopped half-way", "diverged", "failed"]
+    assert texts == ["best so far", "pruned", "diverged", "failed"]
     figure.draw_without_rendering()
     assert not any(legend.get_window_extent().overlaps(panel.get_window_extent()) for panel in figure.axes)
 
@@ -316,75 +332,80 @@ def test_a_poor_fit_is_said(write_sweep):
 
 
 def test_few_trials_have_no_importance(options):
-    reason = weigh(options.course)
+    reason = compute_importance(options.history)
     assert reason == "it takes 10 trials with a score to tell, and there are 4"
-    with pytest.raises(Nothing):
+    with pytest.raises(NothingToDraw):
         draw_importance(reason)
 
 
 def test_keys_have_a_panel_each_and_the_rounds_ranges_beneath(two_rounds):
-    panels = [panel for panel in draw_keys(two_rounds.course).axes if panel.axison]
+    panels = [panel for panel in draw_slice(two_rounds.history).axes if panel.axison]
     assert [panel.get_xlabel() for panel in panels[2:]] == ["optimizer.lr", "reg.l2.strength"]
     spans = [10 ** np.array(line.get_xdata()) for line in panels[2].lines]
     assert [span.tolist() for span in spans] == [pytest.approx([1e-4, 1.0]), pytest.approx([1e-3, 1e-1])]
 
 
 def test_a_line_of_the_parallel_picture_has_its_places_on_all_axes(two_rounds):
-    course = two_rounds.course
-    (panel,) = draw_parallel(course).axes
+    history = two_rounds.history
+    (panel,) = draw_parallel_coordinates(history).axes
     lines = panel.collections[0].get_segments()
     assert len(lines) == 9  # diverged and failed trials have no score
     heights = [line[-1][1] for line in lines]
     assert heights == sorted(heights)  # the best last, on top
     assert {len(line) for line in lines} == {3}
-    axis = key_axis(course, "optimizer.lr")
+    axis = key_axis(history, "optimizer.lr")
     low, high = axis.limits
     assert lines[0][0][1] == pytest.approx((math.log10(0.0002) - low) / (high - low))
 
 
 def test_pictures_are_drawn_for_options_alone(options, tmp_path):
-    pictures = draw(options.course, tmp_path, pytest.fail)
+    pictures = draw_figures(options.history, tmp_path, pytest.fail)
     assert [picture.name for picture in pictures] == NAMES
     assert [picture.name for picture in pictures if picture.png is None] == ["importance"]
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged"])
 def test_without_a_score_the_points_alone_are_drawn(write_sweep, tmp_path, status):
-    space = {"a": Range(0.0, 1.0), "b": Range(0.0, 1.0)}
+    space = {"a": Interval(0.0, 1.0), "b": Interval(0.0, 1.0)}
     sweep = write_sweep([space], [[({"a": "0.1", "b": "0.2"}, None, status)]])
-    pictures = draw(sweep.course, tmp_path, pytest.fail)
-    assert [picture.name for picture in pictures if picture.png] == ["points"]
+    pictures = draw_figures(sweep.history, tmp_path, pytest.fail)
+    assert [picture.name for picture in pictures if picture.png] == ["search_space"]
     assert {picture.reason for picture in pictures if not picture.png} >= {"no trial has a score"}
 
 
 def test_one_key_and_no_trials_at_all_are_no_trouble(write_sweep, tmp_path):
-    space = {"lr": Range(1e-3, 1.0, "log")}
-    none = draw(write_sweep([space], [[]], "none").course, tmp_path, pytest.fail)
+    space = {"lr": Interval(1e-3, 1.0, "log")}
+    none = draw_figures(write_sweep([space], [[]], "none").history, tmp_path, pytest.fail)
     assert not any(picture.png for picture in none)
-    one = draw(write_sweep([space], [[({"lr": "0.1"}, 0.5, "finished")]], "one").course, tmp_path, pytest.fail)
-    assert [picture.name for picture in one if picture.png] == ["points", "keys", "progress", "parallel"]
+    one = draw_figures(write_sweep([space], [[({"lr": "0.1"}, 0.5, "finished")]], "one").history, tmp_path, pytest.fail)
+    assert [picture.name for picture in one if picture.png] == [
+        "search_space",
+        "slice",
+        "history",
+        "parallel_coordinates",
+    ]
 
 
 def test_eight_keys_with_long_names_fit_and_a_failing_picture_is_one_warning(write_sweep, tmp_path, monkeypatch):
-    names = [f"reg.a_regulariser_with_a_long_name.its_strength_{n}" for n in range(8)]
-    space = {name: Range(1e-6, 1.0, "log", zero=0.2) for name in names}
+    names = [f"reg.a_regularizer_with_a_long_name.its_strength_{n}" for n in range(8)]
+    space = {name: Interval(1e-6, 1.0, "log", zero=0.2) for name in names}
     trials = [
         ({name: f"{10.0 ** -(i % (n + 2)):g}" for n, name in enumerate(names)}, i / 20, "finished") for i in range(12)
     ]
-    monkeypatch.setattr(figures, "draw_keys", lambda *_: 1 / 0)
+    monkeypatch.setattr(slice_plot, "draw_slice", lambda *_: 1 / 0)
     warnings = []
-    pictures = draw(write_sweep([space], [trials]).course, tmp_path, warnings.append)
-    assert [picture.name for picture in pictures if picture.png is None] == ["keys"]
-    assert warnings == ["keys.png could not be drawn: ZeroDivisionError: division by zero"]
-    assert sorted(path.stem for path in tmp_path.glob("*.png")) == sorted(set(NAMES) - {"keys"})
+    pictures = draw_figures(write_sweep([space], [trials]).history, tmp_path, warnings.append)
+    assert [picture.name for picture in pictures if picture.png is None] == ["slice"]
+    assert warnings == ["slice.png could not be drawn: ZeroDivisionError: division by zero"]
+    assert sorted(path.stem for path in tmp_path.glob("*.png")) == sorted(set(NAMES) - {"slice"})
     for picture in pictures:
         if picture.png:
             assert imread(tmp_path / f"{picture.name}.png").shape[1] > 700
 
 
 def test_no_text_of_a_picture_leaves_it(two_rounds):
-    for paint in (draw_points, draw_keys, draw_progress, draw_parallel):
-        figure = paint(two_rounds.course)
+    for paint in (draw_search_space, draw_slice, draw_history, draw_parallel_coordinates):
+        figure = paint(two_rounds.history)
         figure.draw_without_rendering()
         texts = [text for panel in figure.axes for text in panel.texts]
         texts += [text for legend in figure.legends for text in legend.get_texts()]

@@ -1,14 +1,15 @@
-"""What the pictures of a sweep share: colours, signs, and panels with the axis of a key."""
+"""What the figures of a sweep share: colors, markers, and panels with the axis of a key."""
 
 from __future__ import annotations
 
 import textwrap
 from typing import Any
 
-from runner.sweep.record.journal import Standing
+from runner.sweep.record.rounds import FinalRound, Round, name
+from runner.sweep.record.trial import TrialRecord
 from runner.sweep.report.figures.axes import PADDING, Axis
-from runner.sweep.report.history import Course
-from runner.sweep.strategy.plan import Record
+from runner.sweep.report.history import SweepHistory
+from runner.sweep.report.text import format_epochs, format_number, format_turn
 
 STAR, INK, QUIET, PALE = "#D55E00", "#222222", "#666666", "#e9e9e9"
 SHADES = ("#56B4E9", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#555555")  # Okabe and Ito's, told apart by all
@@ -30,7 +31,7 @@ STYLE: dict[str, Any] = {
 }
 
 
-class Nothing(Exception):
+class NothingToDraw(Exception):
     """There is nothing to draw, for the reason given."""
 
 
@@ -60,52 +61,45 @@ def dress(panel: Any, axis: Axis, side: str, most: int, grid: bool = True) -> No
         (panel.set_xlim if side == "x" else panel.set_ylim)(*axis.limits)
 
 
-def colours(course: Course) -> Any:
+def colors(history: SweepHistory) -> Any:
     """Viridis, dark where the score is better."""
     import matplotlib as mpl
 
-    return mpl.colormaps["viridis_r" if course.plan.mode == "max" else "viridis"]
+    return mpl.colormaps["viridis_r" if history.plan.objective.mode == "max" else "viridis"]
 
 
-def colour_of(scores: Axis, course: Course, score: float) -> Any:
+def color_of(scores: Axis, history: SweepHistory, score: float) -> Any:
+    """The color of a score."""
     t = scores.place(score)
     assert t is not None
-    return colours(course)((t - scores.low) / scores.width)
+    return colors(history)((t - scores.low) / scores.width)
 
 
-def grey(place: int, number: int, text: bool = False) -> str:
-    """From light to dark through the rounds."""
-    lightest = 0.35 if text else 0.62
-    return str(round(lightest * (1 - place / max(1, number - 1)) + 0.1, 3)) if number > 1 else "0.35"
+def shade(history: SweepHistory, round_: Round) -> str:
+    return INK if isinstance(round_, FinalRound) else SHADES[_place(history, round_) % len(SHADES)]
 
 
-def shade(course: Course, record: Record) -> str:
-    return INK if record["kind"] == "finals" else SHADES[course.searches.index(record) % len(SHADES)]
+def marker_of(history: SweepHistory, round_: Round) -> str:
+    return "d" if isinstance(round_, FinalRound) else MARKERS[_place(history, round_) % len(MARKERS)]
 
 
-def marker_of(course: Course, record: Record) -> str:
-    return "d" if record["kind"] == "finals" else MARKERS[course.searches.index(record) % len(MARKERS)]
+def _place(history: SweepHistory, round_: Round) -> int:
+    """Which of the search rounds it is, from 0."""
+    return int(history.label(round_)) - 1
 
 
-def round_name(course: Course, record: Record) -> str:
-    number = course.number(record)
-    name = number if record["kind"] == "finals" else f"round {number}"
-    turn = f", {record['key'].rpartition('.')[2]}" if record.get("key") else ""
-    return f"{name}{turn}: {epochs_text(record)}" if record["epochs"] else f"{name}{turn}"
+def round_name(history: SweepHistory, round_: Round) -> str:
+    """A round with its length: round 2: 6 epochs; of a coordinate search, with the key whose turn it is."""
+    turn = format_turn(round_)
+    title = name(round_, history.rounds) + (f", {turn}" if turn else "")
+    return f"{title}: {format_epochs(round_)}" if round_.epochs else title
 
 
-def round_title(course: Course, record: Record) -> str:
+def round_title(history: SweepHistory, round_: Round) -> str:
     """The name with the number of trials."""
-    name, _, epochs = round_name(course, record).partition(": ")
-    number = record["num_trials"]
-    trials = "1 trial" if number == 1 else f"{number} trials"
-    return f"{name}: {trials} of {epochs}" if epochs else f"{name}: {trials}"
-
-
-def epochs_text(record: Record) -> str:
-    """How long a round's trials are, if they have epochs at all."""
-    epochs = record["epochs"]
-    return "1 epoch" if epochs == 1 else f"{epochs} epochs" if epochs else ""
+    title, _, epochs = round_name(history, round_).partition(": ")
+    trials = format_number(round_.num_trials, "trial")
+    return f"{title}: {trials} of {epochs}" if epochs else f"{title}: {trials}"
 
 
 def wrapped(label: str, width: int) -> str:
@@ -116,41 +110,45 @@ def wrapped(label: str, width: int) -> str:
 
 def needed(scores: Axis | None) -> Axis:
     if scores is None:
-        raise Nothing("no trial has a score")
+        raise NothingToDraw("no trial has a score")
     return scores
 
 
-def scattered(course: Course, trial: Standing, axis: Axis, ratio: float = 0.569840) -> float | None:
+def scattered(history: SweepHistory, trial: TrialRecord, axis: Axis, ratio: float = 0.569840) -> float | None:
     """The place of a trial's value; within the place of an option, spread evenly."""
-    place = axis.place(course.value(trial, axis.label))
+    place = axis.place(history.value(trial, axis.label))
     if place is None or not (axis.options or place == axis.absent_place):
         return place
     width = OPTION_WIDTH if axis.options else 0.06 * axis.width
-    best = course.outcome.best
+    best = history.result.best
     number = trial.trial
-    if best is not None and course.plan.point(trial) == course.plan.point(best):
-        number = next(t.trial for t in course.trials if course.plan.point(t) == course.plan.point(best))
+    if best is not None and trial.point == best.point:
+        number = next(t.trial for t in history.trials if t.point == best.point)
     return place + width * ((number * ratio + 0.5) % 1 - 0.5)
 
 
-def bands_of(course: Course, axis: Axis) -> list[tuple[Record, tuple[float, float]]]:
+def bands_of(history: SweepHistory, axis: Axis) -> list[tuple[Round, tuple[float, float]]]:
     """Every round's range of one key; none for options."""
-    found: list[tuple[Record, tuple[float, float]]] = []
-    for record in course.searches if not axis.options else []:
-        for trial in course.of_round(record):
-            span = span_of(course, record, trial, axis) if course.name(trial, axis.label) in record["ranges"] else None
-            if span and (record, span) not in found:
-                found.append((record, span))
+    found: list[tuple[Round, tuple[float, float]]] = []
+    for round_ in history.searches if not axis.options else []:
+        for trial in history.of_round(round_):
+            span = (
+                span_of(history, round_, trial, axis)
+                if history.dimension_name(trial, axis.label) in round_.ranges
+                else None
+            )
+            if span and (round_, span) not in found:
+                found.append((round_, span))
     return found
 
 
-def span_of(course: Course, record: Record, trial: Standing, axis: Axis) -> tuple[float, float] | None:
+def span_of(history: SweepHistory, round_: Round, trial: TrialRecord, axis: Axis) -> tuple[float, float] | None:
     """What a trial's value was drawn from."""
     if axis.options:
-        place = axis.place(course.value(trial, axis.label))
+        place = axis.place(history.value(trial, axis.label))
         return None if place is None or place < 0 else (place - 0.45, place + 0.45)
-    value = course.value(trial, axis.label)
-    about = record["ranges"].get(course.name(trial, axis.label))
+    value = history.value(trial, axis.label)
+    about = round_.ranges.get(history.dimension_name(trial, axis.label))
     if about is None:  # held, while another key had its turn, or without a place in this trial
         place = axis.place(value)
         return None if value is None or place is None else (place - 0.012 * axis.width, place + 0.012 * axis.width)
@@ -158,18 +156,18 @@ def span_of(course: Course, record: Record, trial: Standing, axis: Axis) -> tupl
     return None if value is None or low is None or high is None else (low, high)
 
 
-def status_legend(course: Course) -> list[Any]:
+def status_legend(history: SweepHistory) -> list[Any]:
     from matplotlib.lines import Line2D
 
     def dot(label: str, **style: Any) -> Any:
         return Line2D([], [], linestyle="", label=label, **style)
 
-    statuses = {trial.status for trial in course.trials}
+    statuses = {trial.status for trial in history.trials}
     handles = []
-    if course.outcome.best is not None:
-        handles.append(dot("best setting", marker="*", color=STAR, markeredgecolor="white", markersize=15))
-    if "stopped" in statuses:
-        handles.append(dot("stopped half-way", marker="o", color="white", markeredgecolor=QUIET, markersize=7))
+    if history.result.best is not None:
+        handles.append(dot("best point", marker="*", color=STAR, markeredgecolor="white", markersize=15))
+    if "pruned" in statuses:
+        handles.append(dot("pruned", marker="o", color="white", markeredgecolor=QUIET, markersize=7))
     if "diverged" in statuses:
         handles.append(dot("diverged", marker="x", color=INK, markersize=7))
     if "failed" in statuses:

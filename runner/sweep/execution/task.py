@@ -1,0 +1,73 @@
+"""What the trials of a sweep are: how they are prepared, what their jobs are told, and how a job's end is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from hydra.core.utils import JobReturn, JobStatus
+
+from runner import config, vectorizable
+from runner.errors import WorkerDied
+from runner.store import SweepFolder, write_config
+from runner.sweep.record.trial import TrialRecord
+from runner.sweep.space.overrides import merge_overrides
+from runner.sweep.space.trial_configs import TrialConfigs
+
+
+class Task(Protocol):
+    """The trials of one sweep."""
+
+    def prepare(self, trial: TrialRecord) -> None:
+        """Make a trial ready to be queued.
+
+        Raises:
+            UserError: its config makes no sense.
+        """
+
+    def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
+        """The overrides of a job that runs these trials, to their end or until they wait."""
+
+    def unrecorded_ends(self, trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
+        """Events of the ends that the job has not journaled itself."""
+
+
+class TrainingTask:
+    """Trials that are training runs, each in its folder with its config. See `Task`.
+
+    A job is told the sweep's folder and its trials' numbers, no more.
+    """
+
+    def __init__(self, folder: SweepFolder, configs: TrialConfigs) -> None:
+        self.folder = folder
+        self.configs = configs
+
+    def prepare(self, trial: TrialRecord) -> None:
+        more = {} if trial.seed is None else {"seed": str(trial.seed)}
+        cfg, trial.choices = self.configs.of({**trial.point, **more, "engine.epochs": str(trial.epochs)})
+        config.check(cfg)
+        trial.signature = vectorizable.signature(cfg)
+        path = self.folder.trial(trial.trial)
+        path.mkdir(parents=True, exist_ok=True)
+        write_config(path, cfg, merge_overrides(self.configs.shared, trial.overrides))
+
+    def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
+        numbers = ",".join(str(trial.trial) for trial in trials)
+        until = "null" if until_epoch is None else until_epoch
+        return [folder_override(self.folder), f"+job.trials=[{numbers}]", f"+job.until_epoch={until}"]
+
+    def unrecorded_ends(self, trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
+        return job_failures(trials, returned)
+
+
+def folder_override(folder: SweepFolder) -> str:
+    """The override that tells a job, or a sweep that goes on, its folder."""
+    return f"+job.folder='{folder.path.absolute()}'"
+
+
+def job_failures(trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
+    """`failed` events of trials whose job failed before they ended; not where its process died: they may run again."""
+    error = returned._return_value
+    if isinstance(error, WorkerDied) or returned.status != JobStatus.FAILED:
+        return []
+    return [trial.event("failed", error=f"{type(error).__name__}: {error}") for trial in trials if not trial.ended]

@@ -1,0 +1,147 @@
+"""A sweep of training runs, from its composed config to its result."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.console import Console
+
+from runner import config, store
+from runner.errors import Interrupted, SweepFailed
+from runner.objective import training_objective
+from runner.store import SweepFolder
+from runner.sweep.execution.batching import TrialBatcher, num_parallel_jobs
+from runner.sweep.execution.failures import exit_status
+from runner.sweep.execution.resume import check_unchanged
+from runner.sweep.execution.search import SearchRun
+from runner.sweep.execution.task import TrainingTask
+from runner.sweep.plugin.launchers import launcher
+from runner.sweep.record.journal import Journal
+from runner.sweep.record.status import recorded_status
+from runner.sweep.report import terminal
+from runner.sweep.report.finish import finish
+from runner.sweep.report.tensorboard import writing_scalars
+from runner.sweep.settings import SweepSettings, read_settings
+from runner.sweep.space.build import build_space
+from runner.sweep.space.trial_configs import TrialConfigs
+from runner.sweep.strategy.plan import Plan
+from runner.warnings import warn
+
+NOT_SEARCHED = ("sweep=", "sweep.", "job.")
+
+
+def sweep_training_runs(
+    arguments: list[str], max_batch_size: int | None, context: HydraContext, task: TaskFunction, whole: DictConfig
+) -> list[Sequence[JobReturn]]:
+    """Run the sweep that the config describes, or what is left of it.
+
+    Raises:
+        UserError: the space or a setting makes no sense, or the sweep was begun with another.
+        SweepFailed: too many trials failed, or none finished.
+        Interrupted: a signal stopped it; the trials have saved.
+    """
+    config.check_sweep(whole)
+    settings = read_settings(whole.sweep)
+    shared, plan, configs = _plan(arguments, settings, context, whole)
+    folder = _open_folder(arguments, plan, configs, whole)
+    log, objective = whole.log, plan.objective
+    batch = TrialBatcher(settings.vectorize, num_parallel_jobs(whole.hydra.launcher, settings.num_workers))
+    end = partial(finish, folder, plan, shared, settings.report, log.tensorboard)
+    try:
+        with (
+            recorded_status(folder),
+            launcher(context, task, whole, settings.num_workers) as launching,
+            writing_scalars(folder, objective, log.tensorboard),
+            terminal.progress(folder, plan, log.progress),
+        ):
+            search = SearchRun(folder, plan, TrainingTask(folder, configs), launching.launch, batch, max_batch_size)
+            search.run()
+            _check_any_finished(search.journal)
+    except SweepFailed as error:
+        end(quiet=True)
+        journal = Journal(folder.journal)
+        journal.refresh()
+        error.status = exit_status(journal)
+        raise
+    except (Interrupted, KeyboardInterrupt):
+        again = f"runner resume {shlex.quote(str(folder.path))}"
+        Console().print(f"interrupted; go on with: {again}", highlight=False, soft_wrap=True)
+        raise
+    end(quiet=log.progress == "none")
+    return search.returns
+
+
+def _plan(
+    arguments: list[str], settings: SweepSettings, context: HydraContext, whole: DictConfig
+) -> tuple[list[str], Plan, TrialConfigs]:
+    """The overrides that all trials share, the plan, and the configs of its points."""
+    epochs = whole.engine.epochs
+    round_plans = settings.plan_rounds(epochs)
+    given = [word for word in arguments if not word.lstrip("+").startswith(NOT_SEARCHED)]
+    sweep_words = [word for word in arguments if word not in given]
+    shared, space, configs = build_space(
+        given,
+        settings.space,
+        settings.conditional or {},
+        partial(_compose, context, whole, sweep_words),
+        context.config_loader,
+        any(word.lstrip("+").startswith("sweep.conditional") for word in sweep_words),
+    )
+    objective = training_objective(whole.objective.name, whole.objective.mode)
+    return shared, Plan(settings, space, round_plans, epochs, objective), configs
+
+
+def _compose(
+    context: HydraContext, whole: DictConfig, sweep_words: list[str], words: list[str]
+) -> tuple[DictConfig, dict[str, str]]:
+    """A trial's config before its numbers are put in, with its choices."""
+    overrides = [*whole.hydra.overrides.hydra, *sweep_words, *words]
+    try:
+        composed = context.config_loader.load_configuration("sweep", overrides, RunMode.RUN)
+    except Exception as error:
+        raise config.explain(error, words, "sweep") from error
+    chosen = config.choices(composed, composed.hydra.runtime.choices)
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), chosen
+
+
+def _open_folder(arguments: list[str], plan: Plan, configs: TrialConfigs, whole: DictConfig) -> SweepFolder:
+    """The sweep's folder, new or gone on with, locked, with the sweep's whole config in it."""
+    cfg = whole.copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+        job: Any = cfg.pop("job", None)
+    overrides = [word for word in arguments if not word.startswith("+job.")]
+    if job:
+        folder = SweepFolder.open(Path(os.path.relpath(job.folder)))
+        folder.lock()
+        try:
+            check_unchanged(folder, plan, cfg, configs)
+        except BaseException:
+            folder.unlock()
+            raise
+        for change in store.changes(folder):
+            warn(change)
+    else:
+        choices = configs.choices([])
+        name = cfg.name or "-".join(choices[group] for group in ("data", "model"))
+        path = store.make_folder(Path(cfg.output_dir), name)
+        folder = SweepFolder.create(path, name, overrides, plan.settings.seed, store.environment("by trial"))
+    objective = {"name": plan.objective.name, "mode": plan.objective.mode}
+    folder.update(status="running", overrides=overrides, space=plan.space.describe(), finished=None)
+    folder.update(objective=objective, config_folders=[str(path) for path in config.user_folders()])
+    store.write_config(folder.path, cfg, overrides)
+    return folder
+
+
+def _check_any_finished(journal: Journal) -> None:
+    trials = list(journal.trials.values())
+    if trials and not journal.counts["finished"]:
+        raise SweepFailed(f"no trial has finished; the first {trials[0].status}: {trials[0].reason}")

@@ -1,0 +1,81 @@
+"""All figures of a sweep. Darker is better in all of them, and every key has the scale that it is drawn in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.sweep.report.figures import history as optimization_history
+from runner.sweep.report.figures import parallel_coordinates, search_space, slice
+from runner.sweep.report.figures.importance import CAPTION as IMPORTANCE_CAPTION
+from runner.sweep.report.figures.importance import Importance, compute_importance, draw_importance, left_out
+from runner.sweep.report.figures.style import STYLE, NothingToDraw
+from runner.sweep.report.history import SweepHistory
+
+DPI = 130
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """One figure, or the reason why there is none.
+
+    Args:
+        caption: how to read it.
+    """
+
+    name: str
+    caption: str
+    png: bytes | None = None
+    reason: str = ""
+
+
+def draw_figures(history: SweepHistory, folder: Path, warn: Callable[[str], None]) -> list[ReportFigure]:
+    """Draw all figures into a folder; one that fails is warned of and left out."""
+    importance = _importance(history, warn)
+    slice_caption = slice.CAPTION + left_out(history, importance, slice.MAX_KEYS)
+    parallel_caption = parallel_coordinates.CAPTION + left_out(history, importance, parallel_coordinates.MAX_KEYS)
+    painters: dict[str, tuple[Callable[[], Any], str]] = {
+        "search_space": (
+            lambda: search_space.draw_search_space(history, importance),
+            search_space.caption(history, importance),
+        ),
+        "slice": (lambda: slice.draw_slice(history, importance), slice_caption),
+        "history": (lambda: optimization_history.draw_history(history), optimization_history.CAPTION),
+        "importance": (lambda: draw_importance(importance), IMPORTANCE_CAPTION),
+        "parallel_coordinates": (
+            lambda: parallel_coordinates.draw_parallel_coordinates(history, importance),
+            parallel_caption,
+        ),
+    }
+    return [_draw(name, paint, caption, folder, warn) for name, (paint, caption) in painters.items()]
+
+
+def _importance(history: SweepHistory, warn: Callable[[str], None]) -> Importance | str:
+    try:
+        return compute_importance(history)
+    except Exception as error:
+        reason = f"the forest failed ({type(error).__name__}: {error})"
+        warn(f"importance.png: {reason}")
+        return reason
+
+
+def _draw(name: str, paint: Callable[[], Any], caption: str, folder: Path, warn: Callable[[str], None]) -> ReportFigure:
+    import matplotlib as mpl
+
+    path = folder / f"{name}.png"
+    path.unlink(missing_ok=True)  # that of an earlier end
+    style: Any = STYLE
+    try:
+        with mpl.rc_context(style):
+            png = io.BytesIO()
+            paint().savefig(png, dpi=DPI, format="png")
+        path.write_bytes(png.getvalue())
+        return ReportFigure(name, caption, png.getvalue())
+    except NothingToDraw as reason:
+        return ReportFigure(name, caption, reason=str(reason))
+    except Exception as error:
+        warn(f"{name}.png could not be drawn: {type(error).__name__}: {error}")
+        return ReportFigure(name, caption, reason=f"it could not be drawn ({type(error).__name__}: {error})")

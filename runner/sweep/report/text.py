@@ -1,0 +1,86 @@
+"""The result of a sweep in words, for the terminal and the report alike."""
+
+from __future__ import annotations
+
+import math
+
+from runner.statistics import Estimate
+from runner.sweep.record.rounds import FinalRound, Round, SearchRound, name
+from runner.sweep.report.result import SweepResult
+from runner.sweep.space.space import Point
+
+
+def format_point(point: Point) -> str:
+    return " ".join(f"{key}={value}" for key, value in point.items())
+
+
+def format_counts(result: SweepResult) -> str:
+    """How many trials have which status."""
+    return ", ".join(f"{count} {status}" for status, count in sorted(result.counts.items()) if count)
+
+
+def format_number(count: int, noun: str) -> str:
+    """A count with its noun: 1 trial, 2 trials."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def format_estimate(estimate: Estimate, metric: str) -> str:
+    """A mean over fresh seeds with its interval, within what the metric can be."""
+    if estimate.n < 2:
+        return f"{estimate.mean:.4f} on one fresh seed, which says nothing of how sure it is"
+    if estimate.std == 0:
+        return f"{estimate.mean:.4f} on each of {estimate.n} fresh seeds, too alike to say how sure it is"
+    low, high = bounded_interval(estimate, metric)
+    return f"{estimate.mean:.4f} (95% confidence interval {low:.4f} to {high:.4f}) over {estimate.n} fresh seeds"
+
+
+def bounded_interval(estimate: Estimate, metric: str) -> tuple[float, float]:
+    """The interval of a mean, cut at what an accuracy (0 to 1) or a loss (from 0) can be."""
+    least = 0.0 if metric.endswith(("accuracy", "loss")) else -math.inf
+    most = 1.0 if metric.endswith("accuracy") else math.inf
+    return min(max(estimate.ci_low, least), most), min(max(estimate.ci_high, least), most)
+
+
+def sentences(result: SweepResult, metric: str) -> list[str]:
+    """What the sweep found; the first sentence is the answer."""
+    if result.best is None:
+        return ["No trial has finished, so there is no best point."]
+    best = f"Best: {format_point(result.best.point)}."
+    if not result.finalists:
+        found = [
+            f"{best} {metric} {result.best.score:.4f} in trial {result.best.trial}, on one seed; "
+            "sweep.num_finalists=2 would say how sure that is."
+        ]
+    else:
+        found = [f"{best} {metric} {format_estimate(result.finalists[0].estimate, metric)}."]
+        for finalist in result.finalists[1:]:
+            verdict = "Not distinguishable from it" if finalist in result.same else "Behind it in the finals"
+            found.append(f"{verdict}: {format_point(finalist.point)} (mean {finalist.estimate.mean:.4f}).")
+    found += [f"Widened on the way: {note}." for note in result.notes]
+    found += [f"At an edge still: {edge}; a wider range may hold a better one." for edge in result.edges]
+    return found
+
+
+def describe_round(round_: Round, rounds: list[Round]) -> str:
+    """One line on what a round trains."""
+    parts = []
+    for key, about in round_.ranges.items():
+        if "options" in about:
+            parts.append(f"{key}: " + ", ".join(f"{option} {share:.0%}" for option, share in about["options"].items()))
+        else:
+            parts.append(f"{key}: {about['low']:.3g} to {about['high']:.3g}")
+    if isinstance(round_, FinalRound):
+        parts.append(f"{format_number(len(round_.points), 'point')} on {format_number(len(round_.seeds), 'seed')} each")
+    epochs = f" of {format_number(round_.epochs, 'epoch')}" if round_.epochs else ""
+    return f"{name(round_, rounds)}: {format_number(round_.num_trials, 'trial')}{epochs}; {'; '.join(parts)}"
+
+
+def format_epochs(round_: Round) -> str:
+    """How long a round's trials are; nothing where the task knows no epochs."""
+    return format_number(round_.epochs, "epoch") if round_.epochs else ""
+
+
+def format_turn(round_: Round) -> str:
+    """The key whose turn a round of a coordinate search is."""
+    key = round_.strategy.get("key") if isinstance(round_, SearchRound) else None
+    return key.rpartition(".")[2] if key else ""
