@@ -35,8 +35,8 @@ from runner.compare.metric import check_metric, shared_objective
 from runner.compare.table import BEST, SAME, Row, Table, sort_rows, tabulate
 from runner.config import FREE_KEYS
 from runner.errors import UserError
-from runner.statistics import Mode, direction
-from runner.store.run_index import FINALS, ROUND, SEARCH, FoundRun, find_runs, without_searches
+from runner.objective import Mode, Objective, direction
+from runner.store.run_index import FINALS, ROUND, SEARCH, RunSummary, find_runs, without_searches
 
 USUAL_METRIC = "val/accuracy"
 # Keys that may change when a run goes on and yet decide how well it does.
@@ -62,7 +62,8 @@ def main(words: Sequence[str]) -> int:
         print(f"runner: {line}; left out", file=sys.stderr)
     if not found:
         raise UserError(f"{', '.join(map(str, arguments.paths))}: no run here can be read; name another folder")
-    table = compare(found, arguments.by, arguments.metric, arguments.mode, arguments.where, arguments.search)
+    objective = (arguments.metric, arguments.mode)
+    table = compare(found, arguments.by, *objective, arguments.where, arguments.include_search_trials)
     table.rows = sort_rows(table, arguments.sort, folder_of) if arguments.sort else table.rows
     rows = table.rows[: arguments.limit]
     if arguments.format == "table":
@@ -82,7 +83,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def compare(
-    found: Sequence[FoundRun],
+    found: Sequence[RunSummary],
     by: Sequence[str] = (),
     metric: str | None = None,
     mode: Mode | None = None,
@@ -114,7 +115,7 @@ def compare(
     if mode is None:
         raise UserError(f"--mode: {metric} is neither accuracy nor loss; say which is better with --mode max or min")
     # Finals are like any runs of their settings; what was searched is not.
-    table = tabulate(runs, metric, mode, by, IGNORED if SEARCH in kinds else IGNORED | {ROUND}, searches)
+    table = tabulate(runs, Objective(metric, mode), by, IGNORED if SEARCH in kinds else IGNORED | {ROUND}, searches)
     table.num_searches = 0 if search else len(searches)
     return table
 
@@ -132,7 +133,9 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--metric", help="such as val/loss (the runs' own objective, else val/accuracy)")
     parser.add_argument("--mode", choices=("max", "min"), help="which is better (max for accuracy, min for loss)")
     parser.add_argument("--where", action="append", default=[], metavar="'KEY OP VALUE'", help="=, !=, <, <=, >, >=")
-    parser.add_argument("--search", action="store_true", help="the search trials of sweeps with finals too")
+    parser.add_argument(
+        "--include-search-trials", action="store_true", help="the search trials of sweeps with finals too"
+    )
     parser.add_argument("--sort", metavar="KEY", help="any column, - before it: descending (the metric, best first)")
     parser.add_argument("--format", choices=("table", "json", "csv", "markdown"), default="table")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the table and the curves")
@@ -184,7 +187,7 @@ def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
             Text(column.heading), justify="right" if column.right else "left", no_wrap=True, vertical="bottom"
         )
     for index, row in enumerate(rows):
-        style = {BEST: "bold green", SAME: "green"}.get(row.mark)
+        style = {BEST: "bold green", SAME: "green"}.get(row.verdict)
         shown.add_row(*(Text(column.cells[index]) for column in kept), style=style)
     console.print(shown)
     lines = [title(table), rule(table), *notes(table, rows)]
@@ -200,7 +203,7 @@ def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
     for line in lines:
         console.print(Text(line, style="dim"))
     if table.ranking.best is not None:
-        best = next(row for row in table.rows if row.mark == BEST)
+        best = next(row for row in table.rows if row.verdict == BEST)
         console.print(Text(f"best run: {folder_of(best)}"), soft_wrap=True)
 
 
@@ -250,7 +253,7 @@ def page(table: Table, rows: Sequence[Row]) -> str:
     shown = columns(table, rows)
     png = io.BytesIO()
     draw_curves(_curves(table, rows), table.metric, png)
-    best = next((index for index, row in enumerate(rows) if row.mark == BEST), None)
+    best = next((index for index, row in enumerate(rows) if row.verdict == BEST), None)
     lines = [[column.cells[index] for column in shown] for index in range(len(rows))]
     cells = Cells([column.heading for column in shown], lines, [column.right for column in shown], best)
     shared = shared_folder(rows)

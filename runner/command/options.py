@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from runner import config
 from runner.arguments import ArgumentParser
+from runner.command.table import COMMANDS
 from runner.errors import UserError, did_you_mean
 
 COMMENTED_KEY = re.compile(r"^(?P<indent>\s*)(?P<key>[a-z]\w*):\s*(?P<value>[^#]*?)\s*(?:#\s*(?P<note>.*))?$")
@@ -40,10 +41,10 @@ Choose an option of any group, change any key of the chosen ones:
     "sweep": """\
 As runner train, with ranges for some of the keys, or a space from the group sweep:
   runner sweep sweep=lr_l2 model=mlp
-  runner sweep optimizer.lr='tag(log,interval(1e-5,1e-1))' reg=l2 reg.l2.strength='tag(log,interval(1e-6,1e-1))'
-  runner sweep optimizer=sgd,adam optimizer.lr='tag(log,interval(1e-5,1))' sweep.workers=2
-Ranges: interval(a,b), tag(log,interval(a,b)), int(interval(a,b)), zero_or(RANGE), one_minus(interval(a,b)) for momenta,
-tag(hard,RANGE) never to be widened, and a,b,c for choices. runner resume FOLDER goes on with a sweep.""",
+  runner sweep optimizer.lr='loguniform(1e-5,1e-1)' reg=l2 reg.l2.strength='loguniform(1e-6,1e-1)'
+  runner sweep optimizer=sgd,adam optimizer.lr='loguniform(1e-5,1)' sweep.num_workers=2
+Ranges: uniform(a,b), loguniform(a,b), randint(a,b), and a,b,c for choices; with more words tag(WORDS,interval(a,b)):
+log, zero_or for 0 as well, one_minus for momenta, hard for never widened. runner resume FOLDER goes on with a sweep.""",
 }
 
 
@@ -79,7 +80,11 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def command_help(command: str, summary: str) -> str:
+def asks_for_help(words: Sequence[str]) -> bool:
+    return bool({"-h", "--help"} & set(words))
+
+
+def command_help(command: str) -> str:
     """What `runner COMMAND --help` says of a command whose arguments are config choices."""
     folders = [config.folder(), *config.user_folders()]
     groups = dict(group_descriptions(folders))
@@ -87,6 +92,7 @@ def command_help(command: str, summary: str) -> str:
         groups.pop("sweep")
     width = max(map(len, groups))
     lines = (f"  {group:<{width}}  {' '.join(option.name for option in options(folders, group))}" for group in groups)
+    summary = COMMANDS[command].summary
     return HELP.format(command=command, summary=summary, examples=EXAMPLES[command], groups="\n".join(lines))
 
 

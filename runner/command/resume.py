@@ -1,57 +1,43 @@
-"""`runner resume FOLDER`: go on with a run from its newest undamaged checkpoint."""
+"""`runner resume FOLDER [KEY=VALUE ..]`: go on with a run or a sweep that was stopped, or lengthen a finished one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner import build, config
-from runner.arguments import ArgumentParser
+from runner.command.stored import stored_run_parser
 from runner.errors import EXIT_DIVERGED
-from runner.store import RunFolder
-from runner.training.run import Run
+from runner.store import SWEEP
 
 
 def main(words: Sequence[str]) -> int:
     """Read the command's arguments, go on, and give the exit status."""
-    parser = ArgumentParser(
-        prog="runner resume",
-        description="Go on with a run or a sweep that was stopped, or lengthen a finished one.",
-        epilog="example: runner resume outputs/digits-convnet/2026-01-31_12-00-00-000000-4711 engine.epochs=40",
-    )
-    parser.add_argument("folder", type=Path, help="the folder of the run or the sweep")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as engine.epochs=40")
-    parser.add_argument(
-        "--trust", action="store_true", help="let the stored config build classes that are not runner's"
+    parser = stored_run_parser(
+        "resume",
+        "Go on with a run or a sweep that was stopped, or lengthen a finished one.",
+        "engine.epochs=40, or of a sweep sweep.num_final_seeds=8",
+        "resume outputs/digits-convnet/2026-01-31_12-00-00-000000-4711 engine.epochs=40",
     )
     arguments = parser.parse_intermixed_args(list(words))
+    if (arguments.folder / SWEEP).is_file():
+        return _resume_sweep(arguments.folder, arguments.overrides)
+    from runner.training.resume import resume
+
     run = resume(arguments.folder, arguments.overrides, arguments.trust)
     if run.config.log.progress != "none":
-        run.summarise()
+        run.print_summary()
     return EXIT_DIVERGED if run.status == "diverged" else 0
 
 
-def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False) -> Run:
-    """Go on with the run in that folder.
+def _resume_sweep(path: Path, overrides: Sequence[str]) -> int:
+    """Begin the sweep again on what is there."""
+    from runner import config
+    from runner.command import sweep
+    from runner.store import SweepFolder
+    from runner.sweep.execution.task import folder_override
+    from runner.sweep.space.overrides import merge_overrides
 
-    Raises:
-        UserError: it is no run, its config conflicts, or another process trains in it.
-    """
-    from runner.training.train import train
-
-    folder = RunFolder.open(path)
-    stored = folder.config
-    if "engine" in stored and stored.engine.get("pause_epoch") is not None:
-        stored.engine.pause_epoch = None  # a pause is over when the run goes on
-    cfg = config.with_overrides(stored, overrides, for_="resume")
-    if not trust:
-        build.check_trusted(cfg)
-    config.check(cfg)
-    records = folder.metrics
-    done = records[-1]["epoch"] if records else 0
-    if folder.record["status"] in ("finished", "diverged") and done >= cfg.engine.epochs:
-        print(f"{folder.record['status']} after epoch {done}; to train on, raise engine.epochs above {done}")
-        return Run(path, trust)
-    folder.lock()
-    said = [*folder.record["overrides"], *overrides]
-    return train(cfg, said, folder.record.get("choices"), folder)
+    folder = SweepFolder.open(path)
+    for configs in folder.record.get("config_folders", []):
+        config.add_user_folder(Path(configs))
+    return sweep.main([*merge_overrides(folder.record["overrides"], overrides), folder_override(folder)])

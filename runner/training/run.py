@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from runner import config, renamed
 from runner.errors import UserError
 from runner.store import RunFolder
 
-ADVICE = "a lower learning rate (optimizer.lr), a warm-up (schedule.warmup_epochs=1) or clipping (engine.clip_norm=1)"
+ADVICE = (
+    "a lower learning rate (optimizer.lr), a warm-up (schedule.warmup_epochs=1) or clipping (engine.clip_grad_norm=1)"
+)
 
 
 class Run:
@@ -27,6 +31,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, status={self.status!r})"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"Run has no {name}{renamed.hint(renamed.NAMES, name)}")
 
     @property
     def record(self) -> dict[str, Any]:
@@ -61,31 +68,31 @@ class Run:
                 the run was loaded without `trust`.
         """
         from runner import build
-        from runner.engine.checkpoint import read
+        from runner.engine.checkpoint_files import read
 
-        config = self.config
+        cfg = self.config
         if not self._trust:
-            build.check_trusted(config)
+            build.check_trusted(cfg)
         saved = read(self._files.checkpoints / f"{checkpoint}.pt")["state"]
-        network, preprocess = build.scored_network(config, build.data(config), saved)
+        network, preprocess = build.scored_network(cfg, build.data(cfg), saved)
         return nn.Sequential(preprocess, network).eval()
 
-    def summarise(self, brief: bool = False) -> None:
+    def print_summary(self, brief: bool = False) -> None:
         """Print the result and the commands a person would want next; briefly, one line."""
         console = Console()
         record, objective = self.record, self.record["objective"]
-        colour = {"finished": "green", "diverged": "red"}.get(self.status, "yellow")
+        color = {"finished": "green", "diverged": "red"}.get(self.status, "yellow")
         best = "none"
         if objective["value"] is not None:
             best = f"[bold]{objective['value']:.4f}[/] (epoch {objective['epoch']} of {record['metrics'].get('epoch')})"
         if brief:
             line = (
-                f"[{colour}]{self.status}[/]  best {objective['name']} {best}  {record['seconds']:.1f} s  {self.folder}"
+                f"[{color}]{self.status}[/]  best {objective['name']} {best}  {record['seconds']:.1f} s  {self.folder}"
             )
             console.print(line, highlight=False, soft_wrap=True)
             return
         table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_row("status", f"[{colour}]{self.status}[/]" + (f" ({record['error']})" if record["error"] else ""))
+        table.add_row("status", f"[{color}]{self.status}[/]" + (f" ({record['error']})" if record["error"] else ""))
         if best != "none":
             table.add_row(f"best {objective['name']}", best)
         for name, value in record["metrics"].items():
@@ -102,11 +109,11 @@ class Run:
             console.print(f"  {command}", highlight=False, soft_wrap=True)
 
     def _next_commands(self) -> list[str]:
-        config, folder = self.config, shlex.quote(str(self.folder)) + self._trust_flag()
+        cfg, folder = self.config, shlex.quote(str(self.folder)) + self._trust_flag()
         return [
-            f"tensorboard --logdir {shlex.quote(str(config.output_dir))}",
+            f"tensorboard --logdir {shlex.quote(str(cfg.output_dir))}",
             f"runner test {folder}",
-            f"runner resume {folder} engine.epochs={2 * config.engine.epochs}",
+            f"runner resume {folder} engine.epochs={2 * cfg.engine.epochs}",
         ]
 
     def _trust_flag(self) -> str:
@@ -118,6 +125,24 @@ class Run:
         except UserError:
             return " --trust"
         return ""
+
+
+def stored_config(
+    folder: RunFolder, overrides: Sequence[str], for_: Literal["resume", "test"], trust: bool
+) -> DictConfig:
+    """The config of a stored run with values changed from the command line, checked.
+
+    Raises:
+        UserError: an override is none, would make it another run, or the config would build classes that are not
+            runner's own, unless `trust` is set.
+    """
+    from runner import build
+
+    cfg = config.with_overrides(folder.config, overrides, for_=for_)
+    if not trust:
+        build.check_trusted(cfg)
+    config.check(cfg)
+    return cfg
 
 
 def load(folder: str | Path, trust: bool = False) -> Run:

@@ -1,4 +1,4 @@
-"""`runner train`: one training run, from its config to its result."""
+"""One training, of one run or of vectorized trials, from a checked config to its result."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from rich.console import Console
 
 from runner import build, config, store
 from runner.data import Data
-from runner.engine.checkpoint import Checkpoints, StackCheckpoints
-from runner.engine.loop import fit
+from runner.engine.checkpoint import Checkpoints
+from runner.engine.loop import Training, fit
+from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted, UserError
 from runner.log import progress
 from runner.log.metrics_file import MetricsFile
@@ -30,6 +31,23 @@ from runner.training.run import Run
 USUAL_HPARAMS = ("data", "model", "optimizer", "optimizer.lr", "data.batch_size", "reg", "augment", "seed")
 
 
+@dataclass(frozen=True)
+class Member:
+    """One run of a training.
+
+    Args:
+        cfg: its config, checked.
+        overrides: what was said for it.
+        folder: locked.
+        config_is_written: the folder holds the config already.
+    """
+
+    cfg: DictConfig
+    overrides: Sequence[str]
+    folder: RunFolder
+    config_is_written: bool = False
+
+
 def train_overrides(overrides: Sequence[str] = ()) -> Run:
     """Train as `runner train OVERRIDES` would: this is `runner.train`.
 
@@ -37,89 +55,87 @@ def train_overrides(overrides: Sequence[str] = ()) -> Run:
         UserError: an override, the config or the data is wrong.
     """
     cfg, choices = config.compose_with_choices(overrides)
+    config.check(cfg)
     return train(cfg, overrides, choices)
 
 
-def train(
-    cfg: DictConfig,
-    overrides: Sequence[str] = (),
-    choices: Mapping[str, str] | None = None,
-    folder: RunFolder | None = None,
-    dataset: Data | None = None,
-    quiet: bool = False,
-) -> Run:
-    """Train as the config says, in a new folder, or on from where `folder` stands.
-
-    `dataset`: that of the config, where it has been read before. `quiet`: say nothing of beginnings and ends.
+def train(cfg: DictConfig, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None) -> Run:
+    """Train as a checked config says, in a new folder.
 
     Raises:
-        UserError: the config, the data or the checkpoint is wrong; no folder is left behind or changed.
+        UserError: the data or the device is wrong; no folder is left behind.
         Interrupted: a signal stopped it; a checkpoint was saved.
     """
-    config.check(cfg)
-    training = build.training(cfg, dataset)
-    if folder is None:
-        folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
-    checkpoints = Checkpoints(folder.checkpoints, training.settings, config.identity(cfg))
-    _fit(training, checkpoints, [Member(cfg, overrides, folder)], Console(quiet=quiet))
-    return Run(folder.path)
+    training = build.training(cfg)
+    folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
+    return _train_alone(training, Member(cfg, overrides, folder), Console())
 
 
-@dataclass(frozen=True)
-class Member:
-    """One trial of a training: its config, what was said for it, and its locked folder."""
-
-    cfg: DictConfig
-    overrides: Sequence[str]
-    folder: RunFolder
-
-
-def train_stack(members: Sequence[Member], dataset: Data | None = None) -> list[Run]:
-    """Train several trials as one batched network, each into its folder, or on from where they stand. Says nothing.
+def go_on(member: Member) -> Run:
+    """Train on from where a run's folder stands.
 
     Raises:
-        CannotStack: they can only train one by one.
-        UserError, Interrupted: as `train`.
+        UserError: the data, the device or the checkpoint is wrong; nothing is changed.
+        Interrupted: as `train`.
     """
-    for member in members:
-        config.check(member.cfg)
-    training = build.stack([member.cfg for member in members], dataset)
+    return _train_alone(build.training(member.cfg), member, Console())
+
+
+def train_member(member: Member, dataset: Data, pause_epoch: int | None = None) -> Run:
+    """Train a trial in its folder, or on from where it stands, to its end or to a pause. Says nothing.
+
+    `dataset`: that of the config.
+
+    Raises:
+        UserError, Interrupted: as `go_on`.
+    """
+    return _train_alone(build.training(member.cfg, dataset), member, Console(quiet=True), pause_epoch)
+
+
+def train_vectorized(members: Sequence[Member], dataset: Data, pause_epoch: int | None = None) -> list[Run]:
+    """The same for several trials that train together.
+
+    Raises:
+        CannotVectorize: they can only train one by one.
+        UserError, Interrupted: as `go_on`.
+    """
+    training = build.vectorize([member.cfg for member in members], dataset)
     folders = [member.folder.checkpoints for member in members]
-    checkpoints = StackCheckpoints(folders, training.settings, [config.identity(member.cfg) for member in members])
-    _fit(training, checkpoints, members, Console(quiet=True))
+    identities = [config.identity(member.cfg) for member in members]
+    checkpoints = VectorizedCheckpoints(folders, training.settings, identities)
+    _fit(training, checkpoints, members, Console(quiet=True), pause_epoch)
     return [Run(member.folder.path) for member in members]
 
 
+def _train_alone(training: Training, member: Member, console: Console, pause_epoch: int | None = None) -> Run:
+    checkpoints = Checkpoints(member.folder.checkpoints, training.settings, config.identity(member.cfg))
+    _fit(training, checkpoints, [member], console, pause_epoch)
+    return Run(member.folder.path)
+
+
 def _fit(
-    training: build.Training, checkpoints: Checkpoints | StackCheckpoints, members: Sequence[Member], console: Console
+    training: Training,
+    checkpoints: Checkpoints | VectorizedCheckpoints,
+    members: Sequence[Member],
+    console: Console,
+    pause_epoch: int | None,
 ) -> None:
-    """Train to the end, from where the checkpoints stand, and note in each folder how it went."""
-    state, settings = training.state, training.settings
-    with Stop() as stop, ExitStack() as stack:
+    """Train from where the checkpoints stand, and note in each folder how it went."""
+    state = training.state
+    with Stop() as stop, ExitStack() as cleanup:
         for member in members:
-            stack.callback(member.folder.unlock)
-        stack.enter_context(checkpoints)
+            cleanup.callback(member.folder.unlock)
+        cleanup.enter_context(checkpoints)
         if checkpoints.restore(state):
             _say_where(console, state.epoch, state.batch, checkpoints.warnings)
         files = []
         for trial, member in enumerate(members):
-            member.folder.begin(member.cfg, member.overrides)
+            member.folder.begin(member.overrides, None if member.config_is_written else member.cfg)
             files.append(MetricsFile(member.folder, training.objective, trial))
         try:
-            with ExitStack() as watching:
-                observers: list[Any] = [*files, *_watch(watching, training, members, console)]
-                fit(
-                    state,
-                    training.step,
-                    training.train,
-                    training.evaluate,
-                    settings,
-                    training.objective,
-                    observers,
-                    checkpoints,
-                    stop,
-                    members[0].cfg.log.every_steps,
-                )
+            with ExitStack() as observing:
+                observers: list[Any] = [*files, *_observers(observing, training, members, console)]
+                fit(training, observers, checkpoints, stop, members[0].cfg.log.every_steps, pause_epoch)
                 checkpoints.wait()
         except BaseException as error:
             for file in files:
@@ -140,22 +156,22 @@ def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str,
     return RunFolder.create(path, name, overrides, choices, store.environment(device))
 
 
-def _watch(stack: ExitStack, training: build.Training, members: Sequence[Member], console: Console) -> Iterator[Any]:
-    """The observers that the configs ask for; the stack closes them. The display follows one trial alone."""
-    log: LogSettings = build.make(members[0].cfg.log, "log")
+def _observers(cleanup: ExitStack, training: Training, members: Sequence[Member], console: Console) -> Iterator[Any]:
+    """The observers that the configs ask for; `cleanup` closes them. The display follows one trial alone."""
+    log: LogSettings = build.instantiate(members[0].cfg.log, "log")
     if log.tensorboard:
         for trial, member in enumerate(members):
             show_images = training.state.step == 0 and log.num_images > 0
             sample = training.train.of(trial).pictures(log.num_images) if show_images else None
             shown = hparams(member.cfg, member.folder.record)
             board = TensorBoard(member.folder.path, log, shown, sample, member.folder.metrics, trial)
-            stack.callback(board.close)
+            cleanup.callback(board.close)
             yield board
     if len(members) == 1 and not console.quiet:
         epochs, batches = training.settings.epochs, training.train.num_batches
         display = progress.make(log.progress, console, epochs, batches, training.objective)
         if display:
-            stack.callback(display.close)
+            cleanup.callback(display.close)
             yield display
 
 
@@ -178,7 +194,7 @@ def _say_where(console: Console, epoch: int, batch: int, warnings: Sequence[str]
 
 def hparams(cfg: DictConfig, record: Mapping[str, Any]) -> dict[str, Any]:
     """What TensorBoard's HParams tab compares: the usual choices and numbers, and every one that was changed."""
-    leaves, choices = config.flat(cfg), record["choices"]
+    leaves, choices = config.flatten(cfg), record["choices"]
     changed = [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
     shown: dict[str, Any] = {}
     for key in [*USUAL_HPARAMS, *changed]:

@@ -12,23 +12,16 @@ import sys
 import pytest
 from scipy.stats import ttest_rel
 
-from runner import cli
-
 ADAM = {"optimizer": "adam"}
 
 
 @pytest.fixture
-def compare(capsys, monkeypatch, tmp_path):
-    """Runs the command in this process, for speed; `test_a_real_process` runs it as a user does."""
-    monkeypatch.chdir(tmp_path)
+def compare(runner):
+    """`compare("--by", "optimizer")` gives output and errors."""
 
     def run(*words, status=0, width=200):
-        monkeypatch.setenv("COLUMNS", str(width))
-        with pytest.raises(SystemExit) as left:
-            cli.main(["compare", *map(str, words)])
-        out, err = capsys.readouterr()
-        assert left.value.code == status, err
-        return out, err
+        done = runner("compare", *words, status=status, env={"COLUMNS": str(width)})
+        return done.stdout, done.stderr
 
     return run
 
@@ -42,8 +35,8 @@ def pair(write_run):
         write_run(f"outputs/digits/a{seed}", [0.4, value - 0.1 + seed / 500], seed=seed, choices=ADAM, status=status)
 
 
-def test_a_real_process(runner, pair):
-    done = runner("compare")
+def test_a_real_process(process, pair):
+    done = process("compare")
     header, *lines = done.stdout.splitlines()
     assert header.split()[:2] == ["optimizer", "val/accuracy"]
     assert re.match(r"\* +sgd +0\.9100 +0\.0248 +0\.0100 +3 +finished +2 +2\.0 s +1,500 +s1\s*$", lines[0])
@@ -81,23 +74,26 @@ def test_comparing_imports_no_torch(pair, tmp_path):
 def test_json_has_every_field_in_full_precision(compare, pair):
     rows = json.loads(compare("--format", "json")[0])
     first, second = rows
-    assert (first["mark"], first["keys"], first["n"]) == ("best", {"optimizer": "sgd"}, 3)
+    assert (first["verdict"], first["keys"], first["n"]) == ("best", {"optimizer": "sgd"}, 3)
     assert first["mean"] == pytest.approx(0.91, abs=1e-15)
-    assert first["low"] < 0.91 < first["high"]
+    assert first["ci_low"] < 0.91 < first["ci_high"]
     assert second["status"] == {"finished": 2, "diverged": 1}
     assert second["p"] == pytest.approx(ttest_rel([0.90, 0.92], [0.80, 0.822]).pvalue)
     assert [run["value"] for run in first["runs"]] == [0.90, 0.92, 0.91]
     assert first["folder"] == "outputs/digits/s1"
-    assert {"deviation", "so_far", "epochs", "seconds", "images_per_second", "metric", "mode"} <= set(first)
+    assert {"std", "interim", "epochs", "seconds", "images_per_second", "metric", "mode"} <= set(first)
 
 
 def test_csv_has_a_line_a_row_and_nothing_else(compare, pair):
     out, _ = compare("--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert [(row["mark"], row["optimizer"], row["n"]) for row in rows] == [("best", "sgd", "3"), ("worse", "adam", "2")]
+    assert [(row["verdict"], row["optimizer"], row["n"]) for row in rows] == [
+        ("best", "sgd", "3"),
+        ("worse", "adam", "2"),
+    ]
     assert float(rows[0]["mean"]) == pytest.approx(0.91, abs=1e-15)
     assert rows[1]["status"] == "2 finished, 1 diverged"
-    assert rows[0]["so_far"] == ""
+    assert rows[0]["interim"] == ""
 
 
 def test_markdown_is_a_table_with_the_best_in_bold(compare, write_run):
@@ -113,8 +109,10 @@ def test_markdown_is_a_table_with_the_best_in_bold(compare, write_run):
 
 
 def test_keys_that_change_no_result_make_no_rows_but_those_that_do_are_shown(compare, write_run):
-    write_run("outputs/a", [0.9], **{"engine.device": "cpu", "data.num_workers": 1, "engine.threads": 1})
-    write_run("outputs/b", [0.8, 0.9], seed=1, **{"engine.device": "cuda", "data.num_workers": 8, "engine.threads": 2})
+    write_run("outputs/a", [0.9], **{"engine.device": "cpu", "data.num_workers": 1, "engine.num_threads": 1})
+    write_run(
+        "outputs/b", [0.8, 0.9], seed=1, **{"engine.device": "cuda", "data.num_workers": 8, "engine.num_threads": 2}
+    )
     rows = json.loads(compare("--format", "json")[0])
     assert [row["keys"] for row in rows] == [{"engine.epochs": 1}, {"engine.epochs": 2}]
     rows = json.loads(compare("--format", "json", "--by", "engine.device")[0])
@@ -249,8 +247,8 @@ def test_limit_and_sort(compare, write_run):
     out, _ = compare("--sort", "-optimizer.lr", "--limit", "2")
     assert "2 more rows (--limit)" in out
     assert out.rstrip().endswith("best run: outputs/3")
-    with pytest.raises(AssertionError):
-        compare("--limit", "0")
+    _, err = compare("--limit", "0", status=2)
+    assert err == "runner: compare: --limit: must be a whole number above 0, not '0'; see runner compare --help\n"
 
 
 def test_the_page_needs_nothing_else_and_is_escaped(compare, write_run, tmp_path):
@@ -298,7 +296,8 @@ def test_of_a_sweep_with_finals_the_finals_decide(compare, swept):
     assert [(row["keys"], row["n"]) for row in rows] == [({"optimizer.lr": 0.2}, 2), ({"optimizer.lr": 0.1}, 2)]
     out, _ = compare()
     assert "4 runs in 2 rows" in out
-    note = "2 search trials left out: the finals ran the best of them again, on fresh seeds (--search shows them too)"
+    note = "2 search trials left out: the finals ran the best of them again, on fresh seeds "
+    note += "(--include-search-trials shows them too)"
     assert note in out.splitlines()
     assert note in compare("--format", "markdown")[0].splitlines()
     assert compare("--format", "csv")[1] == f"runner: {note}\n"
@@ -306,12 +305,12 @@ def test_of_a_sweep_with_finals_the_finals_decide(compare, swept):
 
 @pytest.mark.parametrize("by", [[], ["--by", "optimizer.lr"]])
 def test_search_trials_are_rows_of_their_own(compare, swept, by):
-    rows = json.loads(compare("--search", "--format", "json", *by)[0])
-    found = [(row["keys"]["optimizer.lr"], row["keys"]["round"], row["n"], row["mark"]) for row in rows]
+    rows = json.loads(compare("--include-search-trials", "--format", "json", *by)[0])
+    found = [(row["keys"]["optimizer.lr"], row["keys"]["round"], row["n"], row["verdict"]) for row in rows]
     assert found[0] == (0.2, "finals", 2, "best")  # as without them
     assert found[1:3] == [(0.1, "search", 1, ""), (0.2, "search", 1, "")]
     assert found[3] == (0.1, "finals", 2, "worse")
-    out, _ = compare("--search")
+    out, _ = compare("--include-search-trials")
     assert "search trials have no sign: the best of many is so by luck too" in out
     assert "left out" not in out
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
+from urllib.error import URLError
 
-from runner import cli
+import pytest
 
 MISTAKES = {
     "optimizer=adm": "optimizer=adm: no such option; did you mean 'adam'?",
@@ -13,7 +13,7 @@ MISTAKES = {
     "optimizer.lrr=0.1": "optimizer.lrr: no such key; did you mean 'optimizer.lr'?",
     "engine.epoch=3": "engine.epoch: no such key; did you mean 'engine.epochs'?",
     "+optimizer.momentun=0.9 optimizer=momentum": "optimizer.momentun: no such key; did you mean 'optimizer.momentum'?",
-    "+colour=red": "colour: no such key",
+    "+flavor=red": "flavor: no such key",
     "optimizer.lr=fast": "optimizer.lr: must be a number, not 'fast'",
     "engine.epochs=2.5": "engine.epochs: must be a whole number, not 2.5",
     "engine.compile=3": "engine.compile: must be",
@@ -26,6 +26,7 @@ MISTAKES = {
     "optimizer.lr=inf": "optimizer.lr: must be a number, not inf",
     "name=../elsewhere": "name: must be the name of one folder",
     "name=a/b": "name: must be the name of one folder",
+    "reg=dropout reg.dropout.pp=3": "reg.dropout.pp: no such key; did you mean 'reg.dropout.p'?",
     "reg.dropout.p=0.3": "reg.dropout.p: dropout is not chosen; choose it first: reg=dropout",
     "seed=-1": "seed: must be at least 0, not -1",
     "schedule.warmup_epochs=soon": "schedule.warmup_epochs: must be a number of epochs, or like '500 steps'",
@@ -35,34 +36,37 @@ MISTAKES = {
     "data=folder": "data.root: must be set, as in data.root=VALUE",
     "data=folder data.root=/nowhere": "data.root: no folder /nowhere; set data.root to a folder with train/",
     "data=cifar10 data.root=here": "data.root: CIFAR10 is not in here and could not be downloaded",
-    "model=linear reg=dropout": "reg.dropout.where: nothing to act on",
+    "model=linear reg=dropout": "reg.dropout.layers: nothing to act on",
     "model._target_=nets.Net": "model._target_: no module 'nets'",
     "model._target_=torch.nn.Lineer": "model._target_: torch.nn has no 'Lineer'; did you mean 'Linear'?",
     "data.val_fraction=1": "data.val_fraction: must be above 0 and below 1, not 1",
     "objective.name=val/acc": "objective.name: must be one of",
+    "optimizer.lr=interval(1e-3,1e-1)": "config: a range is searched by runner sweep; runner train -m takes values",
+    "-m optimizer.lr=interval(1e-3,1e-1)": "config: a range is searched by runner sweep; runner train -m takes values",
     "engine.epochs": "engine.epochs: not an override",
     "model.hidden=[": "model.hidden=[: not an override",
 }
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Runs the command in this process, for speed; `test_a_real_process` runs it as a user does."""
-    monkeypatch.chdir(tmp_path)
+def run(runner):
+    """`run("train", "seed=-1")` gives exit status, output and errors."""
 
     def command(*words):
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return left.value.code, captured.out, captured.err
+        done = runner(*words, status=None)
+        return done.returncode, done.stdout, done.stderr
 
     return command
 
 
+def no_network(*args, **options):
+    raise URLError("no network")
+
+
 @pytest.mark.parametrize("words", MISTAKES)
-def test_is_one_line_with_the_remedy_and_leaves_no_run(run, tmp_path, words):
+def test_is_one_line_with_the_remedy_and_leaves_no_run(run, tmp_path, monkeypatch, words):
     if "cifar10" in words:
-        pytest.importorskip("torchvision")
+        monkeypatch.setattr("torchvision.datasets.CIFAR10", no_network)
     status, _, err = run("train", *words.split())
     assert status == 2
     assert err.startswith("runner: " + MISTAKES[words])
@@ -103,8 +107,8 @@ def test_wrong_words_and_folders(run, words, said):
     assert err.count("\n") == 1
 
 
-def test_a_real_process_prints_nothing_else(runner):
-    done = runner("train", "optimizer.lr=-1", status=2)
+def test_a_real_process_prints_nothing_else(process):
+    done = process("train", "optimizer.lr=-1", status=2)
     assert done.stdout == ""
     assert done.stderr == "runner: optimizer.lr: must be above 0, not -1\n"
 
@@ -116,7 +120,7 @@ def test_what_a_stored_run_refuses(run, tmp_path, train):
         ("resume", "engine.epoch=3"): "engine.epoch: no such key in this run's config; did you mean 'engine.epochs'?",
         ("resume", "engine.epochs=x"): "engine.epochs: must be a whole number, not 'x'",
         ("test", "seed=3"): "seed: cannot change in test of a stored run",
-        ("test", "views=flop"): "views=flop: no such option; did you mean 'flip'?",
+        ("test", "tta=flop"): "tta=flop: no such option; did you mean 'flip'?",
         ("test", "--checkpoint=second"): f"{folder}/checkpoints/second.pt: no checkpoint",
     }.items():
         status, _, err = run(words[0], folder, words[1])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 
 import pytest
 import torch
 
-# A user's augmentation that ends the process, or dawdles, when the file beside it says so.
+from runner.store import RunFolder
+
+# A user's augmentation that sends its process a signal at the batch that the file beside it names.
 SABOTEUR = """
-import os, pathlib, signal, time
+import os, pathlib
 from runner.augment import Augmentation
 
 class Saboteur(Augmentation):
@@ -23,13 +24,12 @@ class Saboteur(Augmentation):
 
     def apply(self, images, draws):
         self.batches += 1
-        order = pathlib.Path("kill_at")
-        if order.exists() and self.batches == int(order.read_text()):
-            order.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if pathlib.Path("dawdle").exists():
-            pathlib.Path("training").touch()
-            time.sleep(0.05)
+        order = pathlib.Path("signal_at")
+        if order.exists():
+            batch, number = map(int, order.read_text().split())
+            if self.batches == batch:
+                order.unlink()
+                os.kill(os.getpid(), number)
         return images
 """
 
@@ -54,9 +54,16 @@ SETTING = [
 STEPS_PER_EPOCH = 19
 
 
-def train(runner, *words, **options):
-    (runner.folder / "saboteur.py").write_text(SABOTEUR)
-    return runner("train", *SETTING, *words, **options)
+def train(command, *words, **options):
+    (command.folder / "saboteur.py").write_text(SABOTEUR)
+    return command("train", *SETTING, *words, **options)
+
+
+def killed(process, batch, *words, number=signal.SIGKILL, status=-signal.SIGKILL):
+    """The folder of a run that is sent a signal at a batch, and what it printed."""
+    (process.folder / "signal_at").write_text(f"{batch} {int(number)}")
+    done = train(process, *words, status=status)
+    return process.runs()[-1], done
 
 
 def weights(folder):
@@ -91,78 +98,70 @@ def scalars(folder):
     return {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def test_a_run_killed_at_several_steps_and_resumed_ends_with_the_same_bits(runner):
+# In the first epoch before any checkpoint, within the second, and just before the end.
+@pytest.mark.parametrize(
+    "batch",
+    [
+        pytest.param(3, marks=pytest.mark.slow),
+        STEPS_PER_EPOCH + 9,
+        pytest.param(3 * STEPS_PER_EPOCH, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_and_resumed_run_ends_with_the_same_bits(runner, process, batch):
     train(runner)
     (whole,) = runner.runs()
-    # In the first epoch before any checkpoint, within the second, and just before the end.
-    for killed_at in (3, STEPS_PER_EPOCH + 9, 3 * STEPS_PER_EPOCH):
-        (runner.folder / "kill_at").write_text(str(killed_at))
-        train(runner, status=-signal.SIGKILL)
-        folder = runner.runs()[-1]
-        assert json.loads((folder / "run.json").read_text())["status"] == "running"
-        runner("resume", folder, "--trust")
-        assert_same_bits(weights(folder), weights(whole))
-        assert metrics(folder) == metrics(whole)
-        assert json.loads((folder / "run.json").read_text())["status"] == "finished"
-        steps = scalars(folder)
-        assert steps["val/accuracy"] == [19, 38, 57], "TensorBoard's curve has a doubled or a missing step"
-        assert all(len(set(values)) == len(values) for values in steps.values())
-
-
-def test_a_killed_run_whose_images_are_read_by_workers_ends_with_the_same_bits(runner):
-    words = ["data.route=workers", "data.num_workers=1", "engine.epochs=2", "log.tensorboard=false"]
-    train(runner, *words)
-    (whole,) = runner.runs()
-    (runner.folder / "kill_at").write_text(str(STEPS_PER_EPOCH - 5))
-    train(runner, *words, status=-signal.SIGKILL)
-    folder = runner.runs()[-1]
+    folder, _ = killed(process, batch)
+    assert json.loads((folder / "run.json").read_text())["status"] == "running"
     runner("resume", folder, "--trust")
+    assert_same_bits(weights(folder), weights(whole))
+    assert metrics(folder) == metrics(whole)
+    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+    steps = scalars(folder)
+    assert steps["val/accuracy"] == [19, 38, 57], "TensorBoard's curve has a doubled or a missing step"
+    assert all(len(set(values)) == len(values) for values in steps.values())
+
+
+@pytest.mark.slow
+def test_a_killed_run_whose_images_are_read_by_workers_ends_with_the_same_bits(process):
+    words = ["data.loading=workers", "data.num_workers=1", "engine.epochs=2", "log.tensorboard=false"]
+    train(process, *words)
+    (whole,) = process.runs()
+    folder, _ = killed(process, STEPS_PER_EPOCH - 5, *words)
+    process("resume", folder, "--trust")
     assert_same_bits(weights(folder), weights(whole))
     assert metrics(folder) == metrics(whole)
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_its_metrics_anew(runner):
-    (runner.folder / "kill_at").write_text(str(STEPS_PER_EPOCH + 9))
+@pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_begins_its_metrics_anew(runner, process):
     words = ["engine.checkpoint_every_steps=0", "engine.checkpoint_every_seconds=1000", "engine.epochs=2"]
-    train(runner, *words, "log.tensorboard=false", status=-signal.SIGKILL)
-    (folder,) = runner.runs()
+    folder, _ = killed(process, STEPS_PER_EPOCH + 9, *words, "log.tensorboard=false")
     assert not (folder / "checkpoints").exists()
     assert [record["epoch"] for record in metrics(folder)] == [1]
     runner("resume", folder, "--trust")
     assert [record["epoch"] for record in metrics(folder)] == [1, 2]
 
 
-def test_a_run_killed_again_and_again_gets_through(runner):
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_gets_through(runner, process):
     train(runner)
     (whole,) = runner.runs()
-    (runner.folder / "kill_at").write_text("12")
-    train(runner, status=-signal.SIGKILL)
-    folder = runner.runs()[-1]
+    folder, _ = killed(process, 12)
     for _ in range(2):
-        (runner.folder / "kill_at").write_text("12")
-        runner("resume", folder, "--trust", status=-signal.SIGKILL)
+        (process.folder / "signal_at").write_text(f"12 {int(signal.SIGKILL)}")
+        process("resume", folder, "--trust", status=-signal.SIGKILL)
     runner("resume", folder, "--trust")
     assert_same_bits(weights(folder), weights(whole))
     assert metrics(folder) == metrics(whole)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_marks_the_run_interrupted_and_prints_how_to_go_on(runner, number):
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_a_signal_saves_marks_the_run_interrupted_and_prints_how_to_go_on(runner, process, number):
     train(runner)
     (whole,) = runner.runs()
-    (runner.folder / "dawdle").touch()
-    process = runner.start("train", *SETTING)
-    while not (runner.folder / "training").exists():
-        time.sleep(0.05)
-        assert process.poll() is None, process.communicate()
-    time.sleep(0.4)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, err
-    folder = runner.runs()[-1]
-    assert f"runner resume {folder.relative_to(runner.folder)}" in out
+    folder, done = killed(process, STEPS_PER_EPOCH + 4, number=number, status=128 + number)
+    assert f"runner resume {folder.relative_to(runner.folder)}" in done.stdout
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
-    (runner.folder / "dawdle").unlink()
     runner("resume", folder, "--trust")
     assert_same_bits(weights(folder), weights(whole))
     assert metrics(folder) == metrics(whole)
@@ -200,22 +199,31 @@ def test_a_config_that_conflicts_with_the_checkpoint_is_refused_by_key(runner):
 
 
 def test_a_stored_config_with_a_foreign_class_needs_trust(runner):
-    (runner.folder / "kill_at").write_text("30")
-    train(runner, status=-signal.SIGKILL)
+    train(runner, "engine.epochs=1")
     (folder,) = runner.runs()
-    done = runner("resume", folder, status=2)
+    done = runner("resume", folder, "engine.epochs=2", status=2)
     assert done.stderr.count("\n") == 1
     assert "augment.saboteur._target_: saboteur.Saboteur is not one of runner's own classes" in done.stderr
 
 
-def test_a_second_process_on_the_same_folder_is_refused(runner):
-    (runner.folder / "saboteur.py").write_text(SABOTEUR)
-    (runner.folder / "dawdle").touch()
-    process = runner.start("train", *SETTING, "engine.epochs=200")
-    while not (runner.folder / "training").exists():
-        time.sleep(0.05)
-        assert process.poll() is None, process.communicate()
-    done = runner("resume", runner.runs()[0], "--trust", status=2)
+def test_a_second_process_on_the_same_folder_is_refused(runner, process):
+    runner("train", "model=linear", "engine.epochs=1")
+    (path,) = runner.runs()
+    folder = RunFolder.open(path)
+    folder.lock()
+    done = process("resume", path, "engine.epochs=2", status=2)
     assert "another process is training in this folder" in done.stderr
-    process.kill()
-    process.communicate()
+    folder.unlock()
+
+
+def test_a_run_of_an_earlier_version_is_refused_in_one_line(runner):
+    runner("train", "model=linear", "engine.epochs=1")
+    (path,) = runner.runs()
+    record = json.loads((path / "run.json").read_text())
+    assert record.pop("format") == 2
+    (path / "run.json").write_text(json.dumps(record))
+    for command in ("resume", "test"):
+        done = runner(command, path, status=2)
+        assert done.stderr.count("\n") == 1
+        assert "run.json: of format 1, this version reads 2" in done.stderr
+    assert "1 run in 1 row" in runner("compare", "outputs").stdout

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from collections import Counter
 
 import pytest
-
-from runner import cli
 
 # A user's augmentation that fails, dawdles, or kills its process, as the files beside it say.
 SABOTEUR = """
@@ -39,7 +36,7 @@ class Saboteur(Augmentation):
             return images
         os.kill(os.getpid(), signal.SIGKILL)
 """
-LR = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
+LR = "optimizer.lr=loguniform(1e-4,1e-1)"
 SMALL = [
     "model=mlp",
     "model.hidden=[32]",
@@ -49,17 +46,25 @@ SMALL = [
     "sweep.report=false",
 ]
 ROUNDS = "sweep.rounds=[{trials: 4, epochs: 1},{trials: 3, epochs: 2}]"
-SHORT = [*SMALL, LR, ROUNDS, "engine.epochs=2", "sweep.finals=1", "sweep.final_seeds=2", "sweep.stack=off"]
+SHORT = [
+    *SMALL,
+    LR,
+    ROUNDS,
+    "engine.epochs=2",
+    "sweep.num_finalists=1",
+    "sweep.num_final_seeds=2",
+    "sweep.vectorize=off",
+]
 SABOTAGED = ["+augment.saboteur._target_=saboteur.Saboteur"]
 
 
-def sweep(runner, *words, **options):
-    (runner.folder / "saboteur.py").write_text(SABOTEUR)
-    return runner("sweep", *words, **options)
+def sweep(command, *words, **options):
+    (command.folder / "saboteur.py").write_text(SABOTEUR)
+    return command("sweep", *words, **options)
 
 
-def folder(runner, name):
-    (found,) = (path.parent for path in runner.folder.glob(f"outputs/{name}/*/sweep.json"))
+def folder(command, name):
+    (found,) = (path.parent for path in command.folder.glob(f"outputs/{name}/*/sweep.json"))
     return found
 
 
@@ -72,7 +77,11 @@ def journal(path):
 
 
 def points(path):
-    return {event["trial"]: event["overrides"] for event in journal(path) if event["event"] == "queued"}
+    return {
+        event["trial"]: (event["point"], event["seed"], event["epochs"])
+        for event in journal(path)
+        if event["event"] == "queued"
+    }
 
 
 def scores(path):
@@ -80,7 +89,7 @@ def scores(path):
 
 
 def ends(path):
-    ended = ("finished", "failed", "diverged", "stopped")
+    ended = ("finished", "failed", "diverged", "pruned")
     return Counter(event["trial"] for event in journal(path) if event["event"] in ended)
 
 
@@ -103,7 +112,7 @@ def test_a_sweep_leaves_the_folder_of_the_contract_and_names_the_best(runner):
     ]
     assert set(about["rounds"][0]["ranges"]) == {"optimizer.lr"}
     assert {"trial", "overrides", "score", "folder"} <= set(about["best"])
-    fields = {"time", "event", "trial", "round", "overrides", "folder", "epochs", "score"}
+    fields = {"time", "event", "trial", "round", "point", "seed", "folder", "epochs", "score"}
     assert all(fields <= set(event) for event in journal(path))
     assert sorted(entry.name for entry in (path / "trials").iterdir()) == [f"{number:04d}" for number in range(9)]
     run = json.loads((path / "trials/0000/run.json").read_text())
@@ -118,67 +127,75 @@ def test_a_sweep_leaves_the_folder_of_the_contract_and_names_the_best(runner):
     assert "engine.epochs=2" in command
 
 
-def test_any_number_of_workers_gives_the_same_points_and_scores(runner):
-    sweep(runner, *SHORT, "name=alone")
-    sweep(runner, *SHORT, "name=two", "sweep.workers=2")
-    alone, two = folder(runner, "alone"), folder(runner, "two")
+@pytest.mark.slow
+def test_any_number_of_workers_gives_the_same_points_and_scores(process):
+    sweep(process, *SHORT, "name=alone")
+    sweep(process, *SHORT, "name=two", "sweep.num_workers=2")
+    alone, two = folder(process, "alone"), folder(process, "two")
     assert points(alone) == points(two)
     assert scores(alone) == scores(two)
     assert comparable(alone) == comparable(two)
 
 
-def test_a_sweep_killed_at_several_points_ends_with_the_same_winner_and_no_trial_twice(runner):
+@pytest.mark.parametrize("num_ended", [pytest.param(0, marks=pytest.mark.slow), 6])
+def test_a_killed_sweep_ends_with_the_same_winner_and_no_trial_twice(runner, process, num_ended):
     words = [*SHORT, *SABOTAGED]
     sweep(runner, *words, "name=whole")
     whole = folder(runner, "whole")
-    for name, num_ended in (("early", 0), ("late", 6)):
-        (runner.folder / "dawdle").write_text("0.02")
-        process = runner.start("sweep", *words, f"name={name}", "sweep.workers=2", start_new_session=True)
-        wait_for(lambda name=name: started(runner, name), num_ended, process)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        path = folder(runner, name)
-        assert record(path)["status"] == "running"
-        before = journal(path)
-        (runner.folder / "dawdle").unlink()
-        runner("resume", path)
-        assert journal(path)[: len(before)] == before, "what had been journalled stays as it was"
-        assert points(path) == points(whole)
-        assert scores(path) == scores(whole)
-        assert set(ends(path).values()) == {1}
-        assert comparable(path) == comparable(whole)
-
-
-def test_a_killed_sweep_of_stacks_ends_as_one_that_went_through(runner):
-    words = [*SMALL, LR, "sweep.rounds=[{trials: 4, epochs: 4},{trials: 3, epochs: 4}]", "sweep.finals=0"]
-    words += ["reg=dropout", "model.hidden=[32,32]", "sweep.stack=8", "engine.checkpoint_every_seconds=0", *SABOTAGED]
-    (runner.folder / "dawdle").write_text("0.01")
-    sweep(runner, *words, "name=whole")
-    whole = folder(runner, "whole")
-    (runner.folder / "kill_at_epoch_3").touch()
-    sweep(runner, *words, "name=killed", status=-signal.SIGKILL)
+    (runner.folder / "dawdle").write_text("0.02")
+    begun = process.start("sweep", *words, "name=killed", "sweep.num_workers=2")
+    wait_for(lambda: started(runner, "killed"), num_ended, begun)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.communicate()
     path = folder(runner, "killed")
+    assert record(path)["status"] == "running"
+    before = journal(path)
+    (runner.folder / "dawdle").unlink()
+    process("resume", path)
+    assert journal(path)[: len(before)] == before, "what had been journaled stays as it was"
+    assert points(path) == points(whole)
+    assert scores(path) == scores(whole)
+    assert set(ends(path).values()) == {1}
+    assert comparable(path) == comparable(whole)
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_of_vectorized_trials_ends_as_one_that_went_through(process):
+    words = [*SMALL, LR, "sweep.rounds=[{trials: 4, epochs: 4},{trials: 3, epochs: 4}]", "sweep.num_finalists=0"]
+    words += [
+        "reg=dropout",
+        "model.hidden=[32,32]",
+        "sweep.vectorize=8",
+        "engine.checkpoint_every_seconds=0",
+        *SABOTAGED,
+    ]
+    (process.folder / "dawdle").write_text("0.01")
+    sweep(process, *words, "name=whole")
+    whole = folder(process, "whole")
+    (process.folder / "kill_at_epoch_3").touch()
+    sweep(process, *words, "name=killed", status=-signal.SIGKILL)
+    path = folder(process, "killed")
     assert (path / "trials/0002/checkpoints/last.pt").exists()
     assert not scores(path)
-    runner("resume", path)
-    assert (path / "stacks.json").read_text() == (whole / "stacks.json").read_text()
+    process("resume", path)
+    assert (path / "vectorize.json").read_text() == (whole / "vectorize.json").read_text()
     assert scores(path) == scores(whole)
     assert comparable(path) == comparable(whole)
     notes = {event["note"] for event in journal(path) if event["event"] == "started"}
-    assert notes == {"sweep.stack is 8"}
-    run = runner("resume", path / "trials/0001", "engine.epochs=5", "--trust")
-    assert "finished" in run.stdout, "a stacked trial is a run like any other"
+    assert notes == {"sweep.vectorize is 8"}
+    run = process("resume", path / "trials/0001", "engine.epochs=5", "--trust")
+    assert "finished" in run.stdout, "a vectorized trial is a run like any other"
 
 
-def test_a_stacked_sweep_scores_as_one_by_one(runner):
-    words = [*SMALL, LR, "sweep.rounds=[{trials: 6, epochs: 2}]", "sweep.finals=0", "model.hidden=[8]"]
-    sweep(runner, *words, "sweep.stack=off", "name=alone")
-    sweep(runner, *words, "sweep.stack=6", "name=stacked", "log.tensorboard=true")
-    alone, stacked = folder(runner, "alone"), folder(runner, "stacked")
-    assert points(alone) == points(stacked)
-    assert scores(stacked) == pytest.approx(scores(alone), abs=0.01)
+def test_a_vectorized_sweep_scores_as_one_by_one(runner):
+    words = [*SMALL, LR, "sweep.rounds=[{trials: 6, epochs: 2}]", "sweep.num_finalists=0", "model.hidden=[8]"]
+    sweep(runner, *words, "sweep.vectorize=off", "name=alone")
+    sweep(runner, *words, "sweep.vectorize=6", "name=vectorized", "log.tensorboard=true")
+    alone, vectorized = folder(runner, "alone"), folder(runner, "vectorized")
+    assert points(alone) == points(vectorized)
+    assert scores(vectorized) == pytest.approx(scores(alone), abs=0.01)
     for number in range(6):
-        assert list((stacked / f"trials/{number:04d}").glob("events.out.tfevents.*"))
+        assert list((vectorized / f"trials/{number:04d}").glob("events.out.tfevents.*"))
 
 
 def started(runner, name):
@@ -198,37 +215,39 @@ def wait_for(count, at_least, process):
         time.sleep(0.02)
 
 
-def test_a_worker_that_dies_costs_neither_the_sweep_nor_the_trial(runner):
-    (runner.folder / "kill_one").touch()
-    sweep(runner, *SHORT, *SABOTAGED, "name=it", "sweep.workers=2")
-    path = folder(runner, "it")
-    assert (runner.folder / "killed").exists()
+@pytest.mark.slow
+def test_a_worker_that_dies_costs_neither_the_sweep_nor_the_trial(process):
+    (process.folder / "kill_one").touch()
+    sweep(process, *SHORT, *SABOTAGED, "name=it", "sweep.num_workers=2")
+    path = folder(process, "it")
+    assert (process.folder / "killed").exists()
     starts = Counter(event["trial"] for event in journal(path) if event["event"] == "started")
     assert sorted(starts.values()) == [*[1] * 8, 2]
     assert len(scores(path)) == 9
 
 
-def test_ctrl_c_is_noted_and_the_sweep_goes_on(runner):
-    (runner.folder / "saboteur.py").write_text(SABOTEUR)
-    (runner.folder / "dawdle").write_text("1")
-    process = runner.start("sweep", *SHORT, *SABOTAGED, "name=it", "sweep.workers=2", start_new_session=True)
-    wait_for(lambda: started(runner, "it"), 0, process)
-    path = folder(runner, "it")
-    refused = runner("resume", path, status=2)
+@pytest.mark.slow
+def test_ctrl_c_is_noted_and_the_sweep_goes_on(process):
+    (process.folder / "saboteur.py").write_text(SABOTEUR)
+    (process.folder / "dawdle").write_text("1")
+    process = process.start("sweep", *SHORT, *SABOTAGED, "name=it", "sweep.num_workers=2")
+    wait_for(lambda: started(process, "it"), 0, process)
+    path = folder(process, "it")
+    refused = process("resume", path, status=2)
     assert "another process" in refused.stderr
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "runner resume" in out
     assert record(path)["status"] == "interrupted"
-    (runner.folder / "dawdle").unlink()
-    runner("resume", path)
+    (process.folder / "dawdle").unlink()
+    process("resume", path)
     assert record(path)["status"] == "finished"
     assert set(ends(path).values()) == {1}
 
 
 def test_trials_that_diverge_or_fail_are_counted_and_never_chosen(runner):
-    words = ["optimizer=sgd", "optimizer.lr=0.1,1e4", "sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.finals=0"]
+    words = ["optimizer=sgd", "optimizer.lr=0.1,1e4", "sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0"]
     out = sweep(runner, *SMALL, *words, "name=it").stdout
     path = folder(runner, "it")
     assert Counter(event["event"] for event in journal(path))["diverged"] == 1
@@ -259,22 +278,29 @@ def test_a_finished_sweep_takes_more_points_and_rounds(runner):
 
 
 def test_halving_stops_the_worse_half_at_half_its_epochs(runner):
-    words = [LR, "sweep.rounds=[{trials: 4, epochs: 4}]", "sweep.halving=true", "sweep.finals=0"]
+    words = [LR, "sweep.rounds=[{trials: 4, epochs: 4}]", "sweep.pruner=halving", "sweep.num_finalists=0"]
     sweep(runner, *SMALL, *words, "name=it")
     path = folder(runner, "it")
     counts = Counter(event["event"] for event in journal(path))
-    assert (counts["paused"], counts["stopped"], counts["finished"]) == (4, 2, 2)
+    assert (counts["waiting"], counts["pruned"], counts["finished"]) == (4, 2, 2)
     for event in journal(path):
-        if event["event"] in ("stopped", "finished"):
+        if event["event"] in ("pruned", "finished"):
             lines = (path / event["folder"] / "metrics.jsonl").read_text().splitlines()
-            assert len(lines) == (2 if event["event"] == "stopped" else 4)
+            assert len(lines) == (2 if event["event"] == "pruned" else 4)
 
 
-def test_thirty_two_points_on_two_workers(runner):
-    words = ["reg=l2", LR, "reg.l2.strength=tag(log,interval(1e-6,1e-1))", "sweep.workers=2", "sweep.finals=0"]
+@pytest.mark.slow
+def test_thirty_two_points_on_two_workers(process):
+    words = [
+        "reg=l2",
+        LR,
+        "reg.l2.strength=tag(log,interval(1e-6,1e-1))",
+        "sweep.num_workers=2",
+        "sweep.num_finalists=0",
+    ]
     rounds = "sweep.rounds=[{trials: 20, epochs: 1},{trials: 12, epochs: 2}]"
-    sweep(runner, *SMALL, *words, rounds, "name=it")
-    path = folder(runner, "it")
+    sweep(process, *SMALL, *words, rounds, "name=it")
+    path = folder(process, "it")
     assert sum(ends(path).values()) == 32
     assert record(path)["best"]["score"] == max(scores(path)[trial] for trial in range(20, 32))
 
@@ -290,19 +316,19 @@ def test_thirty_two_points_on_two_workers(runner):
         (["sweep=lr", "sweep.rounds=[]"], "sweep.rounds: must have at least one round"),
         (["sweep=lr", "sweep.rounds=[{trials: 3}]"], "sweep.rounds[0].epochs: must be set"),
         (["sweep=lr", "sweep.rounds=[{trials: 3, epochs: 0.5}]"], "sweep.rounds[0].epochs: must be a whole number"),
-        (["sweep=lr", "sweep.draw=sobel"], "sweep.draw: must be one of 'sobol', 'random', 'grid', not 'sobel'"),
+        (["sweep=lr", "sweep.sampler=sobel"], "sweep.sampler: must be one of 'sobol', 'random', 'grid', not 'sobel'"),
         (["sweep=lr", "optimizer.momentum=0.9"], "optimizer.momentum: no such key"),
-        (["sweep=lr", "sweep.shrink=0.5"], "sweep.shrink: must be at least 1, not 0.5"),
+        (["sweep=lr", "sweep.max_shrink=0.5"], "sweep.max_shrink: must be at least 1, not 0.5"),
         (["sweep=nothing"], "sweep=nothing: no such option"),
         ([LR, "model=lineer"], "model=lineer: no such option; did you mean 'linear'"),
         ([LR, "modle=linear"], "modle: no such key; did you mean 'model'"),
-        ([LR, "sweep.wrkers=2"], "sweep.wrkers: no such key; did you mean 'sweep.workers'"),
+        ([LR, "sweep.wrkers=2"], "sweep.wrkers: no such key; did you mean 'sweep.num_workers'"),
         (["optimizer=sgd,adam", "optimizer.lrr=3"], "optimizer.lrr: no such key; did you mean 'optimizer.lr'"),
         (["sweep=lr", "hydra/launcher=ray"], "hydra/launcher=ray: needs an extra; install it with: pip install"),
         (["engine.epochs=interval(1,3)"], "engine.epochs: a sweep sets it itself and cannot search it"),
         (["sweep=lr", "seed=range(1,4)"], "seed: a sweep sets it itself and cannot search it"),
         (
-            ["sweep=optimizers", "sweep.under={optimizer: {sgdd: ['optimizer.lr=interval(1,2)']}}"],
+            ["sweep=optimizers", "sweep.conditional={optimizer: {sgdd: ['optimizer.lr=interval(1,2)']}}"],
             "optimizer=sgdd: no such option",
         ),
         (["sweep=lr", "sweep.rounds=[{trials: 3, epochs: 0%}]"], "sweep.rounds[0].epochs: must be a whole number"),
@@ -310,23 +336,17 @@ def test_thirty_two_points_on_two_workers(runner):
         (["optimizer.lr=interval(-2.0,-1.0)"], "optimizer.lr: must be above 0"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_no_folder(tmp_path, monkeypatch, capsys, words, message):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["runner"])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with pytest.raises(SystemExit) as left:
-        cli.main(["sweep", *words])
-    assert left.value.code == 2
-    said = capsys.readouterr().err
+def test_a_mistake_is_one_line_and_leaves_no_folder(runner, words, message):
+    said = runner("sweep", *words, status=2).stderr
     assert message in said
     assert len(said.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    assert not list(runner.folder.iterdir())
 
 
 def test_going_on_with_another_space_is_refused_by_name(runner):
-    sweep(runner, *SMALL, LR, "sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.finals=0", "name=it")
+    sweep(runner, *SMALL, LR, "sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0", "name=it")
     path = folder(runner, "it")
-    done = runner("resume", path, "optimizer.lr=tag(log,interval(1e-6,1e-1))", status=2)
+    done = runner("resume", path, "optimizer.lr=loguniform(1e-6,1e-1)", status=2)
     assert "optimizer.lr: the sweep searches low 0.0001, high 0.1, scale log" in done.stderr
     done = runner("resume", path, "sweep.rounds=[{trials: 2, epochs: 2}]", status=2)
     assert "sweep.rounds: round 1 has 1 epochs, asked for now are 2" in done.stderr
@@ -343,9 +363,17 @@ def test_configs_of_ones_own_are_found_again_when_a_sweep_goes_on(runner):
     own.mkdir(parents=True)
     (own / "mine.yaml").write_text(
         "defaults: [default, _self_]\nspace: ['optimizer=momentum,sgd']\n"
-        "under: {optimizer: {momentum: ['optimizer.momentum=interval(0.8,0.99)']}}\n"
+        "conditional: {optimizer: {momentum: ['optimizer.momentum=uniform(0.8,0.99)']}}\n"
     )
-    words = ["--config-dir", "own", "sweep=mine", "model=linear", "optimizer.lr=0.005", "sweep.finals=0", "name=it"]
+    words = [
+        "--config-dir",
+        "own",
+        "sweep=mine",
+        "model=linear",
+        "optimizer.lr=0.005",
+        "sweep.num_finalists=0",
+        "name=it",
+    ]
     sweep(runner, *SMALL[2:], *words, "sweep.rounds=[{trials: 8, epochs: 1},{trials: 8, epochs: 1}]")
     path = folder(runner, "it")
     assert all(about.get("high", 0) < 1 for about in record(path)["rounds"][1]["ranges"].values()), "a momentum above 1"
@@ -363,7 +391,10 @@ def test_configs_of_ones_own_are_found_again_when_a_sweep_goes_on(runner):
             ["optimizer.momentum", "optimizer", "optimizer.lr"],
         ),
         (
-            ["optimizer=momentum,adamw", "sweep.under={optimizer: {adamw: ['optimizer.eps=interval(1e-8,1e-7)']}}"],
+            [
+                "optimizer=momentum,adamw",
+                "sweep.conditional={optimizer: {adamw: ['optimizer.eps=interval(1e-8,1e-7)']}}",
+            ],
             [
                 "optimizer.lr",
                 "optimizer.momentum",
@@ -374,16 +405,11 @@ def test_configs_of_ones_own_are_found_again_when_a_sweep_goes_on(runner):
         ),
     ],
 )
-def test_the_command_line_wins_over_the_file(tmp_path, monkeypatch, words, searched):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["runner"])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    short = ["sweep.rounds=[{trials: 1, epochs: 1}]", "engine.limit_batches=1", "sweep.finals=0"]
+def test_the_command_line_wins_over_the_file(runner, words, searched):
+    short = ["sweep.rounds=[{trials: 1, epochs: 1}]", "engine.limit_batches=1", "sweep.num_finalists=0"]
     quiet = ["log.tensorboard=false", "sweep.report=false", "name=it"]
-    with pytest.raises(SystemExit) as left:
-        cli.main(["sweep", "sweep=optimizers", "model=linear", *words, *short, *quiet])
-    assert not left.value.code
-    (path,) = tmp_path.glob("outputs/it/*/sweep.json")
+    runner("sweep", "sweep=optimizers", "model=linear", *words, *short, *quiet)
+    (path,) = runner.folder.glob("outputs/it/*/sweep.json")
     assert list(json.loads(path.read_text())["space"]) == searched
 
 
@@ -400,7 +426,7 @@ def test_the_command_line_wins_over_the_file(tmp_path, monkeypatch, words, searc
 )
 def test_a_sweep_of_which_nothing_came_says_so_and_why(runner, words, status, said):
     rounds = "sweep.rounds=[{trials: 2, epochs: 1}]"
-    done = sweep(runner, *SMALL, LR, *words, rounds, "sweep.finals=0", "name=it", status=status)
+    done = sweep(runner, *SMALL, LR, *words, rounds, "sweep.num_finalists=0", "name=it", status=status)
     assert done.stderr.strip().splitlines()[-1].startswith("runner: ")
     assert said in done.stderr
     assert record(folder(runner, "it"))["status"] == "failed"
@@ -408,7 +434,7 @@ def test_a_sweep_of_which_nothing_came_says_so_and_why(runner, words, status, sa
 
 def test_a_sweep_that_stopped_at_a_failure_says_how_to_go_on_without_the_trial(runner):
     (runner.folder / "break").touch()
-    words = [*SMALL, LR, *SABOTAGED, "sweep.rounds=[{trials: 3, epochs: 1}]", "sweep.finals=0", "name=it"]
+    words = [*SMALL, LR, *SABOTAGED, "sweep.rounds=[{trials: 3, epochs: 1}]", "sweep.num_finalists=0", "name=it"]
     sweep(runner, *words, "sweep.on_error=stop", status=1)
     (runner.folder / "break").unlink()
     path = folder(runner, "it")
@@ -420,7 +446,7 @@ def test_a_sweep_that_stopped_at_a_failure_says_how_to_go_on_without_the_trial(r
 
 
 def test_less_of_a_loss_is_better_unless_said_otherwise(runner):
-    words = [*SMALL, LR, "sweep.rounds=[{trials: 4, epochs: 1}]", "sweep.finals=0", "objective.name=val/loss"]
+    words = [*SMALL, LR, "sweep.rounds=[{trials: 4, epochs: 1}]", "sweep.num_finalists=0", "objective.name=val/loss"]
     sweep(runner, *words, "name=it")
     path = folder(runner, "it")
     assert record(path)["objective"] == {"name": "val/loss", "mode": "min"}

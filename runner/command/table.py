@@ -1,0 +1,46 @@
+"""Every command: its summary, and its module, whose `main(words)` gives the exit status."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command of the command line.
+
+    Args:
+        config: the name of its Hydra config; None where it reads its own arguments.
+    """
+
+    summary: str
+    module: str
+    config: str | None = None
+
+
+COMMANDS = {
+    "train": Command("train one network, or several with -m", "runner.command.train", "train"),
+    "sweep": Command("search hyperparameters from coarse to fine", "runner.command.sweep", "sweep"),
+    "resume": Command("go on with a stopped run or sweep, or lengthen it", "runner.command.resume"),
+    "test": Command("score a run's best weights on the test split", "runner.command.test"),
+    "compare": Command("compare runs: which is better, and how sure is that", "runner.command.compare"),
+    "options": Command("list the config groups, their options and keys", "runner.command.options"),
+}
+
+HELP = """\
+runner - train image classifiers from one command line
+
+usage: runner COMMAND [KEY=VALUE ...]
+
+commands:
+{commands}
+
+examples:
+  runner train                                   a small ConvNet on handwritten digits
+  runner train optimizer=adam reg=[l2,dropout]   other choices, several regularizers
+  runner train -m optimizer=sgd,adam seed=1,2    four runs, one after another
+  runner sweep sweep=lr_l2                       search learning rate and L2 strength, coarse to fine
+  runner compare outputs                         which is better, and how sure is that
+
+runner COMMAND --help says more; runner options lists every choice; tensorboard --logdir outputs shows the runs.
+Completion in bash: eval "$(runner -sc install=bash)"
+"""

@@ -1,0 +1,1 @@
+"""A trained network in use: its scores, and what they say."""

@@ -1,0 +1,40 @@
+"""What scores say of a classifier. N images, K classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def measure(scores_NK: Tensor, labels_N: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
+    """Accuracy, top-5 accuracy, the confusion matrix, and recall, precision and number of images of each class."""
+    K = len(class_names)
+    counts_KK = confusion_matrix(scores_NK, labels_N)
+    top = scores_NK.topk(min(5, K), dim=1).indices
+    by_class = {
+        name: {
+            "num_images": int(counts_KK[k].sum()),
+            "recall": _ratio(counts_KK[k, k], counts_KK[k].sum()),
+            "precision": _ratio(counts_KK[k, k], counts_KK[:, k].sum()),
+        }
+        for k, name in enumerate(class_names)
+    }
+    return {
+        "accuracy": (scores_NK.argmax(1) == labels_N).double().mean().item(),
+        "top5_accuracy": (top == labels_N[:, None]).any(1).double().mean().item(),
+        "classes": by_class,
+        "confusion": counts_KK.tolist(),
+    }
+
+
+def confusion_matrix(scores_NK: Tensor, labels_N: Tensor) -> Tensor:
+    """Counts [K, K]: rows the true class, columns the predicted one."""
+    K = scores_NK.shape[1]
+    return torch.bincount(labels_N * K + scores_NK.argmax(1), minlength=K * K).reshape(K, K)
+
+
+def _ratio(part: Tensor, whole: Tensor) -> float | None:
+    return (part / whole).item() if whole else None

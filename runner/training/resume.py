@@ -1,0 +1,28 @@
+"""Going on with a run from its newest undamaged checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.store import RunFolder
+from runner.training.run import Run, stored_config
+from runner.training.train import Member, go_on
+
+
+def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False) -> Run:
+    """Go on with the run in that folder.
+
+    Raises:
+        UserError: it is no run, its config conflicts, or another process trains in it.
+    """
+    folder = RunFolder.open(path)
+    cfg = stored_config(folder, overrides, "resume", trust)
+    records = folder.metrics
+    done = records[-1]["epoch"] if records else 0
+    if folder.record["status"] in ("finished", "diverged") and done >= cfg.engine.epochs:
+        print(f"{folder.record['status']} after epoch {done}; to train on, raise engine.epochs above {done}")
+        return Run(path, trust)
+    folder.lock()
+    said = [*folder.record["overrides"], *overrides]
+    return go_on(Member(cfg, said, folder))
