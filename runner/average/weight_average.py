@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from runner.optimizer.torch_kernels import foreach
+
 
 class WeightAverage:
     """A second set of weights that follows the trained ones; validation and test use it.
@@ -29,11 +31,11 @@ class WeightAverage:
     def update(self) -> None:
         share, returns = self.due()
         if share:
-            torch._foreach_lerp_(self._averaged, self._current, share)
+            foreach("lerp_", self._averaged, self._current, share)
         for averaged, current in self._counters:
             averaged.copy_(current)
         if returns:
-            torch._foreach_copy_(self._current, self._averaged)
+            foreach("copy_", self._current, self._averaged)
 
     def state_dict(self) -> dict[str, Any]:
         return self.network.state_dict()

@@ -44,7 +44,7 @@ As runner train, with ranges for some of the keys, or a space from the group swe
   runner sweep optimizer.lr='loguniform(1e-5,1e-1)' reg=l2 reg.l2.strength='loguniform(1e-6,1e-1)'
   runner sweep optimizer=sgd,adam optimizer.lr='loguniform(1e-5,1)' sweep.num_workers=2
 Ranges: uniform(a,b), loguniform(a,b), randint(a,b), and a,b,c for choices; with more words tag(WORDS,interval(a,b)):
-log, zero_or for 0 as well, one_minus for momenta, hard for never widened. runner resume FOLDER goes on with a sweep.""",
+log, zero_or for 0 as well, one_minus for momenta, hard for never widened. runner resume FOLDER continues a sweep.""",
 }
 
 

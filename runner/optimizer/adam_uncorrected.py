@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from runner.optimizer.torch_kernels import foreach
+
 
 class UncorrectedAdam(Optimizer):
     """`m = b1*m + (1-b1)*g; h = b2*h + (1-b2)*g*g; x -= lr*m / (sqrt(h) + eps)`.
@@ -27,16 +29,16 @@ class UncorrectedAdam(Optimizer):
                 continue
             grads: Any = [parameter.grad for parameter in params]
             if group["weight_decay"]:
-                grads = torch._foreach_add(grads, params, alpha=group["weight_decay"])
+                grads = foreach("add", grads, params, alpha=group["weight_decay"])
             for parameter in params:
                 if not self.state[parameter]:
                     self.state[parameter] = {key: torch.zeros_like(parameter) for key in ("m", "h")}
             m = [self.state[parameter]["m"] for parameter in params]
             h = [self.state[parameter]["h"] for parameter in params]
             b1, b2 = group["betas"]
-            torch._foreach_lerp_(m, grads, 1 - b1)
-            torch._foreach_mul_(h, b2)
-            torch._foreach_addcmul_(h, grads, grads, 1 - b2)
-            denominators = torch._foreach_sqrt(h)
-            torch._foreach_add_(denominators, group["eps"])
-            torch._foreach_addcdiv_(params, m, denominators, -group["lr"])
+            foreach("lerp_", m, grads, 1 - b1)
+            foreach("mul_", h, b2)
+            foreach("addcmul_", h, grads, grads, value=1 - b2)
+            denominators = foreach("sqrt", h)
+            foreach("add_", denominators, group["eps"])
+            foreach("addcdiv_", params, m, denominators, value=-group["lr"])

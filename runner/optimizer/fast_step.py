@@ -8,56 +8,12 @@ the detours of optimizers that compile.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
-State = Mapping[str, Tensor]
-Kernel = Callable[[list[Tensor], list[Tensor], Sequence[State], Mapping[str, Any]], None]
-
-
-def sgd(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
-    """torch's fused update of parameters that share a group's settings. States that count updates have counted this."""
-    rho = group["momentum"]
-    torch._fused_sgd_(
-        params,
-        grads,
-        [state["momentum_buffer"] for state in states] if rho else [],
-        weight_decay=group["weight_decay"],
-        momentum=rho,
-        lr=group["lr"],
-        dampening=group["dampening"],
-        nesterov=group["nesterov"],
-        maximize=group["maximize"],
-        is_first_step=False,
-    )
-
-
-def adam(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
-    """The same of Adam, and of AdamW, which is Adam with decoupled decay."""
-    b1, b2 = group["betas"]
-    update = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-    update(
-        params,
-        grads,
-        [state["exp_avg"] for state in states],
-        [state["exp_avg_sq"] for state in states],
-        [],
-        [state["step"] for state in states],
-        lr=group["lr"],
-        beta1=b1,
-        beta2=b2,
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        amsgrad=False,
-        maximize=group["maximize"],
-    )
-
-
-KERNELS: Mapping[type[Optimizer], Kernel] = {SGD: sgd, Adam: adam, AdamW: adam}
+from runner.optimizer.torch_kernels import KERNELS, foreach, works
 
 
 class FastStep(Optimizer):
@@ -66,13 +22,13 @@ class FastStep(Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         of_torch: Any = torch_class(self)
-        calls = None if closure or of_torch not in KERNELS else self._calls()
+        calls = None if closure or of_torch not in KERNELS or not works(KERNELS[of_torch]) else self._calls()
         if calls is None:
             return inspect.unwrap(of_torch.step)(self, closure)
         for params, grads, states, group in calls:
             counts = [state["step"] for state in states if "step" in state]
             if counts:
-                torch._foreach_add_(counts, 1)
+                foreach("add_", counts, 1)
             KERNELS[of_torch](params, grads, states, group)
         return None
 

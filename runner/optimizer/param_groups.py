@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from runner import renamed
 from runner.constraints import Duration, problem
@@ -15,7 +14,10 @@ from runner.errors import UserError, did_you_mean
 
 ParamGroups = Sequence[Mapping[str, Any]]
 
-NORM_LAYERS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
+NORM_LAYERS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm),
+)
 KINDS = ("biases", "norms", "norm_biases")
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from runner.errors import CannotVectorize
-from runner.optimizer import fast_step
+from runner.optimizer import fast_step, torch_kernels
 from runner.optimizer.adam_uncorrected import UncorrectedAdam
 from runner.optimizer.muon import Muon, orthogonalized
 
@@ -39,7 +39,7 @@ class Rule:
 
     update: Callable[[Tensor, Tensor, State, Hyper, int], None]
     names: tuple[str, ...] = ()
-    kernel: fast_step.Kernel | None = None
+    kernel: torch_kernels.Kernel | None = None
     count: Literal["step", "t"] | None = None
     elementwise: bool = True
 
@@ -164,15 +164,15 @@ def muon_other(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None
 # Options of torch's optimizers that no configuration of ours sets; the rules are without them.
 LACKING = ("dampening", "maximize", "amsgrad", "centered", "lr_decay", "initial_accumulator_value")
 
-PLAIN = Rule(sgd, kernel=fast_step.KERNELS[SGD])
-MOMENTUM, NESTEROV = (Rule(update, ("momentum_buffer",), fast_step.KERNELS[SGD]) for update in (momentum, nesterov))
+PLAIN = Rule(sgd, kernel=torch_kernels.KERNELS[SGD])
+MOMENTUM, NESTEROV = (Rule(update, ("momentum_buffer",), torch_kernels.KERNELS[SGD]) for update in (momentum, nesterov))
 MUON_OTHER = Rule(muon_other, ("m", "h"), count="t")
 RULES: dict[type[Optimizer], Rule] = {
     SGD: PLAIN,
     Adagrad: Rule(adagrad, ("sum",), count="step"),
     RMSprop: Rule(rmsprop, ("square_avg",), count="step"),
-    Adam: Rule(adam, ("exp_avg", "exp_avg_sq"), fast_step.KERNELS[Adam], count="step"),
-    AdamW: Rule(adamw, ("exp_avg", "exp_avg_sq"), fast_step.KERNELS[AdamW], count="step"),
+    Adam: Rule(adam, ("exp_avg", "exp_avg_sq"), torch_kernels.KERNELS[Adam], count="step"),
+    AdamW: Rule(adamw, ("exp_avg", "exp_avg_sq"), torch_kernels.KERNELS[AdamW], count="step"),
     UncorrectedAdam: Rule(uncorrected_adam, ("m", "h")),
 }
 

@@ -64,8 +64,21 @@ class FractionalPools(nn.Module):
 
     def shrink(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """One pooling to that size."""
-        samples = None if self.training else fixed_samples(x)
+        return fractional_max_pool(x, None if self.training else fixed_samples(x), size)
+
+
+def fractional_max_pool(x: Tensor, samples: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Images [B, C, H, W] to `size`, by samples [B, C, 2] in [0, 1), or by random ones.
+
+    torch gives no public argument for the samples; where it drops the private one, its operator is called by name.
+    """
+    try:
         return F.fractional_max_pool2d(x, KERNEL, output_size=size, _random_samples=samples)
+    except TypeError:
+        if samples is None:
+            samples = torch.rand(*x.shape[:2], 2, dtype=x.dtype, device=x.device)
+        pooled: Tensor = torch.ops.aten.fractional_max_pool2d(x, [KERNEL, KERNEL], size, samples)[0]
+        return pooled
 
 
 def fixed_samples(x: Tensor) -> Tensor:

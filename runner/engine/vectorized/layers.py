@@ -13,13 +13,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from runner.loss import CrossEntropy
-from runner.reg.pooling import KERNEL
+from runner.reg import pooling
 
 
-class FoldedNorm(_BatchNorm):
+class FoldedNorm(nn.BatchNorm1d):
     """Batch normalization [B, C, ...] of several trials at once."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +62,7 @@ def vmap_layer(layer: nn.Module) -> nn.Module | None:
     return None
 
 
-def _folded(layer: _BatchNorm) -> _BatchNorm | None:
+def _folded(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> FoldedNorm | None:
     """Not one without running statistics, without weights, or with the mean over all batches."""
     if not (layer.affine and layer.track_running_stats) or layer.momentum is None:
         return None
@@ -100,7 +99,7 @@ def fractional_max_pool(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Te
 class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Tensor:
-        return F.fractional_max_pool2d(x, KERNEL, output_size=size, _random_samples=samples)
+        return pooling.fractional_max_pool(x, samples, size)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:

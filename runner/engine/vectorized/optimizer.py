@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from runner.engine.vectorized.parameters import StackedParameters
 from runner.errors import CannotVectorize
 from runner.optimizer.rules import Rule, hyper_parameters, rule_for
+from runner.optimizer.torch_kernels import works
 
 
 @dataclass
@@ -42,7 +43,8 @@ class Piece:
         """Update trial by trial where that is faster."""
         self.by_row = []
         count = torch.tensor(0.0)
-        if self.x.device.type == "cpu" and self.rule.kernel is not None and group.get("fused"):
+        kernel = self.rule.kernel
+        if self.x.device.type == "cpu" and kernel is not None and group.get("fused") and works(kernel):
             for row, (x, g) in enumerate(zip(self.x, self.g, strict=True)):
                 state = {key: value[row] for key, value in self.state.items()}
                 self.by_row.append((x, g, state | {"step": count}))

@@ -1,12 +1,27 @@
-"""When failing trials end a sweep, and with which exit status."""
+"""What a job raised; when failing trials end a sweep, and with which exit status."""
 
 from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+from hydra.core.utils import JobReturn
 
 from runner.errors import EXIT_DIVERGED, EXIT_USER_ERROR
 from runner.sweep.record.journal import Journal
 from runner.sweep.settings import SweepSettings
 
 WORKED = ("finished", "pruned", "waiting")
+
+
+def value_or_error(returned: JobReturn) -> Any:
+    """What a job returned, or the exception that it raised."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # Hydra prints a line of its own before it raises
+            return returned.return_value
+    except Exception as error:
+        return error
 
 
 def why_give_up(journal: Journal, settings: SweepSettings) -> str | None:

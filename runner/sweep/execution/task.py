@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from runner import config, vectorizable
 from runner.errors import WorkerDied
 from runner.store import SweepFolder, write_config
+from runner.sweep.execution.failures import value_or_error
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.space.overrides import merge_overrides
 from runner.sweep.space.trial_configs import TrialConfigs
@@ -67,7 +68,7 @@ def folder_override(folder: SweepFolder) -> str:
 
 def job_failures(trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
     """`failed` events of trials whose job failed before they ended; not where its process died: they may run again."""
-    error = returned._return_value
+    error = value_or_error(returned)
     if isinstance(error, WorkerDied) or returned.status != JobStatus.FAILED:
         return []
     return [trial.event("failed", error=f"{type(error).__name__}: {error}") for trial in trials if not trial.ended]

@@ -15,6 +15,7 @@ from runner import store
 from runner.objective import Objective
 from runner.store import SweepFolder
 from runner.sweep.execution.batching import TrialBatcher
+from runner.sweep.execution.failures import value_or_error
 from runner.sweep.execution.search import SearchRun
 from runner.sweep.execution.task import job_failures
 from runner.sweep.plugin.launchers import launcher
@@ -43,7 +44,7 @@ class AnyTask:
 
     def unrecorded_ends(self, trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
         failures = job_failures(trials, returned)
-        if failures or isinstance(returned._return_value, Exception):
+        if failures or isinstance(value_or_error(returned), Exception):
             return failures
         return [trial.event("finished", score=_score(returned.return_value)) for trial in trials if not trial.ended]
 

@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.errors import Interrupted, WorkerDied
 from runner.signals import Stop
+from runner.sweep.execution.failures import value_or_error
 
 SAVE_SECONDS = 60.0  # for workers to save what they have when the sweep is interrupted
 
@@ -190,7 +191,7 @@ def _end_with_parent() -> None:
 
 def _picklable(returned: JobReturn) -> JobReturn:
     """The same in plain data: Hydra's own nodes, and an exception of a user's own, may not survive the line."""
-    value = returned._return_value
+    value = value_or_error(returned)
     try:
         pickle.dumps(value)
     except Exception:

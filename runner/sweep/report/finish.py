@@ -70,9 +70,7 @@ def _print(console: Console, folder: SweepFolder, history: SweepHistory, command
     if result.finalists:
         say(f"        {metric} {format_estimate(result.finalists[0].estimate, metric)}")
     else:
-        say(
-            f"        {metric} {best.score:.4f} in trial {best.trial}, on one seed: sweep.num_finalists=2 would say more"
-        )
+        say(f"        {metric} {best.score:.4f} in trial {best.trial}, on one seed; sweep.num_finalists=2 says more")
     for finalist in result.same:
         mean = f"{finalist.estimate.mean:.4f}"
         say(f"        not distinguishable from it: {escape(format_point(finalist.point))} ({mean})")
