@@ -1,19 +1,9 @@
 """Configs: composed from groups, checked against constructors, and what of a stored one may change."""
 
 from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, renamed_or_nearest, resolve
-from runner.config.composing import (
-    LIST_GROUPS,
-    add_user_folder,
-    choices,
-    compose,
-    compose_with_choices,
-    explain,
-    flatten,
-    folder,
-    search_path_override,
-    user_folders,
-    visible,
-)
+from runner.config.composing import choices, compose, compose_with_choices, explain, flatten
+from runner.config.errors import LIST_GROUPS, visible
+from runner.config.folders import add_user_folder, folder, search_path_override, user_folders
 from runner.config.stored import FREE_KEYS, identity, is_free, with_overrides
 
 __all__ = [

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner import renamed
-from runner.config.composing import LIST_GROUPS, folder
+from runner.config.errors import LIST_GROUPS
+from runner.config.folders import folder
 from runner.constraints import Bounds, NonNegativeInt, problem
 from runner.errors import UserError, did_you_mean
 

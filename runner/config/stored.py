@@ -9,7 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from runner import renamed
 from runner.config.checking import renamed_or_nearest
-from runner.config.composing import explain, flatten, folder, visible
+from runner.config.composing import explain, flatten
+from runner.config.errors import visible
+from runner.config.folders import folder
 from runner.errors import UserError, did_you_mean
 
 # What may change when a run goes on; the rest is the run's identity.

@@ -1,0 +1,136 @@
+"""Hydra's and OmegaConf's errors in one line that names the key and the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner import renamed
+from runner.config import folders
+from runner.errors import UserError, did_you_mean
+from runner.store import flat
+
+EXTRAS = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/ray": "ray",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+}
+LIST_GROUPS = ("reg", "augment")  # groups of which several options may be chosen at once
+
+Compose = Callable[[Sequence[str]], DictConfig]
+
+
+def one_line(error: Exception, overrides: Sequence[str], compose: Compose) -> Exception:
+    """A composition error of Hydra's as one line that names the key and the remedy; any other error as it is.
+
+    What went wrong is in the English of Hydra's messages alone; one that is not known is shown as it is, in one line.
+    """
+    from hydra.errors import HydraException, OverrideParseException
+
+    if isinstance(error, yaml.YAMLError):
+        return UserError(f"config: a YAML file cannot be read: {' '.join(str(error).split())}")
+    null_group = next((word for word in overrides if re.fullmatch(r"(reg|augment|average)=null", word)), None)
+    if isinstance(error, UserError) or not (null_group or isinstance(error, HydraException | OmegaConfBaseException)):
+        return error
+    if null_group:
+        group = null_group.partition("=")[0]
+        return UserError(f"{group}: null is no option; use {group}=none")
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return UserError(
+            f"{error.override}: not an override ({text.splitlines()[0]}); expected KEY=VALUE, quoted if odd"
+        )
+    missing = getattr(error, "missing_cfg_file", None)
+    if missing:
+        return _unknown_option(missing, getattr(error, "options", None) or _options_in(text))
+    match = re.search(r"Could not (?:override|append|delete).*?'([^']+)'", text)
+    if match:
+        return _unknown_key(match[1], overrides, compose)
+    if any(words in text for words in ("requires --multirun", "does not support sweep type", "Ambiguous value")):
+        return UserError("config: a range is searched by runner sweep; runner train -m takes values, as in seed=1,2,3")
+    cause = error.__cause__
+    reason = " ".join((text if cause is None else f"{text} {cause}").split())
+    return UserError(f"config: {reason}")
+
+
+def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
+    group, _, option = missing.rpartition("/")
+    if not group:
+        return UserError(f"{option}: no such config file")
+    if missing in EXTRAS:
+        return UserError(f"{group}={option}: needs an extra; install it with: pip install -e '.[{EXTRAS[missing]}]'")
+    new = renamed.new_option(group, option)
+    return UserError(
+        f"{group}={option}: no such option" + (f"; it is now {new}" if new else did_you_mean(option, visible(options)))
+    )
+
+
+def _options_in(text: str) -> list[str]:
+    return [line.strip() for line in text.partition("Available options")[2].splitlines()[1:] if line.startswith("\t")]
+
+
+def visible(options: Sequence[str]) -> list[str]:
+    """Options a user may choose: those without a leading underscore."""
+    return [option for option in options if not option.startswith("_")]
+
+
+def _single(overrides: Sequence[str]) -> list[str]:
+    """The same without what only a search understands: the first of several values, and no ranges."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import ChoiceSweep
+
+    parser = OverridesParser.create()
+    words = []
+    for word in overrides:
+        override = parser.parse_override(word)
+        value = override.value()
+        if isinstance(value, ChoiceSweep):
+            words.append(f"{override.get_key_element()}={override.get_value_string().partition(',')[0]}")
+        elif not override.is_sweep_override():
+            words.append(word)
+    return words
+
+
+def _renamed(key: str, overrides: Sequence[str]) -> str | None:
+    """What is written now in place of an override of that key."""
+    if key in renamed.GROUPS:
+        chosen = (word.lstrip("+~").partition("=")[2] for word in overrides if word.lstrip("+~").startswith(f"{key}="))
+        option = next(chosen, "")
+        return renamed.new_option(key, option) or renamed.GROUPS[key]
+    return renamed.new_key(key)
+
+
+def _unknown_key(key: str, overrides: Sequence[str], compose: Compose) -> UserError:
+    """Compose without the override that failed, to see which keys there are."""
+    key = key.split("@")[0].strip("+~")
+    new = _renamed(key, overrides)
+    if new:
+        return UserError(f"{key}: no such key; it is now {new}")
+    rest = [word for word in _single(overrides) if word.lstrip("+~").partition("=")[0] != key]
+    try:
+        config = compose(rest if len(rest) < len(overrides) else [])
+    except Exception:
+        return UserError(f"{key}: no such key")
+    group, _, rest_of_key = key.partition(".")
+    option = rest_of_key.partition(".")[0]
+    if (
+        group in LIST_GROUPS
+        and option not in config.get(group, {})
+        and any((root / group / f"{option}.yaml").is_file() for root in [folders.folder(), *folders.user_folders()])
+    ):
+        return UserError(
+            f"{key}: {option} is not chosen; choose it first: {group}={option}, or a list such as {group}=[..]"
+        )
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    known = {name for name in flat.flatten(plain) if "._" not in name}
+    known |= {path.name for path in folders.folder().iterdir() if path.is_dir()}
+    hint = did_you_mean(key, known)
+    return UserError(
+        f"{key}: no such key{hint if 'mean' in hint else '; see runner options or runner train --cfg job'}"
+    )

@@ -1,0 +1,46 @@
+"""The folders that configs come from: our own and the user's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from runner.errors import UserError
+
+
+def folder() -> Path:
+    """The folder of our own configs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def user_folders() -> list[Path]:
+    """Folders of the user's own configs, from RUNNER_CONFIGS (separated as PATH is).
+
+    Raises:
+        UserError: one does not exist.
+    """
+    paths = [Path(text) for text in os.environ.get("RUNNER_CONFIGS", "").split(os.pathsep) if text]
+    for path in paths:
+        if not path.is_dir():
+            raise UserError(f"RUNNER_CONFIGS: no folder {path}; correct the variable or unset it")
+    return [path.absolute() for path in paths]
+
+
+def add_user_folder(path: Path) -> None:
+    """Have this process, and those that it starts, find configs in that folder too.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    if not path.is_dir():
+        raise UserError(f"--config-dir: no folder {path}; correct it")
+    paths = [*map(str, user_folders()), str(path.absolute())]
+    os.environ["RUNNER_CONFIGS"] = os.pathsep.join(dict.fromkeys(paths))
+
+
+def search_path_override() -> list[str]:
+    """The override that lets Hydra find the user's folders, if there are any."""
+    paths = ",".join(f"'file://{path}'" for path in user_folders())
+    return [f"hydra.searchpath=[{paths}]"] if paths else []
