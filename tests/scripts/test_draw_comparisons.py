@@ -11,7 +11,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs/pictures/comparisons"
-NAMES = ["optimizers", "learning_rates", "step_drops", "activations", "regularisers", "schedules"]
+NAMES = ["optimizers", "learning_rates", "step_drops", "activations", "regularizers", "schedules"]
 
 
 def draw_comparisons(*words):
@@ -34,9 +34,9 @@ def test_draws_pictures_and_writes_their_numbers(tmp_path):
 
 
 def test_an_unknown_picture_is_named_with_those_there_are(tmp_path):
-    done = draw_comparisons("optimisers", "--output", tmp_path)
+    done = draw_comparisons("optimizer", "--output", tmp_path)
     assert done.returncode == 2
-    assert "optimisers: no such picture; expected one of optimizers" in done.stderr
+    assert "optimizer: no such picture; expected one of optimizers" in done.stderr
 
 
 def test_quick_pictures_never_replace_the_real_ones():

@@ -32,7 +32,7 @@ def test_check_notices_a_changed_copy_and_leaves_it_alone(tmp_path):
     copy.write_text(changed)
     done = list_techniques("--check", "--output", copy)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("mend it with: scripts/list_techniques")
+    assert done.stderr.strip().endswith("To update it, run: scripts/list_techniques")
     assert copy.read_text() == changed
 
 
@@ -41,7 +41,7 @@ def test_check_notices_a_missing_file(tmp_path):
 
 
 @pytest.mark.parametrize("group", [group for group, _ in group_descriptions([config.folder()])])
-def test_every_word_and_every_key_is_listed(group):
+def test_every_option_and_every_key_is_listed(group):
     text = DOCUMENT.read_text()
     members = options([config.folder()], group)
     for option in members:
