@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
 import runner
@@ -20,10 +21,18 @@ def _cache_of_its_own(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _fresh_switches():
-    """Undo the process-wide switches that a run sets."""
+    """The same random state before each test, and afterwards none of the process-wide switches that it set."""
+    torch.manual_seed(0)
+    precision, dtype = torch.get_float32_matmul_precision(), torch.get_default_dtype()
+    hydra, base = VersionBase.instance(), VersionBase.instance().version_base
     yield
     if torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = False
+    torch.set_float32_matmul_precision(precision)
+    torch.set_default_dtype(dtype)
+    torch.set_num_threads(1)
+    hydra.version_base = base
 
 
 @pytest.fixture

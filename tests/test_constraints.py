@@ -9,14 +9,34 @@ import pytest
 
 from runner.constraints import (
     Duration,
+    Fraction,
     FractionBelowOne,
     NonNegative,
     NonNegativeInt,
+    OpenFraction,
     Positive,
     PositiveInt,
     duration_steps,
     problem,
 )
+
+
+@pytest.mark.parametrize(
+    ("annotation", "inside", "outside"),
+    [
+        (Positive, [1e-300, 1e300], [0, -1e-300]),
+        (NonNegative, [0, 1e300], [-1e-300]),
+        (FractionBelowOne, [0, 0.999], [-0.001, 1]),
+        (Fraction, [0, 1], [-0.001, 1.001]),
+        (OpenFraction, [0.001, 0.999], [0, 1]),
+        (NonNegativeInt, [0, 10**9], [-1]),
+        (PositiveInt, [1, 10**9], [0]),
+        (Duration, [0, "0 steps", "0%"], [-0.1, "-1 steps", "1e", "1 step s", ""]),
+    ],
+)
+def test_bounds_hold_at_their_ends(annotation, inside, outside):
+    assert [value for value in inside if problem(value, annotation) is not None] == []
+    assert [value for value in outside if problem(value, annotation) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -73,3 +93,8 @@ def test_durations_are_epochs_steps_or_a_share():
     assert duration_steps("0.5 epochs", 100, 1000) == 50
     assert duration_steps("30 steps", 100, 1000) == 30
     assert duration_steps("5%", 100, 1000) == 50
+    assert duration_steps("1 epoch", 100, 1000) == duration_steps(" 1 ", 100, 1000) == 100
+    assert duration_steps("1 step", 100, 1000) == 1
+    assert [duration_steps(value, 100, 1000) for value in (0.004, 0.006, "0.14%", "0.16%")] == [0, 1, 1, 2]  # nearest
+    with pytest.raises(ValueError, match="no duration: 'soon'"):
+        duration_steps("soon", 100, 1000)

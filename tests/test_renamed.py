@@ -42,9 +42,10 @@ def test_an_old_key_is_answered_with_the_new_one(old):
 @pytest.mark.parametrize("old", renamed.VALUES)
 def test_an_old_value_is_answered_with_the_new_one(old):
     word = old.replace("*", "dropout")
+    made = runner.config.compose([*VALUES[old], word], command_of(old))
+    check = runner.config.check_sweep if old.startswith("sweep.") else runner.config.check
     with pytest.raises(UserError) as raised:
-        made = runner.config.compose([*VALUES[old], word], command_of(old))
-        (runner.config.check_sweep if old.startswith("sweep.") else runner.config.check)(made)
+        check(made)
     assert f"{old.partition('=')[2]} is now {renamed.VALUES[old]}" in line(raised)
 
 

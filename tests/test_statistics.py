@@ -65,6 +65,7 @@ def test_values_that_do_not_vary_differ_surely_or_not_at_all():
     assert compare([0.9, 0.9], [0.9, 0.9], paired=False) == 1.0
     assert compare([0.9, 0.9], [0.8, 0.8], paired=False) == 0.0
     assert compare([0.1 + 0.2, 0.3], [0.3, 0.1 + 0.2], paired=True) == 1.0  # rounding is no difference
+    assert compare([0.0, 0.0], [0.0, 0.0], paired=True) == compare([0.0, 0.0], [0.0, 0.0], paired=False) == 1.0
 
 
 def test_one_value_cannot_be_compared():

@@ -24,7 +24,7 @@ PIECE = 32  # images that a thread decodes at a time
 
 
 class Source(Protocol):
-    """Labelled images that can be read by index."""
+    """Labeled images that can be read by index."""
 
     labels: Tensor  # [N], int64
 

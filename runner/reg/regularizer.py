@@ -33,7 +33,7 @@ class Regularizer:
         """
 
     def penalty(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """A term of the loss, from the parameters by name. Pure, so that it maps over stacked trials."""
+        """A term of the loss, from the parameters by name. Pure, so that it maps over vectorized trials."""
         raise NotImplementedError
 
     def mix(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def sides(train, epoch):
     return found
 
 
-def test_an_image_is_turned_round_from_every_epoch_to_the_next():
+def test_an_image_is_turned_around_from_every_epoch_to_the_next():
     train = batches()
     first = sides(train, 0)
     assert 0.2 < first.double().mean() < 0.8

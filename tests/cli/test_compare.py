@@ -78,7 +78,7 @@ def test_json_has_every_field_in_full_precision(compare, pair):
     assert first["mean"] == pytest.approx(0.91, abs=1e-15)
     assert first["ci_low"] < 0.91 < first["ci_high"]
     assert second["status"] == {"finished": 2, "diverged": 1}
-    assert second["p"] == pytest.approx(ttest_rel([0.90, 0.92], [0.80, 0.822]).pvalue)
+    assert second["p_value"] == pytest.approx(ttest_rel([0.90, 0.92], [0.80, 0.822]).pvalue)
     assert [run["value"] for run in first["runs"]] == [0.90, 0.92, 0.91]
     assert first["folder"] == "outputs/digits/s1"
     assert {"std", "interim", "epochs", "seconds", "images_per_second", "metric", "mode"} <= set(first)

@@ -57,7 +57,7 @@ def network_by_hand(images):
 
 
 def augmented(pixels, mirrored, offsets, epoch):
-    """Normalized pixels, mirrored as in the first epoch, moved by reflection, and turned round in odd epochs."""
+    """Normalized pixels, mirrored as in the first epoch, moved by reflection, and turned around in odd epochs."""
     images = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
     images = images.flip(-1) if epoch % 2 else images
     padded = F.pad(images, (2, 2, 2, 2), mode="reflect")

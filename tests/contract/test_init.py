@@ -54,6 +54,7 @@ def test_he_keeps_relu_activations_at_one_size():
     ("name", "std"), [("small", 0.01), ("large", 1.0), ("xavier", (1 / 576) ** 0.5), ("he", (2 / 576) ** 0.5)]
 )
 def test_weights_have_the_standard_deviation_of_the_fan_in_and_biases_are_zero(name, std):
+    torch.manual_seed(0)
     words = ["data=synthetic", "model.channels=[64,128]", "model.norm=none", f"init={name}"]
     second = [m for m in runner.build.model(runner.compose(words)).modules() if isinstance(m, nn.Conv2d)][1]
     assert second.weight.std().item() == pytest.approx(std, rel=0.05)
@@ -68,6 +69,7 @@ def test_weights_have_the_standard_deviation_of_the_fan_in_and_biases_are_zero(n
     "layer", [nn.Conv2d(3, 8, 3), nn.Conv2d(8, 3, 3), nn.Conv1d(4, 4, 5), nn.Conv2d(4, 8, 3, groups=2)], ids=str
 )
 def test_dirac_passes_the_input_on_and_leaves_the_filters_beyond_it(layer):
+    torch.manual_seed(0)
     before = layer.weight.detach().clone()
     Dirac()(layer)
     assert not layer.bias.any()

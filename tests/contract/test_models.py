@@ -252,3 +252,10 @@ def test_a_misfit_is_one_line_that_names_the_key(overrides, message):
         checked_and_built()
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_what_torchvisions_network_says_of_the_images_is_passed_on():
+    with pytest.raises(runner.UserError, match=r"of 8 pixels \(.*too small.*\); it is made for \d+ or more$"):
+        build.model(runner.compose(["model=torchvision", "model.name=densenet121"]))
+    with pytest.raises(runner.UserError, match=r"of 8 pixels \(.*\); it is made for 224 or a size that suits$"):
+        build.model(runner.compose(["model=torchvision", "model.name=vit_b_16"]))

@@ -318,6 +318,15 @@ def test_lbfgs_with_any_noise_is_refused_with_the_reason(words, key):
         runner.build.training(cfg)
 
 
+def test_the_keys_of_lbfgs_are_torchs():
+    words = ["optimizer=lbfgs", "optimizer.lr=0.5", "optimizer.max_iter=3", "optimizer.history_size=4"]
+    for search, expected in (("true", "strong_wolfe"), ("false", None)):
+        cfg = runner.compose([*words, f"optimizer.line_search={search}"])
+        (group,) = runner.build.optimizer(cfg, Quadratic()).param_groups
+        assert [group[key] for key in ("lr", "max_iter", "history_size")] == [0.5, 3, 4]
+        assert group["line_search_fn"] == expected
+
+
 def test_lbfgs_takes_a_network_with_dropout_once_that_is_zero():
     words = ["optimizer=lbfgs", "model=alexnet", "model.width=0.05", "data.batch_size=2000"]
     with pytest.raises(UserError, match=r"^model: .*lbfgs.* its layer classifier.0 is dropout; set model.dropout=0,"):

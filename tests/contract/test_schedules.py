@@ -108,6 +108,16 @@ def test_resume_in_the_middle_gives_the_same_values(name):
     assert rates(resumed, other, 60) == rates(schedule, optimizer, 60)
 
 
+@pytest.mark.parametrize(("name", "factor"), {"cosine": 0.0, "triangle": 0.07, "one_cycle": 1 / 25 / 1e4}.items())
+def test_after_its_end_a_curve_stays_where_it_is(name, factor):
+    curve = made(name)[0].curve
+    assert [curve(step) for step in (TOTAL, TOTAL + 1, 3 * TOTAL)] == pytest.approx([factor] * 3, rel=1e-9, abs=1e-12)
+
+
+def test_a_warm_up_as_long_as_the_run_only_rises():
+    assert rates(*made("cosine", "schedule.warmup_epochs=100%"), TOTAL)[-1] == pytest.approx(LR)
+
+
 def test_one_cycle_equals_torchs():
     schedule, optimizer = made("one_cycle")
     reference = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=LR)

@@ -206,7 +206,9 @@ def test_noise_depends_on_the_trials_own_seed_alone(name):
     torch.testing.assert_close(pair, turned[:, [1, 0]], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "stochastic_depth")) for name in NOISY]
+)
 def test_noise_has_the_statistics_of_the_trial_alone(name):
     # With a vanishing rate every batch sees the same weights, so the mean loss is that of the noise.
     words, differences = NOISY[name]

@@ -74,7 +74,7 @@ def test_the_split_seed_moves_images_between_train_and_val_but_never_the_test_sp
     assert images_of(one.source("test")) == images_of(two.source("test"))
 
 
-def test_synthetic_patterns_can_be_learnt_and_noise_makes_it_harder(train):
+def test_synthetic_patterns_can_be_learned_and_noise_makes_it_harder(train):
     words = [
         "data=synthetic",
         "data.num_images=500",
@@ -384,3 +384,43 @@ def test_published_sets_are_read_in_torchvisions_formats(tmp_path):
         data = CIFAR10(root=str(tmp_path))
         assert data.source("train").pixels.shape == (90, 3, 32, 32)
         assert data.source("test").labels.tolist() == list(range(10)) * 2
+
+
+class TestImagesOfAnotherDataSet:
+    @pytest.fixture
+    def counted(self, monkeypatch):
+        """How many splits have been read so far."""
+        reads = []
+        true_read = Digits.read
+
+        def read(self, split):
+            reads.append(split)
+            return true_read(self, split)
+
+        monkeypatch.setattr(Digits, "read", read)
+        return reads
+
+    def test_are_shared_where_they_are_the_same(self, counted):
+        first = Digits(loading="in_memory", batch_size=8)
+        images = first.loaded("train", torch.device("cpu"))
+        second = Digits(loading="workers", batch_size=16, num_workers=0).with_images_of(first)
+        assert (second.batch_size, second.loading, second.num_workers) == (16, "workers", 0)
+        assert (first.batch_size, first.loading) == (8, "in_memory")
+        before = len(counted)
+        assert second.source("train").pixels is images.pixels
+        assert len(counted) == before
+
+    def test_are_loaded_as_each_data_set_says(self):
+        first = Digits(loading="in_memory")
+        device = torch.device("cpu")
+        assert first.stays("train", device)
+        second = Digits(loading="workers").with_images_of(first)
+        assert not second.stays("train", device)
+        assert first.stays("train", device)
+
+    @pytest.mark.parametrize(
+        "other", [Digits(split_seed=1), Digits(val_fraction=0.3), Synthetic(num_images=50, image_size=8)], ids=repr
+    )
+    def test_are_not_taken_where_they_are_others(self, other):
+        data = Digits()
+        assert data.with_images_of(other) is data

@@ -96,6 +96,24 @@ def test_the_smallest_image_of_the_imagenet_stem_is_truly_the_smallest(make, sma
         network(torch.zeros(2, 3, smallest - 1, smallest - 1, device="meta"))
 
 
+@pytest.mark.parametrize(
+    ("make", "features"),
+    [
+        # Pooled three times, to 28 / 8 rounded up, or 32 / 8; at most to 6 by 6.
+        (alexnet, {8: 256, 28: 256 * 16, 32: 256 * 16, 64: 256 * 36, 224: 256 * 36}),
+        (zfnet, {8: 512, 28: 512 * 16, 32: 512 * 16, 64: 512 * 36, 224: 512 * 36}),
+        # Halved while there are 4 pixels or more, at most five times; above 64 pixels pooled to 7 by 7.
+        (vgg, {8: 512 * 4, 28: 512 * 9, 32: 512 * 4, 64: 512 * 4, 65: 512 * 49, 224: 512 * 49}),
+    ],
+)
+def test_the_first_fully_connected_layer_sees_the_map_as_it_is_or_of_the_published_size(make, features):
+    seen = {}
+    for size in features:
+        linear = next(layer for layer in on_meta(make, 3, size, 10).modules() if isinstance(layer, nn.Linear))
+        seen[size] = linear.in_features
+    assert seen == features
+
+
 @pytest.mark.parametrize("make", [alexnet, zfnet, vgg])
 def test_dropout_has_the_chosen_rate_on_two_layers(make):
     for rate in (0.0, 0.3):

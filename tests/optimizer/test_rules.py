@@ -12,6 +12,16 @@ from runner.optimizer.rules import hyper_parameters, rule_for
 
 T, UPDATES = 3, 40
 SHAPES = {"weight": (4, 3), "kernel": (2, 3, 3, 3), "bias": (5,)}
+
+
+def decoupled_adam(network, **options):
+    return torch.optim.Adam(network.parameters(), decoupled_weight_decay=True, **options)
+
+
+def torch_sgd(network, **options):
+    return torch.optim.SGD(network.parameters(), **options)
+
+
 MADE = {
     "sgd": (optimizers.sgd, [{"lr": 0.1}, {"lr": 0.01}, {"lr": 0.1, "weight_decay": 0.3}]),
     "momentum": (optimizers.momentum, [{"lr": 0.1, "momentum": rho} for rho in (0.0, 0.9, 0.99)]),
@@ -19,6 +29,9 @@ MADE = {
     "adagrad": (optimizers.adagrad, [{"lr": 0.1, "eps": eps} for eps in (1e-7, 1e-3, 1.0)]),
     "rmsprop": (optimizers.rmsprop, [{"lr": 0.1, "alpha": alpha} for alpha in (0.9, 0.99, 0.999)]),
     "adam": (optimizers.adam, [{"lr": 0.1, "betas": (b1, 0.999)} for b1 in (0.0, 0.9, 0.99)]),
+    "adam, decayed": (optimizers.adam, [{"lr": 0.1, "weight_decay": decay} for decay in (0.0, 0.1, 1.0)]),
+    "sgd of torch": (torch_sgd, [{"lr": lr} for lr in (0.1, 0.2, 0.3)]),
+    "decoupled adam of torch": (decoupled_adam, [{"lr": 0.1, "weight_decay": decay} for decay in (0.0, 0.1, 1.0)]),
     "adam, uncorrected": (
         optimizers.adam,
         [{"lr": 0.1, "betas": (b1, 0.99), "bias_correction": False} for b1 in (0.0, 0.9, 0.99)],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -81,6 +83,39 @@ def test_a_damaged_run_json_is_named(train):
     (run.folder / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run.json: cannot be read"):
         RunFolder.open(run.folder)
+
+
+def test_epochs_are_forgotten_from_where_a_run_goes_on(tmp_path):
+    folder = RunFolder(tmp_path, {"id": "a"})
+    folder.rewind_metrics(1)  # before there are any
+    assert folder.metrics == []
+    for epoch in (1, 2, 3):
+        folder.append_metrics({"epoch": epoch, "val/loss": float("nan") if epoch == 2 else 0.5})
+    assert [record["val/loss"] for record in folder.metrics] == [0.5, None, 0.5]
+    folder.rewind_metrics(2)
+    assert [record["epoch"] for record in folder.metrics] == [1, 2]
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    with pytest.raises(UserError, match=rf"^{tmp_path}/none: no such folder; expected a run's folder"):
+        RunFolder.open(tmp_path / "none")
+    with pytest.raises(UserError, match=rf"^{tmp_path}: not a run's folder \(it has no run.json\)"):
+        RunFolder.open(tmp_path)
+
+
+def test_one_process_alone_trains_in_a_folder(tmp_path):
+    folder = RunFolder.create(tmp_path, "digits", ["model=mlp", "name=a b"], {"model": "mlp"}, {"device": "cpu"})
+    assert folder.record["command"] == "runner train model=mlp 'name=a b'"
+    code = "import sys; from pathlib import Path; from runner.store import RunFolder; "
+    code += "RunFolder(Path(sys.argv[1]), {}).lock()"
+
+    def tried():  # by another process, for a lock is the process's own
+        return subprocess.run([sys.executable, "-W", "error", "-c", code, tmp_path], capture_output=True, text=True)
+
+    assert f"UserError: {tmp_path}: another process is training in this folder; wait for it" in tried().stderr
+    assert "ResourceWarning" not in tried().stderr
+    folder.unlock()
+    assert tried().returncode == 0
 
 
 @pytest.mark.parametrize("older", [{"format": 1}, {}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from runner.config import flatten
 from runner.errors import UserError
 from runner.objective import Objective
-from runner.store.run_index import RunSummary, find_runs
+from runner.store.run_index import RunSummary, find_runs, without_searches
 
 
 def names(runs):
@@ -70,6 +71,65 @@ def test_the_objectives_value_is_the_recorded_one_and_others_come_from_the_epoch
     assert run.best(Objective("val/accuracy", "max")) == 0.9  # without the file
     assert run.best(Objective("val/loss", "min")) is None
     assert run.images_per_second is None
+
+
+def test_a_record_is_read_as_far_as_it_makes_sense(write_run):
+    path = write_run("a", [0.7], seed=4)
+    record = json.loads((path / "run.json").read_text())
+
+    def read(**changed):
+        (path / "run.json").write_text(json.dumps(record | changed))
+        return RunSummary.read(path)
+
+    assert read().metric_names == {"epoch", "lr", "val/accuracy", "val/loss", "images_per_second"}
+    assert read(metrics=None, objective={"name": "val/loss"}).metric_names == {"val/loss"}
+    assert read(metrics=None, objective={}).metric_names == set()
+    assert read(metrics=None, objective=None).metric_names == set()
+    assert (read(metrics=None).epochs, read(metrics={"epoch": True}).epochs, read().epochs) == (None, None, 1)
+    assert read(seconds="long").seconds is None
+    assert read(choices=3).choices == {}
+    assert read(round=None).round is None
+    assert read(round={"kind": "search"}).config["round"] == "search"
+    assert [read(status=status).finished for status in ("finished", "running", "failed")] == [True, False, False]
+    (path / "metrics.jsonl").write_text('{"epoch": 1, "a": 0.5}\n[3]\n{"epoch": 2, "a": null}\n{"epoch": 3, "a": 1}\n')
+    assert read().curve("a") == [(1, 0.5), (3, 1)]
+
+
+@pytest.fixture
+def swept(write_run, tmp_path):
+    """`swept("sweep/trials/0000", "search")` writes a trial of that kind of round."""
+
+    def write(folder, kind, **options):
+        path = write_run(folder, **options)
+        record = json.loads((path / "run.json").read_text())
+        (path / "run.json").write_text(json.dumps(record | {"round": {"kind": kind}}))
+
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/sweep.json").touch()
+    return write
+
+
+def kept(tmp_path):
+    runs, _ = find_runs([tmp_path])
+    return [str(run.path.relative_to(tmp_path)) for run in without_searches(runs)]
+
+
+def test_search_trials_are_left_out_where_their_own_sweeps_finals_have_finished(swept, write_run, tmp_path):
+    write_run("plain")
+    swept("sweep/trials/0000", "search")
+    swept("sweep/trials/0001", "finals", status="running")
+    assert kept(tmp_path) == ["plain", "sweep/trials/0000", "sweep/trials/0001"]
+    swept("sweep/trials/0002", "finals")
+    swept("other/trials/0000", "search")  # of a sweep whose finals are not among these
+    assert kept(tmp_path) == ["other/trials/0000", "plain", "sweep/trials/0001", "sweep/trials/0002"]
+
+
+def test_trials_outside_their_sweeps_folder_are_runs_like_others(swept, tmp_path):
+    swept("elsewhere/0000", "search")
+    swept("elsewhere/0001", "finals")
+    swept("gone/trials/0000", "search")  # without its sweep.json
+    swept("gone/trials/0001", "finals")
+    assert len(kept(tmp_path)) == 4
 
 
 def test_a_cut_line_of_metrics_ends_them(write_run):

@@ -1,0 +1,66 @@
+"""Pages that need nothing else, and whose text is text."""
+
+from __future__ import annotations
+
+import base64
+
+from runner.plot import html
+from runner.plot.html import Cells, Link
+
+ODD = "<b>&\"'"
+ESCAPED = "&lt;b&gt;&amp;&quot;&#x27;"
+
+
+def test_a_table_has_a_cell_for_each_value_and_marks_numbers_and_the_best_row():
+    text = html.table(Cells(["name", "n"], [["a", "1"], ["b", "2"]], [False, True], best=1))
+    assert text.splitlines() == [
+        '<div class="wide"><table>',
+        '<thead><tr><th>name</th><th class="right">n</th></tr></thead>',
+        "<tbody>",
+        '<tr><td>a</td><td class="right">1</td></tr>',
+        '<tr class="best"><td>b</td><td class="right">2</td></tr>',
+        "</tbody>",
+        "</table></div>",
+    ]
+
+
+def test_prose_may_take_several_lines_and_its_heading_is_none():
+    text = html.table(Cells(["why"], [["long"]], [False], prose=[0]))
+    assert "<th>why</th>" in text
+    assert '<td class="text">long</td>' in text
+    assert 'class="best"' not in text
+
+
+def test_a_link_leads_to_its_file_whatever_the_name():
+    text = html.table(Cells(["folder"], [[Link("a <b>", "runs/a b?#<.html")]], [False]))
+    assert '<td><a href="runs/a%20b%3F%23%3C.html">a &lt;b&gt;</a></td>' in text
+
+
+def test_all_text_is_escaped():
+    assert html.heading(ODD) == f"<h2>{ESCAPED}</h2>"
+    assert html.paragraph(ODD) == f"<p>{ESCAPED}</p>"
+    assert html.paragraph(ODD, "lead") == f'<p class="lead">{ESCAPED}</p>'
+    assert html.verbatim(ODD) == f"<pre>{ESCAPED}</pre>"
+    assert f"<td>{ESCAPED}</td>" in html.table(Cells([ODD], [[ODD]], [False]))
+    page = html.page(ODD, ODD, [])
+    assert page.count(ESCAPED) == 3  # title, heading, subtitle
+    assert ODD not in page
+
+
+def test_pictures_are_within_the_page_with_words_for_who_cannot_see_them():
+    inside = f'<img alt="{ESCAPED}" src="data:image/png;base64,{base64.b64encode(b"png").decode()}">'
+    assert html.picture(b"png", ODD) == inside
+    assert html.captioned(b"png", ODD, "so <") == f"<figure><figcaption>so &lt;</figcaption>{inside}</figure>"
+
+
+def test_a_page_loads_nothing_from_elsewhere():
+    cells = Cells(["name"], [["a"]], [False])
+    page = html.comparison_page("two runs", "of today", cells, ["note one", "note two"], b"png")
+    assert page.startswith('<!doctype html>\n<html lang="en">')
+    assert "default-src 'none'" in page
+    assert "http" not in page.replace("http-equiv", "")
+    order = [
+        page.index(part) for part in ("<h1>two runs</h1>", 'quiet">of today', "<td>a<", "note one", "note two", "<img")
+    ]
+    assert order == sorted(order)
+    assert 'alt="two runs over epochs"' in page
