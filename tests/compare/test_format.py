@@ -109,6 +109,16 @@ def test_settings_are_written_as_on_the_command_line(write_run, table):
     assert label == "optimizer.lr=0.333333 model.hidden=[8] model.norm=none engine.clip_grad_norm=true"
 
 
+def test_the_status_is_kept_where_not_all_have_finished(write_run, table):
+    def rank():
+        return next(column.rank for column in form.columns(table(), table().rows) if column.name == "status")
+
+    write_run("a")
+    assert rank() == form.MORE
+    write_run("b", choices=ADAM, status="failed")
+    assert rank() == form.COUNTS
+
+
 def test_a_heading_is_broken_at_its_last_dot():
     assert form.Column("reg.l2.strength", ["1"], 0).heading == "reg.l2.\nstrength"
     assert form.Column("reg.l2.strength", ["1"], 0).width == len("strength")

@@ -184,14 +184,39 @@ def test_muon_equals_torchs_on_matrices():
     torch.testing.assert_close(ours.weight, theirs.weight, rtol=0.05, atol=0.05)
 
 
-def test_weight_decay_adds_to_the_gradient():
-    decayed, plain = Quadratic(), Quadratic()
-    first = runner.build.optimizer(runner.compose(["optimizer=sgd", "optimizer.weight_decay=0.5"]), decayed)
-    second = runner.build.optimizer(runner.compose(["optimizer=sgd"]), plain)
-    start = plain.weight.detach().clone()
-    update(decayed, first)
-    update(plain, second)
-    torch.testing.assert_close(plain.weight - decayed.weight, 0.1 * 0.5 * start)
+@pytest.mark.parametrize("name", [name for name in FORMULAS if name not in ("adamw", "muon")])
+def test_weight_decay_adds_to_the_gradient(name):
+    words, formula = FORMULAS[name]
+    network = Quadratic()
+    optimizer = optimizer_for([*words, "optimizer.weight_decay=0.5"], network)
+    x, scales, centers = network.weight.detach().numpy().copy(), network.scales[0].numpy(), network.centers[0].numpy()
+    state = {}
+    for t in range(1, 6):
+        update(network, optimizer)
+        x = formula(x, scales * (x - centers) + 0.5 * x, state, t)
+        np.testing.assert_allclose(network.weight.detach().numpy(), x, rtol=1e-6, atol=1e-12)
+
+
+def test_the_keys_of_each_optimizer_change_its_update():
+    keys = {
+        "momentum": [("momentum=0.5", {"rho": 0.5})],
+        "nesterov": [("momentum=0.5", {"rho": 0.5})],
+        "rmsprop": [("alpha=0.9", {"d": 0.9})],
+        "adam": [("betas=[0.5,0.9]", {"b1": 0.5, "b2": 0.9}), ("eps=0.1", {"eps": 0.1})],
+        "adamw": [("weight_decay=0.5", {"decay": 0.5})],
+        "muon": [("weight_decay=0.5", {"decay": 0.5}), ("momentum=0.5", {"rho": 0.5})],
+    }
+    for name, changes in keys.items():
+        words, formula = FORMULAS[name]
+        for word, changed in changes:
+            network = Quadratic()
+            optimizer = optimizer_for([*words, f"optimizer.{word}"], network)
+            x, state = network.weight.detach().numpy().copy(), {}
+            for t in range(1, 6):
+                update(network, optimizer)
+                gradient = network.scales[0].numpy() * (x - network.centers[0].numpy())
+                x = formula(x, gradient, state, t, **changed)
+                np.testing.assert_allclose(network.weight.detach().numpy(), x, rtol=1e-6, err_msg=f"{name} {word}")
 
 
 def test_lbfgs_beats_sgd_on_a_deterministic_problem():

@@ -191,7 +191,15 @@ class TestFolder:
             (lambda root: (root / "test/bird").mkdir(), "test/bird is a class that"),
             (
                 lambda root: Image.new("RGB", (9, 12)).save(root / "train/cat/odd.png"),
-                "data.image_size: images are not",
+                r"data.image_size: images are not squares of one size \(.*/train/cat/odd.png is 9x12\); set it",
+            ),
+            (
+                lambda root: [Image.new("RGB", (9, 12)).save(path) for path in root.glob("train/*/*.png")],
+                r"data.image_size: images are not squares of one size \(.*/train/cat/0.png is 9x12\); set it",
+            ),
+            (
+                lambda root: (root / "train/cat/0.png").write_text("text"),
+                r"train/cat/0.png: not a readable image \(no known image format\); repair or remove the file",
             ),
             (lambda root: (root / "train/dog").rename(root / "dog"), "single class folder"),
         ],
@@ -351,6 +359,30 @@ class TestBatches:
         batches = self.batches("augment=flip")
         images, _ = next(batches.epoch(0))
         torch.testing.assert_close(batches.preprocess(batches.pictures(5)), images[:5])
+
+
+@pytest.mark.parametrize(
+    ("word", "shape", "num_classes"),
+    [
+        *[("cifar10", (3, 32, 32), 10), ("cifar100", (3, 32, 32), 100)],
+        *[("mnist", (1, 28, 28), 10), ("fashion_mnist", (1, 28, 28), 10)],
+    ],
+)
+def test_published_sets_have_their_published_shapes_and_classes(word, shape, num_classes):
+    data = runner.build.data(runner.compose([f"data={word}"]))
+    assert data.image_shape == shape
+    assert len(set(data.class_names)) == len(data.class_names) == num_classes
+
+
+def test_classes_are_named_in_torchvisions_order():
+    from torchvision.datasets import MNIST, FashionMNIST
+
+    names = {
+        word: runner.build.data(runner.compose([f"data={word}"])).class_names for word in ("mnist", "fashion_mnist")
+    }
+    assert names["mnist"] == [name.partition(" ")[0] for name in MNIST.classes]
+    theirs = [name.lower().replace("/top", "").replace("ankle ", "") for name in FashionMNIST.classes]
+    assert names["fashion_mnist"] == theirs
 
 
 def test_a_published_set_that_cannot_be_had_says_what_to_put_where(tmp_path, monkeypatch):

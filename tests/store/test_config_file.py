@@ -122,6 +122,13 @@ def test_a_value_is_read_as_in_a_config(text, value):
     assert type(read_value(text)) is type(value)
 
 
+def test_the_yaml_file_is_for_people_to_read(tmp_path):
+    shared = [1, 2]
+    write_config(tmp_path, OmegaConf.create({"b": {"name": "über", "lr": 1e-3}, "a": shared, "c": shared}), [])
+    expected = "b:\n  name: über\n  lr: 0.001\na:\n- 1\n- 2\nc:\n- 1\n- 2\n"
+    assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == expected
+
+
 def test_a_yaml_file_that_somebody_has_changed_counts(tmp_path):
     write_config(tmp_path, OmegaConf.create(NESTED), [])
     path = tmp_path / "config.yaml"
