@@ -92,9 +92,6 @@ def fixed_samples(x: Tensor) -> Tensor:
     return samples_C2.to(x.dtype).expand(len(x), -1, -1).contiguous()
 
 
-middle = fixed_samples
-
-
 def sizes(size: int, target: int, ratio: float) -> list[int]:
     """Sizes on the way down from `size` to `target`, each about `ratio` of the one before.
 

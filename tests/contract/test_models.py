@@ -139,7 +139,9 @@ def test_first_loss_of_a_training_is_near_the_log_of_the_number_of_classes(case)
     assert loss.item() == pytest.approx(CLASSIFIERS.get(case.word, 1) * math.log(CLASSES), abs=0.5)
 
 
-@each_case
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case.word == "inception_v4")) for case in CASES], ids=str
+)
 def test_overfits_20_examples(case):
     torch.manual_seed(0)
     built = case.build(in_channels=1, image_size=8)

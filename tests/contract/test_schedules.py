@@ -160,6 +160,15 @@ def test_plateau_counts_epochs_however_seldom_there_is_an_evaluation():
     assert seen == {2: 1, 4: 1, 6: 1, 8: 0.5, 10: 0.5, 12: 0.25, 14: 0.25, 16: 0.25, 18: 0.125, 20: 0.125}
 
 
+def test_a_training_that_is_evaluated_every_two_epochs_drops_by_epochs(train):
+    # At a rate of almost 0 nothing improves on epoch 2, so the drops come at 6 and at 10, before epochs 7 and 11.
+    words = ["schedule=plateau", "schedule.patience_epochs=3", "schedule.factor=0.5", "engine.eval_every_epochs=2"]
+    words += ["model=linear", "optimizer=sgd", "optimizer.lr=1e-20", "engine.epochs=12", "engine.limit_batches=1"]
+    run = train(*words, "log.tensorboard=false")
+    factors = [record["lr"] / 1e-20 for record in run.metrics]
+    assert factors == pytest.approx([1] * 6 + [0.5] * 4 + [0.25] * 2)
+
+
 def test_plateau_waits_as_long_for_a_first_value():
     schedule, optimizer = made("plateau", "schedule.patience_epochs=3")
     for epoch, factor in {2: 1, 4: 0.1}.items():  # after four epochs that gave no number

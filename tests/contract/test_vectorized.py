@@ -110,6 +110,9 @@ NOISY = {
     ),
     "fractional_max_pool": (CONVNET, RATES),
 }
+each_noise = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "stochastic_depth")) for name in NOISY]
+)
 # Of the keys of model=linear, Unlike takes none but the dropout that it is given.
 UNLIKE = ["model=linear", "model._target_=tests.contract.test_vectorized.Unlike", "+model.dropout=0.0"]
 CASES = [(group, option) for group, options in OPTIONS.items() for option in options]
@@ -185,7 +188,7 @@ def test_every_option_is_held_to_it_or_says_why_not():
         ["model=alexnet", "model.width=0.03"],
         ["model=zfnet", "model.width=0.03"],
         ["model=vgg", "model.width=0.03"],
-        ["model=googlenet"],
+        pytest.param(["model=googlenet"], marks=pytest.mark.slow),
         ["model=torchvision", "model.name=squeezenet1_1"],
     ],
 )
@@ -195,7 +198,7 @@ def test_large_networks_map_over_trials(words):
     assert losses(together, 1).isfinite().all()
 
 
-@pytest.mark.parametrize("name", NOISY)
+@each_noise
 def test_noise_depends_on_the_trials_own_seed_alone(name):
     words, differences = NOISY[name]
     one, other = configs([f"reg={name}", *words], differences)
@@ -206,9 +209,7 @@ def test_noise_depends_on_the_trials_own_seed_alone(name):
     torch.testing.assert_close(pair, turned[:, [1, 0]], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "stochastic_depth")) for name in NOISY]
-)
+@each_noise
 def test_noise_has_the_statistics_of_the_trial_alone(name):
     # With a vanishing rate every batch sees the same weights, so the mean loss is that of the noise.
     words, differences = NOISY[name]

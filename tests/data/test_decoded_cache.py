@@ -149,3 +149,13 @@ def test_the_least_recently_used_files_make_room(tmp_path, monkeypatch):
         decoded.read_or_decode(tmp_path, str(number), (1000,), lambda fresh: fresh.zero_())
         os.utime(tmp_path / f"{number}.npy", (number, number))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2.npy", "3.npy"]
+
+
+def test_a_disk_that_fills_up_keeps_nothing_half_written(tmp_path, monkeypatch):
+    def fill(*args):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "save", fill)
+    pixels = decoded.read_or_decode(tmp_path, "name", (4,), lambda fresh: fresh.fill_(7))
+    assert pixels.tolist() == [7] * 4
+    assert list(tmp_path.iterdir()) == []

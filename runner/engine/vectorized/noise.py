@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from runner.engine.vectorized.layers import fractional_max_pool
 from runner.reg.dropout import InputDropout, WeightDropout
-from runner.reg.pooling import FractionalPools, middle
+from runner.reg.pooling import FractionalPools, fixed_samples
 
 Unit = Literal["element", "channel", "image", "batch"]
 
@@ -81,7 +81,7 @@ class DrawnPools(FractionalPools, Noise):
     """Fractional max poolings whose random regions are drawn here."""
 
     def shrink(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        samples = self.draw((*x.shape[:2], 2)).to(x.dtype) if self.training else middle(x)
+        samples = self.draw((*x.shape[:2], 2)).to(x.dtype) if self.training else fixed_samples(x)
         return fractional_max_pool(x, samples, size)
 
 
