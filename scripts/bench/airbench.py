@@ -33,7 +33,7 @@ from runner.engine.loop import Training, fit
 from runner.signals import Stop
 
 Run = Callable[[int], tuple[float, Cost]]  # a seed to the test accuracy and the cost
-SMALL = ["data=synthetic", "data.num_images=400", "data.image_size=32", "data.batch_size=64", "model.channels=[8,8,8]"]
+SMALL = ["data=synthetic", "data.num_images=80", "data.image_size=32", "data.batch_size=32", "model.channels=[8,8,8]"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
     """Accuracy and seconds, and ratios to the first contestant."""
     overrides = ["experiment=airbench94"]
     if options.quick:
-        overrides += [*SMALL, "engine.epochs=2", "engine.max_steps=6"]
+        overrides += [*SMALL, "engine.epochs=1"]
     elif options.cifar10:
         overrides += ["data=folder", f"data.root={options.cifar10}"]
     data = build.data(runner.compose(overrides))

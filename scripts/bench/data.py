@@ -57,7 +57,7 @@ DATA = LatestData()
 
 def measure(options: argparse.Namespace) -> list[Row]:
     """Images per second, CPU microseconds per image, and how many times as fast as torchvision."""
-    num_images = 2000 if options.quick else 20000
+    num_images = 600 if options.quick else 20000
     images = ["data=synthetic", f"data.num_images={num_images}", f"data.batch_size={BATCH_SIZE}"]
     rows = []
     for name, (overrides, transforms) in choose(CASES, options, num_quick=2).items():

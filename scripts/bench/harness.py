@@ -76,18 +76,18 @@ def cost_of(work: Callable[[], object]) -> Cost:
     return Cost(wall, cpu + cpu_of_children() - others)
 
 
-def cost_of_command(command: Sequence[str | Path], folder: str | Path | None = None) -> Cost:
+def cost_of_command(command: Sequence[str | Path], folder: str | Path | None = None, sample: bool = False) -> Cost:
     """What a command costs from its start to its end, with all processes that it starts.
 
-    A command that fails ends the benchmark.
+    A command that fails ends the benchmark. `sample`: see `supervise.py`.
     """
     paths = [str(ROOT), str(ROOT / "scripts"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONWARNINGS": "ignore"}
-    words = [sys.executable, SUPERVISE, *command]
+    words = [sys.executable, SUPERVISE, *(["--sample"] if sample else []), *command]
     told = subprocess.run(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
     done = json.loads(told)
     if done["status"]:
-        sys.exit(f"{' '.join(map(str, command))[:200]}\n{done['stdout'][-2000:]}\n{done['stderr'][-4000:]}")
+        sys.exit(f"{' '.join(map(str, command))[:200]}\n{done['out'][-2000:]}\n{done['err'][-4000:]}")
     return Cost(done["wall"], done["cpu"])
 
 

@@ -39,6 +39,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
     """Seconds of a training, and ratios to one without observers."""
     rows = []
     for name, overrides in choose(CASES, options).items():
+        overrides = [*overrides, "engine.epochs=2"] if options.quick else overrides
         train([*overrides, "engine.max_steps=1"])  # imports what is needed
         runs = {who: partial(train, [*overrides, *more]) for who, more in OBSERVERS.items()}
         measured = take_turns(runs, num_turns(options, 7))

@@ -1,4 +1,4 @@
-"""Growing: what a sweep, its resume, compare and metrics cost at three sizes, each about three times the one before.
+"""Growing: what a sweep, its resume, compare and metrics cost at three sizes, each three times the one before.
 
 Wall and CPU time at each size, and their ratios to the first size: tenfold at the last size is linear growth.
 

@@ -30,7 +30,7 @@ import numpy as np
 
 import runner
 from bench.harness import Cost, Row, choose, cost_of, median, num_turns, takes_part, turns_of
-from runner import build
+from runner import build, config
 from runner.objective import Objective
 from runner.seeds import derive
 from runner.sweep.record.rounds import Round
@@ -39,6 +39,7 @@ from runner.sweep.report.result import summarize
 from runner.sweep.settings import RoundPlan, SweepSettings, read_settings
 from runner.sweep.space.sampling import sample
 from runner.sweep.space.space import Categorical, Interval, Point, Space
+from runner.sweep.space.trial_configs import TrialConfigs
 from runner.sweep.strategy.halving import better_half, half_epochs
 from runner.sweep.strategy.plan import Plan
 
@@ -144,8 +145,9 @@ def mixed(values: Values) -> float:
 
 def digits(quick: bool) -> Problem:
     """Learning rate, L2 strength and dropout probability of an MLP on the digits."""
-    overrides = ["model=mlp", "model.hidden=[64]", "reg=[l2,dropout]", "optimizer=momentum"]
+    overrides = ["model=mlp", "model.hidden=[64]", "data.batch_size=64", "reg=[l2,dropout]", "optimizer=momentum"]
     data = build.data(runner.compose(overrides))
+    configs = TrialConfigs(config.compose_with_choices, overrides)
     space = Space(
         {
             "optimizer.lr": Interval(1e-5, 1.0, "log"),
@@ -155,8 +157,8 @@ def digits(quick: bool) -> Problem:
     )
 
     def train(values: Values, epochs: int, seed: int) -> Iterator[float]:
-        searched = [f"{key}={value}" for key, value in values.items()]
-        cfg = runner.compose([*overrides, *searched, f"engine.epochs={epochs}", f"seed={seed}"])
+        point = {**values, "engine.epochs": epochs, "seed": seed}
+        cfg, _ = configs.of({key: str(value) for key, value in point.items()})
         training = build.training(cfg, data)
         state, first, best = training.state, math.inf, 0.0
         for epoch in range(epochs):
@@ -168,7 +170,7 @@ def digits(quick: bool) -> Problem:
             best = max(best, training.evaluate(state)[0]["val/accuracy"])
             yield best
 
-    epochs, num_seeds = (4, 2) if quick else (10, 5)
+    epochs, num_seeds = (2, 1) if quick else (10, 5)
 
     def truth(values: Values) -> float:
         return statistics.fmean(last(train(values, epochs, 10**6 + seed)) for seed in range(num_seeds))

@@ -9,6 +9,8 @@ bare loop                         forward, backward, update and cosine as one wr
 Lightning                         `Trainer` with its default settings and a validation in each epoch
 Lightning, everything switched off   without validation, checkpoints, logs and progress bar
 timm                              the bare loop over timm's network, with the optimizer that timm makes
+
+On a CPU an epoch of the ResNets has only a few steps, so the end of the epoch is much of the time of default settings.
 """
 
 from __future__ import annotations
