@@ -26,7 +26,7 @@ def fresh():
     environment.cache_clear()
 
 
-def test_versions_and_machine_are_noted():
+def test_versions_and_machine_are_noted(fresh):
     found = environment("cpu")
     assert found["packages"].keys() == set(PACKAGES)
     assert found["packages"]["numpy"] == numpy.__version__
