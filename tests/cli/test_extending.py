@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 DOCUMENT = Path(__file__).parents[2] / "docs/extending.md"
 
 
@@ -19,6 +21,7 @@ def commands_of(document):
     return re.findall(r"^    (runner .*)$", document, flags=re.M)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_document_runs(runner):
     document = DOCUMENT.read_text()
     files = files_of(document)

@@ -358,6 +358,7 @@ def test_going_on_with_another_space_is_refused_by_name(runner):
     assert "journal.jsonl: is missing" in runner("resume", path, status=2).stderr
 
 
+@pytest.mark.slow
 def test_configs_of_ones_own_are_found_again_when_a_sweep_goes_on(runner):
     own = runner.folder / "own/sweep"
     own.mkdir(parents=True)

@@ -105,6 +105,7 @@ def test_an_overflow_in_the_first_update_does_no_harm(optimizer):
     assert all(parameter.isfinite().all() for parameter in made.state.network.parameters())
 
 
+@pytest.mark.slow
 def test_a_step_compiles_once_whatever_the_learning_rate_and_gives_the_same_losses():
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

@@ -20,6 +20,7 @@ def draw_comparisons(*words):
     )
 
 
+@pytest.mark.slow
 def test_draws_pictures_and_writes_their_numbers(tmp_path):
     done = draw_comparisons("--quick", "--output", tmp_path, "optimizers", "schedules")
     assert done.returncode == 0, done.stderr
@@ -39,6 +40,7 @@ def test_an_unknown_picture_is_named_with_those_there_are(tmp_path):
     assert "optimizer: no such picture; expected one of optimizers" in done.stderr
 
 
+@pytest.mark.slow
 def test_quick_pictures_never_replace_the_real_ones():
     done = draw_comparisons("--quick", "schedules")
     assert done.returncode == 2
