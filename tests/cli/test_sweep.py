@@ -230,14 +230,14 @@ def test_a_worker_that_dies_costs_neither_the_sweep_nor_the_trial(process):
 def test_ctrl_c_is_noted_and_the_sweep_goes_on(process):
     (process.folder / "saboteur.py").write_text(SABOTEUR)
     (process.folder / "dawdle").write_text("1")
-    process = process.start("sweep", *SHORT, *SABOTAGED, "name=it", "sweep.num_workers=2")
-    wait_for(lambda: started(process, "it"), 0, process)
+    running = process.start("sweep", *SHORT, *SABOTAGED, "name=it", "sweep.num_workers=2")
+    wait_for(lambda: started(process, "it"), 0, running)
     path = folder(process, "it")
     refused = process("resume", path, status=2)
     assert "another process" in refused.stderr
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
     assert "runner resume" in out
     assert record(path)["status"] == "interrupted"
     (process.folder / "dawdle").unlink()
