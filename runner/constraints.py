@@ -39,6 +39,7 @@ NonNegative = Annotated[float, Bounds(0)]
 FractionBelowOne = Annotated[float, Bounds(0, 1, high_open=True)]  # a rate that may not be 1
 Fraction = Annotated[float, Bounds(0, 1)]
 OpenFraction = Annotated[float, Bounds(0, 1, low_open=True, high_open=True)]  # strictly between
+AtLeastOne = Annotated[float, Bounds(1)]
 NonNegativeInt = Annotated[int, Bounds(0)]
 PositiveInt = Annotated[int, Bounds(1)]
 

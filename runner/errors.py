@@ -39,6 +39,13 @@ class Interrupted(BaseException):
         self.signal_number = signal_number
 
 
+def reason(error: Exception) -> str:
+    """What an error says, in one line; of one about a file, what the system says, without the path."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split())
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`"; did you mean 'lr'?"`, or the known words where none is near, or nothing where there are none."""
     options = sorted(set(known))

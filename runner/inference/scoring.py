@@ -20,6 +20,7 @@ from runner.engine.settings import Settings
 from runner.inference.measure import measure
 from runner.plot.confusion import draw_confusion_matrix
 from runner.store import RunFolder
+from runner.store.config_file import FORMAT
 from runner.training.run import stored_config
 
 TEST, CONFUSION = "test.json", "confusion.png"
@@ -46,7 +47,7 @@ def score_run(
     cfg = stored_config(folder, overrides, "test", trust)
     saved = read(folder.checkpoints / f"{checkpoint}.pt")["state"]
     found = score_split(cfg, saved, "test")
-    result = {"format": 2, "checkpoint": checkpoint, "epoch": saved["position"]["epoch"]}
+    result = {"format": FORMAT, "checkpoint": checkpoint, "epoch": saved["position"]["epoch"]}
     result |= {"num_images": len(found.labels), "tta": OmegaConf.to_container(cfg.tta)}
     result |= measure(found.scores, found.labels, found.class_names)
     result["loss"] = found.loss

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
-from runner.constraints import Bounds, Duration, Fraction, OpenFraction
+from runner.constraints import AtLeastOne, Duration, Fraction, OpenFraction
 from runner.schedule.curves import Curve
-
-AtLeastOne = Annotated[float, Bounds(1)]
 
 
 def half_cosine(start: float, end: float, progress: float) -> float:

@@ -15,7 +15,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.errors import UserError
+from runner.errors import UserError, reason
 from runner.store.flat import flatten, unflatten
 
 CONFIG, FLAT_CONFIG, OVERRIDES = "config.yaml", "config.json", "overrides.yaml"
@@ -84,8 +84,7 @@ def read_leaves(path: Path) -> dict[str, Any]:
             raise ValueError("not a config")
         return flatten(content)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
-        raise UserError(f"{path / CONFIG}: cannot be read ({reason}); restore it from a copy") from None
+        raise UserError(f"{path / CONFIG}: cannot be read ({reason(error)}); restore it from a copy") from None
 
 
 def _flat(path: Path, text: bytes) -> dict[str, Any] | None:

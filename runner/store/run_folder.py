@@ -12,7 +12,7 @@ from typing import IO, Any, Self
 
 from omegaconf import DictConfig
 
-from runner.errors import UserError
+from runner.errors import UserError, reason
 from runner.store.config_file import FORMAT, read_config, replace_file, write_config
 from runner.store.environment import now
 
@@ -23,6 +23,7 @@ class Folder:
     """A folder with a record in JSON, held by one process at a time."""
 
     FILE = ""  # of the record
+    COMMAND = ""  # that makes it
 
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
@@ -30,9 +31,25 @@ class Folder:
         self._lock: IO[str] | None = None
 
     @classmethod
-    def begun(cls, path: Path, record: dict[str, Any], environment: Mapping[str, Any]) -> Self:
-        """A folder of this kind in one that is none yet, locked, with its environment; `update` writes the record."""
-        folder = cls(path, record)
+    def begun(
+        cls, path: Path, name: str, overrides: Sequence[str], environment: Mapping[str, Any], **fields: Any
+    ) -> Self:
+        """A folder of this kind in one that is none yet, locked, with its environment; `update` writes the record.
+
+        `fields`: of the record, beside those that runs and sweeps share.
+        """
+        record = {
+            "format": FORMAT,
+            "id": path.name,
+            "name": name,
+            "status": "running",
+            "started": now(),
+            "finished": None,
+            "seconds": 0.0,
+            "command": shlex.join(["runner", cls.COMMAND, *overrides]),
+            "overrides": list(overrides),
+        }
+        folder = cls(path, record | fields)
         (path / ENVIRONMENT).write_text(json.dumps({"format": FORMAT, **environment}, indent=1) + "\n")
         folder.lock()
         return folder
@@ -119,17 +136,10 @@ def current_record(path: Path, file: str) -> dict[str, Any]:
     return record
 
 
-def reason(error: Exception) -> str:
-    """What a reader's error says, in one line."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return " ".join(str(error).split())
-
-
 class RunFolder(Folder):
     """One run on disk. `record` is the content of run.json."""
 
-    FILE = RUN
+    FILE, COMMAND = RUN, "train"
 
     @classmethod
     def create(
@@ -141,22 +151,8 @@ class RunFolder(Folder):
         environment: Mapping[str, Any],
     ) -> RunFolder:
         """A run in a folder that has none, locked, with its environment; `begin` notes what is trained in it."""
-        record = {
-            "format": FORMAT,
-            "id": path.name,
-            "name": name,
-            "status": "running",
-            "started": now(),
-            "finished": None,
-            "seconds": 0.0,
-            "command": shlex.join(["runner", "train", *overrides]),
-            "overrides": list(overrides),
-            "choices": dict(choices),
-            "objective": None,
-            "metrics": {},
-            "error": None,
-        }
-        return cls.begun(path, record, environment)
+        fields = {"choices": dict(choices), "objective": None, "metrics": {}, "error": None}
+        return cls.begun(path, name, overrides, environment, **fields)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
-from runner.store.config_file import FORMAT
-from runner.store.environment import environment, now
+from runner.store.environment import environment
 from runner.store.run_folder import ENVIRONMENT, Folder, current_record
 
 SWEEP, JOURNAL, TRIALS = "sweep.json", "journal.jsonl", "trials"
@@ -19,29 +17,14 @@ SWEEP, JOURNAL, TRIALS = "sweep.json", "journal.jsonl", "trials"
 class SweepFolder(Folder):
     """One sweep on disk. `record` is the content of sweep.json."""
 
-    FILE = SWEEP
+    FILE, COMMAND = SWEEP, "sweep"
 
     @classmethod
     def create(
         cls, path: Path, name: str, overrides: Sequence[str], seed: int, environment: Mapping[str, Any]
     ) -> SweepFolder:
         """A sweep in a new folder, locked."""
-        record = {
-            "format": FORMAT,
-            "id": path.name,
-            "name": name,
-            "status": "running",
-            "started": now(),
-            "finished": None,
-            "seconds": 0.0,
-            "command": shlex.join(["runner", "sweep", *overrides]),
-            "overrides": list(overrides),
-            "seed": seed,
-            "objective": None,
-            "rounds": [],
-            "best": None,
-        }
-        return cls.begun(path, record, environment)
+        return cls.begun(path, name, overrides, environment, seed=seed, objective=None, rounds=[], best=None)
 
     @classmethod
     def open(cls, path: Path) -> SweepFolder:
@@ -75,17 +58,18 @@ class SweepFolder(Folder):
 
 def changes(folder: SweepFolder) -> list[str]:
     """What is no longer as it was when the sweep began, in words: the code, or the packages that it uses."""
-    before, now_ = folder.environment, environment(folder.environment.get("device", ""))
+    before = folder.environment
+    now = environment(before.get("device", ""))
     found = [
-        f"{package} was {version} when the sweep began and is {now_['packages'].get(package)} now"
+        f"{package} was {version} when the sweep began and is {now['packages'].get(package)} now"
         for package, version in before.get("packages", {}).items()
-        if version != now_["packages"].get(package)
+        if version != now["packages"].get(package)
     ]
-    if before.get("code") != now_["code"]:
-        found.append(f"runner's code is another one: its digest was {before.get('code')} and is {now_['code']} now")
-    elif before.get("commit") != now_["commit"]:
-        found.append(f"the project was at commit {_short(before)} when the sweep began and is at {_short(now_)} now")
-    elif before.get("uncommitted_changes") != now_["uncommitted_changes"]:
+    if before.get("code") != now["code"]:
+        found.append(f"runner's code is another one: its digest was {before.get('code')} and is {now['code']} now")
+    elif before.get("commit") != now["commit"]:
+        found.append(f"the project was at commit {_short(before)} when the sweep began and is at {_short(now)} now")
+    elif before.get("uncommitted_changes") != now["uncommitted_changes"]:
         found.append("the project has uncommitted changes now, or had them when the sweep began")
     return [f"{change}; trials from before and after may not compare" for change in found]
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from runner.constraints import Bounds, Fraction, NonNegativeInt, PositiveInt, problem
+from runner.constraints import AtLeastOne, Bounds, Fraction, NonNegativeInt, PositiveInt, problem
 from runner.errors import UserError, did_you_mean
 from runner.sweep.space.sampling import Sampler
 
-AtLeastOne = Annotated[float, Bounds(1)]
 ROUND_KEYS = {"trials": PositiveInt, "epochs": int | float | str}
 
 

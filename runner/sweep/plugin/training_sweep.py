@@ -134,9 +134,14 @@ def _open_folder(arguments: list[str], plan: Plan, configs: TrialConfigs, whole:
         name = cfg.name or "-".join(choices[group] for group in ("data", "model"))
         path = store.make_folder(Path(cfg.output_dir), name)
         folder = SweepFolder.create(path, name, overrides, plan.settings.seed, store.environment("by trial"))
-    objective = {"name": plan.objective.name, "mode": plan.objective.mode}
-    folder.update(status="running", overrides=overrides, space=plan.space.describe(), finished=None)
-    folder.update(objective=objective, config_folders=[str(path) for path in config.user_folders()])
+    folder.update(
+        status="running",
+        overrides=overrides,
+        space=plan.space.describe(),
+        finished=None,
+        objective={"name": plan.objective.name, "mode": plan.objective.mode},
+        config_folders=[str(path) for path in config.user_folders()],
+    )
     store.write_config(folder.path, cfg, overrides)
     return folder
 
