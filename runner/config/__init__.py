@@ -2,7 +2,7 @@
 
 from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, renamed_or_nearest, resolve
 from runner.config.composing import choices, compose, compose_with_choices, explain, flatten
-from runner.config.errors import LIST_GROUPS, visible
+from runner.config.errors import LIST_GROUPS, unchosen_option, visible
 from runner.config.folders import add_user_folder, folder, search_path_override, user_folders
 from runner.config.stored import FREE_KEYS, identity, is_free, with_overrides
 
@@ -26,6 +26,7 @@ __all__ = [
     "renamed_or_nearest",
     "resolve",
     "search_path_override",
+    "unchosen_option",
     "user_folders",
     "visible",
     "with_overrides",

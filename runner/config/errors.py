@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner import renamed
 from runner.config import folders
-from runner.errors import UserError, did_you_mean
+from runner.errors import UserError, did_you_mean, reason
 from runner.store import flat
 
 EXTRAS = {
@@ -34,7 +34,7 @@ def one_line(error: Exception, overrides: Sequence[str], compose: Compose) -> Ex
     from hydra.errors import HydraException, OverrideParseException
 
     if isinstance(error, yaml.YAMLError):
-        return UserError(f"config: a YAML file cannot be read: {' '.join(str(error).split())}")
+        return UserError(f"config: a YAML file cannot be read: {reason(error)}")
     null_group = next((word for word in overrides if re.fullmatch(r"(reg|augment|average)=null", word)), None)
     if isinstance(error, UserError) or not (null_group or isinstance(error, HydraException | OmegaConfBaseException)):
         return error
@@ -55,8 +55,8 @@ def one_line(error: Exception, overrides: Sequence[str], compose: Compose) -> Ex
     if any(words in text for words in ("requires --multirun", "does not support sweep type", "Ambiguous value")):
         return UserError("config: a range is searched by runner sweep; runner train -m takes values, as in seed=1,2,3")
     cause = error.__cause__
-    reason = " ".join((text if cause is None else f"{text} {cause}").split())
-    return UserError(f"config: {reason}")
+    whole = " ".join((text if cause is None else f"{text} {cause}").split())
+    return UserError(f"config: {whole}")
 
 
 def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
@@ -65,17 +65,20 @@ def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
         return UserError(f"{option}: no such config file")
     if missing in EXTRAS:
         return UserError(f"{group}={option}: needs an extra; install it with: pip install -e '.[{EXTRAS[missing]}]'")
+    return UserError(f"{group}={option}: no such option{option_hint(group, option, options)}")
+
+
+def option_hint(group: str, option: str, options: Iterable[str]) -> str:
+    """What is chosen now in place of an option that does not exist, or the nearest of the group's options."""
     new = renamed.new_option(group, option)
-    return UserError(
-        f"{group}={option}: no such option" + (f"; it is now {new}" if new else did_you_mean(option, visible(options)))
-    )
+    return f"; it is now {new}" if new else did_you_mean(option, visible(options))
 
 
 def _options_in(text: str) -> list[str]:
     return [line.strip() for line in text.partition("Available options")[2].splitlines()[1:] if line.startswith("\t")]
 
 
-def visible(options: Sequence[str]) -> list[str]:
+def visible(options: Iterable[str]) -> list[str]:
     """Options a user may choose: those without a leading underscore."""
     return [option for option in options if not option.startswith("_")]
 
@@ -117,20 +120,26 @@ def _unknown_key(key: str, overrides: Sequence[str], compose: Compose) -> UserEr
         config = compose(rest if len(rest) < len(overrides) else [])
     except Exception:
         return UserError(f"{key}: no such key")
-    group, _, rest_of_key = key.partition(".")
-    option = rest_of_key.partition(".")[0]
-    if (
-        group in LIST_GROUPS
-        and option not in config.get(group, {})
-        and any((root / group / f"{option}.yaml").is_file() for root in [folders.folder(), *folders.user_folders()])
-    ):
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    leaves = flat.flatten(plain)
+    if found := unchosen_option(key, leaves):
+        group, option = found
         return UserError(
             f"{key}: {option} is not chosen; choose it first: {group}={option}, or a list such as {group}=[..]"
         )
-    plain: Any = OmegaConf.to_container(config, resolve=False)
-    known = {name for name in flat.flatten(plain) if "._" not in name}
+    known = {name for name in leaves if "._" not in name}
     known |= {path.name for path in folders.folder().iterdir() if path.is_dir()}
     hint = did_you_mean(key, known)
     return UserError(
         f"{key}: no such key{hint if 'mean' in hint else '; see runner options or runner train --cfg job'}"
     )
+
+
+def unchosen_option(key: str, leaves: Iterable[str]) -> tuple[str, str] | None:
+    """The group and the option of a key that is missing from a config's leaves because its option is not chosen."""
+    group, _, rest = key.partition(".")
+    option = rest.partition(".")[0]
+    if group not in LIST_GROUPS or any(leaf.startswith(f"{group}.{option}.") for leaf in leaves):
+        return None
+    roots = [folders.folder(), *folders.user_folders()]
+    return (group, option) if any((root / group / f"{option}.yaml").is_file() for root in roots) else None

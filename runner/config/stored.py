@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from runner import renamed
 from runner.config.checking import renamed_or_nearest
 from runner.config.composing import explain, flatten
-from runner.config.errors import visible
+from runner.config.errors import option_hint
 from runner.config.folders import folder
-from runner.errors import UserError, did_you_mean
+from runner.errors import UserError
 
 # What may change when a run goes on; the rest is the run's identity.
 FREE_KEYS = (
@@ -85,10 +84,8 @@ def _option(group: str, option: str) -> DictConfig:
     """The keys of one option of a group, as its YAML has them."""
     path = folder() / group / f"{option}.yaml"
     if not path.is_file():
-        options = visible([found.stem for found in path.parent.glob("*.yaml")])
-        new = renamed.new_option(group, option)
-        hint = f"; it is now {new}" if new else did_you_mean(option, options)
-        raise UserError(f"{group}={option}: no such option{hint}")
+        options = [found.stem for found in path.parent.glob("*.yaml")]
+        raise UserError(f"{group}={option}: no such option{option_hint(group, option, options)}")
     loaded = OmegaConf.load(path)
     assert isinstance(loaded, DictConfig)
     return loaded

@@ -110,9 +110,7 @@ def combinations(options: Mapping[str, Sequence[str]]) -> list[Point]:
 
 
 def _hint(key: str, leaves: dict[str, Any]) -> str:
-    group, _, rest = key.partition(".")
-    option = rest.partition(".")[0]
-    is_chosen = any(leaf.startswith(f"{group}.{option}.") for leaf in leaves)
-    if group in config.LIST_GROUPS and not is_chosen and (config.folder() / group / f"{option}.yaml").is_file():
+    if found := config.unchosen_option(key, leaves):
+        group, option = found
         return f" while {option} is not chosen; choose it, as in {group}={option}"
     return config.renamed_or_nearest(key_of(key), leaves)
