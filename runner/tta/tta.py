@@ -8,20 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from runner.constraints import Bounds, PositiveInt
+from runner.constraints import AtLeastOne, PositiveInt
 from runner.errors import UserError
-
-WITH_STATISTICS = (  # layers whose statistics a forward pass in training mode would move
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
-    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
-)
-AtLeastOne = Annotated[float, Bounds(1)]
 
 
 class TTA:
@@ -119,7 +112,7 @@ class MCDropout(TTA):
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(0)
             for module in modes:
-                module.training = not isinstance(module, WITH_STATISTICS)
+                module.training = not hasattr(module, "track_running_stats")  # which all normalization with them has
             try:
                 return super().__call__(_FirstOutput(network), images_BCSS)
             finally:
