@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner import config
 from runner.arguments import ArgumentParser
-from runner.command.hydra_app import flags_first, import_quickly, run_hydra
+from runner.command.hydra_app import import_quickly, run_hydra
 from runner.command.options import asks_for_help, command_help
 from runner.sweep.space.overrides import to_hydra_syntax
 
@@ -17,7 +17,7 @@ def main(words: Sequence[str]) -> int:
     if asks_for_help(words):
         print(command_help("sweep"))
         return 0
-    run_hydra("sweep", as_multirun(flags_first(words)), import_quickly("runner.sweep.execution.job").run_job)
+    run_hydra("sweep", as_multirun(words), import_quickly("runner.sweep.execution.job").run_job)
     return 0
 
 

@@ -1,1 +1,1 @@
-"""The search for hyper-parameters: spaces, rounds, the journal, and the Hydra sweeper that runs them."""
+"""The search for hyperparameters: spaces, rounds, the journal, and the Hydra sweeper that runs them."""

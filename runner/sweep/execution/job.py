@@ -21,7 +21,6 @@ from runner.store import RunFolder, SweepFolder
 from runner.sweep.execution.failures import why_give_up
 from runner.sweep.execution.timing import decide
 from runner.sweep.record.journal import Journal, shared_journal
-from runner.sweep.record.rounds import read_rounds
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.settings import SweepSettings, read_settings
 from runner.training.run import Run
@@ -85,7 +84,7 @@ class _Trial:
             about = store.environment(self.cfg.engine.device)
             name = self.folder.path.parent.name
             run_folder = RunFolder.create(self.path, name, overrides, self.record.choices, about)
-            kind = read_rounds(self.folder.record["rounds"])[self.record.round].kind
+            kind = self.folder.record["rounds"][self.record.round]["kind"]
             run_folder.record["round"] = {"index": self.record.round, "kind": kind}
         return Member(self.cfg, overrides, run_folder, config_is_written=True)
 

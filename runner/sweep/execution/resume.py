@@ -58,8 +58,7 @@ def check_unchanged(folder: SweepFolder, plan: Plan, now: DictConfig, configs: T
         if kind in seen or not (folder.trial(trial.trial) / store.CONFIG).exists():
             continue
         seen.add(kind)
-        seed = {} if trial.seed is None else {"seed": str(trial.seed)}
-        made, _ = configs.of({**trial.point, **seed, "engine.epochs": str(trial.epochs)})
+        made, _ = configs.of(trial.values)
         _compare(store.read_config(folder.trial(trial.trial)), made, f"trial {trial.trial}")
 
 

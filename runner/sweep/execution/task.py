@@ -44,8 +44,7 @@ class TrainingTask:
         self.configs = configs
 
     def prepare(self, trial: TrialRecord) -> None:
-        more = {} if trial.seed is None else {"seed": str(trial.seed)}
-        cfg, trial.choices = self.configs.of({**trial.point, **more, "engine.epochs": str(trial.epochs)})
+        cfg, trial.choices = self.configs.of(trial.values)
         config.check(cfg)
         trial.signature = vectorizable.signature(cfg)
         path = self.folder.trial(trial.trial)

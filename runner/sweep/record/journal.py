@@ -110,20 +110,6 @@ def shared_journal(path: Path) -> Journal:
     return Journal(path)
 
 
-def read_events(path: Path) -> list[Event]:
-    """All events of a journal; none where there is no file.
-
-    Raises:
-        UserError: a line is damaged.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    lines = data[: data.rfind(b"\n") + 1].splitlines()
-    return [_parse(line, path, number) for number, line in enumerate(lines, 1)]
-
-
 def _parse(line: bytes, path: Path, number: int) -> Event:
     try:
         event: dict[str, Any] = json.loads(line)

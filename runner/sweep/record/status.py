@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from runner import store
 from runner.errors import Interrupted
 from runner.store import SweepFolder
-from runner.sweep.record.journal import RESUMED, Journal, read_events, seconds_until
+from runner.sweep.record.journal import RESUMED, Journal, seconds_until
 
 CLOCK_SECONDS = 2.0  # that times of the journal, which are whole seconds, may be off
 
@@ -18,11 +18,12 @@ CLOCK_SECONDS = 2.0  # that times of the journal, which are whole seconds, may b
 def recorded_status(folder: SweepFolder) -> Iterator[None]:
     """Keep the status and the seconds of the sweep right, however the block ends, and unlock the folder."""
     began, before = time.perf_counter(), float(folder.record["seconds"])
-    events = read_events(folder.journal)
+    journal = Journal(folder.journal)
+    events = journal.refresh()
     if events:
         by_journal = seconds_until(events)
         before = by_journal if by_journal > before + CLOCK_SECONDS else before  # a killed process wrote nothing down
-        Journal(folder.journal).append([{"event": RESUMED, "trial": None, "seconds_before": before}])
+        journal.append([{"event": RESUMED, "trial": None, "seconds_before": before}])
     status = "failed"
     try:
         yield

@@ -67,11 +67,15 @@ class TrialRecord:
         return self.status in ENDED
 
     @property
+    def values(self) -> dict[str, str]:
+        """Its point, its seed and its epochs by key, as the text of an override."""
+        seed = {} if self.seed is None else {"seed": str(self.seed)}
+        return {**self.point, **seed, **({"engine.epochs": str(self.epochs)} if self.epochs else {})}
+
+    @property
     def overrides(self) -> list[str]:
         """What the trial adds to the sweep's command line."""
-        words = [f"{key}={value}" for key, value in self.point.items()]
-        words += [] if self.seed is None else [f"seed={self.seed}"]
-        return words + ([f"engine.epochs={self.epochs}"] if self.epochs else [])
+        return [f"{key}={value}" for key, value in self.values.items()]
 
     @property
     def reason(self) -> str:

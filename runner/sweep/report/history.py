@@ -15,7 +15,7 @@ from runner.sweep.record.journal import Journal, by_process
 from runner.sweep.record.rounds import Round, SearchRound, label, read_rounds, searches
 from runner.sweep.record.trial import ENDED, TrialRecord
 from runner.sweep.report.result import SweepResult, summarize
-from runner.sweep.space.space import Point, key_of
+from runner.sweep.space.space import condition_of, key_of
 from runner.sweep.strategy.plan import Plan
 
 IDLE_SECONDS = 60.0  # before a start; what is more, in journals without that event, was no time of the sweep
@@ -77,7 +77,7 @@ class SweepHistory:
         """The dimension that a trial's value of a key was drawn from: the conditional one, if there is one."""
         point = {**trial.choices, **trial.point}
         for name in self.plan.space.dimensions:
-            condition = name.partition("[")[2].rstrip("]")
+            condition = condition_of(name)
             group, _, option = condition.partition("=")
             if key_of(name) == key and condition and point.get(group) == option:
                 return name
@@ -89,15 +89,6 @@ class SweepHistory:
         if self.result.finalists:
             return self.result.finalists[0].estimate.mean
         return self.result.best.score if self.result.best else None
-
-    @property
-    def best_point(self) -> Point | None:
-        """The best point, with what was configured of the keys that it lacks."""
-        best = self.result.best
-        if best is None:
-            return None
-        values = {key: self.value(best, key) for key in self.keys}
-        return {key: value for key, value in values.items() if value is not None}
 
     def best_so_far(self) -> list[float | None]:
         """The best score of the finished trials at each end."""

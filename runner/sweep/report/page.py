@@ -17,6 +17,7 @@ from runner.sweep.report.figures.draw import ReportFigure
 from runner.sweep.report.history import SweepHistory
 from runner.sweep.report.result import SweepResult
 from runner.sweep.report.text import format_counts, format_number, sentences
+from runner.sweep.space.space import condition_of, key_of
 
 REPORT = "report.html"
 TITLES = {
@@ -107,8 +108,8 @@ def _searched(history: SweepHistory, round_: Round) -> list[str]:
     for key in history.keys:
         parts = []
         for name, about in round_.ranges.items():
-            if name.partition("[")[0] == key:
-                condition = name.partition("[")[2].rstrip("]")
+            if key_of(name) == key:
+                condition = condition_of(name)
                 parts.append(_range(about) + (f" ({condition})" if condition else ""))
         if not parts and held:
             parts = [f"held at {held[key]}"] if key in held else ["as configured"]

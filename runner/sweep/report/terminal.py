@@ -57,6 +57,7 @@ class SweepProgress:
         self.console = console
         self.journal = Journal(folder.journal)
         self.latest_round = -1
+        self.best: float | None = None  # of the finished trials so far
         self.failure_shown = False
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
@@ -67,6 +68,8 @@ class SweepProgress:
         trials = self.journal.trials.values()
         if trials:
             num_ended = sum(trial.ended for trial in trials)
+            ranked = rank(trials, self.plan.objective)
+            self.best = ranked[0].score if ranked else None
             self._say(f"going on: {num_ended} of {len(trials)} queued trials have ended")
         if self.live:
             self.live.start()
@@ -107,8 +110,10 @@ class SweepProgress:
             self.failure_shown = True
             self._say(f"[red]trial {event['trial']} failed[/]\n{escape((event.get('error') or '').rstrip())}")
         if self.mode == "lines" and event["event"] in COLORS:
-            best = rank(self.journal.trials.values(), self.plan.objective)
-            so_far = f"  best so far {best[0].score:.4f}" if best and best[0].score is not None else ""
+            score = event.get("score")
+            if event["event"] == "finished" and score is not None and self.plan.objective.better(score, self.best):
+                self.best = score
+            so_far = "" if self.best is None else f"  best so far {self.best:.4f}"
             self._say(f"  {_line(self.journal.trials[event['trial']])}{so_far}")
 
     def _say(self, text: str) -> None:
@@ -117,7 +122,8 @@ class SweepProgress:
     def render(self) -> RenderableType:
         """The live table: rounds, running trials, the best so far, failures."""
         trials = list(self.journal.trials.values())
-        parts: list[RenderableType] = [self._round(round_, trials) for round_ in self.rounds]
+        rounds = self.rounds
+        parts: list[RenderableType] = [_round(name(round_, rounds), round_, trials) for round_ in rounds]
         running = [trial for trial in trials if trial.status == "started"]
         if running:
             parts.append(self._running(running[:MAX_RUNNING], len(running)))
@@ -129,15 +135,6 @@ class SweepProgress:
             parts.append(_listed(f"failed or diverged: {len(failed)}", failed[-MAX_FAILED:]))
         return Group(*parts)
 
-    def _round(self, round_: Round, trials: list[TrialRecord]) -> Table:
-        own = [trial for trial in trials if trial.round == round_.index]
-        num_ended = sum(trial.ended for trial in own)
-        epochs = f" of {format_epochs(round_)}" if round_.epochs else ""
-        line = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(1, len(own)), completed=num_ended, width=24)
-        line.add_row(f"{name(round_, self.rounds):<8}", bar, f"{num_ended}/{len(own)} trials{epochs}")
-        return line
-
     def _running(self, trials: list[TrialRecord], count: int) -> Table:
         table = _block(f"running: {count}")
         for trial in trials:
@@ -148,6 +145,16 @@ class SweepProgress:
             shown = "" if score is None else f"{score:.4f}"
             table.add_row(f"trial {trial.trial}", bar, f"epoch {epoch}/{trial.epochs}  {shown}", escape(_words(trial)))
         return table
+
+
+def _round(title: str, round_: Round, trials: list[TrialRecord]) -> Table:
+    own = [trial for trial in trials if trial.round == round_.index]
+    num_ended = sum(trial.ended for trial in own)
+    epochs = f" of {format_epochs(round_)}" if round_.epochs else ""
+    line = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(1, len(own)), completed=num_ended, width=24)
+    line.add_row(f"{title:<8}", bar, f"{num_ended}/{len(own)} trials{epochs}")
+    return line
 
 
 def _listed(title: str, trials: list[TrialRecord]) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 from runner import config
 from runner.errors import UserError
 from runner.sweep.space.overrides import EXAMPLE, Dimension, ParsedOverride, parse_conditional, parse_overrides
-from runner.sweep.space.space import Categorical, Point, Space, key_of
+from runner.sweep.space.space import Categorical, Point, Space, condition_of, key_of
 from runner.sweep.space.trial_configs import Compose, TrialConfigs, combinations, is_group
 
 SET_BY_THE_SWEEP = {
@@ -98,7 +98,7 @@ def _applies(configs: TrialConfigs, dimensions: Mapping[str, Any], name: str, po
     """Whether a dimension has a place in a point: its choice is made, no closer range holds, and the key is there."""
     options = [f"{key}={value}" for key, value in point.items() if is_group(key)]
     choices = configs.choices(options)
-    key, _, condition = name.rstrip("]").partition("[")
+    key, condition = key_of(name), condition_of(name)
     if condition:
         group, _, option = condition.partition("=")
         return choices.get(group) == option

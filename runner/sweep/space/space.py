@@ -246,6 +246,11 @@ def key_of(name: str) -> str:
     return name.partition("[")[0]
 
 
+def condition_of(name: str) -> str:
+    """GROUP=OPTION, under which alone a dimension has a place; empty for most."""
+    return name.partition("[")[2].rstrip("]")
+
+
 def _text(value: float) -> str:
     """A number as a person writes it, to six digits."""
     return f"{value:.{DIGITS}g}"

@@ -9,7 +9,7 @@ import pytest
 
 from runner.errors import UserError
 from runner.sweep.record import journal as module
-from runner.sweep.record.journal import Journal, read_events, seconds_until
+from runner.sweep.record.journal import Journal, seconds_until
 from runner.sweep.record.trial import TrialRecord
 
 QUEUED = {"event": "queued", "round": 0, "point": {"lr": "1"}, "seed": None, "folder": "trials/0000", "epochs": 2}
@@ -42,6 +42,11 @@ def test_trials_follow_the_events(tmp_path):
     assert (second.status, second.ended) == ("queued", False)
 
 
+def lines(path):
+    """The events as any program reads them."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def test_a_line_cut_short_is_not_read_and_the_next_writer_removes_it(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}])
@@ -49,7 +54,7 @@ def test_a_line_cut_short_is_not_read_and_the_next_writer_removes_it(tmp_path):
         file.write('{"event": "finished", "trial": 0, "sc')
     assert trials(journal)[0].status == "queued"
     journal.append([event("started")])
-    assert [found["event"] for found in read_events(journal.path)] == ["queued", "started"]
+    assert [found["event"] for found in lines(journal.path)] == ["queued", "started"]
 
 
 @pytest.mark.parametrize("damage", ["garbage{", '{"event": "finished"}', "[1]"])
@@ -160,7 +165,7 @@ def test_the_command_line_of_a_trial_has_its_point_its_seed_and_its_epochs():
 def test_a_value_that_json_has_not_becomes_null(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}, event("diverged", score=float("nan"))])
-    assert read_events(journal.path)[1]["score"] is None
+    assert lines(journal.path)[1]["score"] is None
 
 
 def _write(path, trial):
@@ -178,5 +183,5 @@ def test_processes_that_write_at_once_do_not_mix_their_lines(tmp_path, count):
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    events = read_events(path)
+    events = lines(path)
     assert [sum(found["trial"] == trial for found in events) for trial in range(count)] == [50] * count

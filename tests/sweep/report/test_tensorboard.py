@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runner.log.event_files import png_size
 from runner.objective import Objective
-from runner.sweep.record.journal import read_events
+from runner.sweep.record.journal import Journal
 from runner.sweep.report import tensorboard as module
 from runner.sweep.report.figures.draw import ReportFigure
 from runner.sweep.report.tensorboard import SweepScalars, add_figures, writing_scalars
@@ -86,7 +86,7 @@ def test_a_sweep_gone_on_with_doubles_no_step(write_sweep):
 
 def test_an_end_told_twice_counts_once(write_sweep):
     sweep = write_sweep([SPACE], [TRIALS])
-    events = read_events(sweep.folder.journal)
+    events = Journal(sweep.folder.journal).refresh()
     summary = SweepScalars(sweep.folder, MAX)
     summary.follow(events)
     summary.follow([event for event in events if event["event"] == "finished"])

@@ -124,7 +124,13 @@ def test_the_boxes_are_the_rounds_ranges(two_rounds):
 
 
 def test_the_star_stands_at_the_winner(two_rounds):
-    assert two_rounds.history.best_point == {"optimizer.lr": "0.02", "reg.l2.strength": "0.001"}
+    history = two_rounds.history
+    best = history.result.best
+    found = {key: history.value(best, key) for key in history.keys}
+    assert found == {
+        "optimizer.lr": "0.02",
+        "reg.l2.strength": "0.001",
+    }
     (star,) = by_gid(draw_search_space(two_rounds.history).axes[0], "best")
     assert star.get_offsets().tolist()[0] == pytest.approx([math.log10(0.02), math.log10(0.001)])
 
