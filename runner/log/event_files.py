@@ -34,7 +34,7 @@ def remove_event_files(folder: Path) -> None:
 
 
 def write_session_start(writer: Any, hparams: Mapping[str, Any]) -> None:
-    """Write the hyper-parameters for the HParams tab: numbers, booleans or text.
+    """Write the hyperparameters for the HParams tab: numbers, booleans or text.
 
     No list of keys is written beside them: TensorBoard would take that of one run for all, and show no column for a key
     that this run lacks. It finds keys and metrics in the runs themselves instead.
@@ -73,7 +73,7 @@ def _write_hparams(writer: Any, content: Callable[[Any], dict[str, Any]], tag: s
         value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
         writer.file_writer.add_summary(Summary(value=[value]))
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        warn(f"this TensorBoard cannot take the hyper-parameters ({error}); the HParams tab lacks this run")
+        warn(f"this TensorBoard cannot take the hyperparameters ({error}); the HParams tab lacks this run")
 
 
 def add_png(writer: Any, tag: str, png: bytes, step: int) -> None:

@@ -1,4 +1,4 @@
-"""TensorBoard: scalars, histograms, a grid of training images and the hyper-parameters, in the run's own event file.
+"""TensorBoard: scalars, histograms, a grid of training images and the hyperparameters, in the run's own event file.
 
 Everything is written by a thread of its own, from copies; training does not wait for it.
 """
@@ -30,7 +30,7 @@ class TensorBoard:
     """An observer that writes `events.out.tfevents.*` into the run's folder.
 
     Args:
-        hparams: flat hyper-parameters for the HParams tab: numbers, text or booleans.
+        hparams: flat hyperparameters for the HParams tab: numbers, text or booleans.
         sample: augmented training images [N, C, H, W] in [0, 1], or None.
         past: the records of the epochs that were trained before, where a run goes on.
         trial: whose run it is, where several train together.

@@ -90,8 +90,8 @@ class _Normalize(torch.autograd.Function):
         return y.unflatten(1, (T, -1)), 1
 
 
-def fractional_max_pool(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Tensor:
-    """F.fractional_max_pool2d of images [B, C, H, W] to `size`, by samples [B, C, 2]."""
+def vmap_fractional_max_pool(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Tensor:
+    """`pooling.fractional_max_pool` of images [B, C, H, W] to `size`, by samples [B, C, 2]."""
     pooled: Tensor = _Pool.apply(x, samples, size)
     return pooled
 

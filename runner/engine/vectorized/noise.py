@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from runner.engine.vectorized.layers import fractional_max_pool
+from runner.engine.vectorized.layers import vmap_fractional_max_pool
 from runner.reg.dropout import InputDropout, WeightDropout
 from runner.reg.pooling import FractionalPools, fixed_samples
 
@@ -82,7 +82,7 @@ class DrawnPools(FractionalPools, Noise):
 
     def shrink(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         samples = self.draw((*x.shape[:2], 2)).to(x.dtype) if self.training else fixed_samples(x)
-        return fractional_max_pool(x, samples, size)
+        return vmap_fractional_max_pool(x, samples, size)
 
 
 def drawn(layer: nn.Module) -> Noise | None:

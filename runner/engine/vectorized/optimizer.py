@@ -66,7 +66,7 @@ class Piece:
 class VectorizedOptimizer:
     """The optimizers of T trials as one: their rule, broadcast over trials.
 
-    Each trial's own optimizer keeps the hyper-parameters and the learning rate that its schedule sets, and its state
+    Each trial's own optimizer keeps the hyperparameters and the learning rate that its schedule sets, and its state
     is made of views of this one's.
     """
 
