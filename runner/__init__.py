@@ -1,7 +1,5 @@
 """Train, compare and tune image classifiers: `runner.train(["optimizer=adam"])`. Importing this imports no torch."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The arguments of commands that are not composed by Hydra."""
 
-from __future__ import annotations
-
 import argparse
 from typing import NoReturn
 

@@ -1,7 +1,5 @@
 """The command line: the first word names a command, the rest of the line is the command's own. Imports no torch."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

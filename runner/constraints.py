@@ -4,8 +4,6 @@ An annotation such as `p: FractionBelowOne` says, beside its reader, what a key 
 into words. Unknown annotations accept anything: users' own classes need not be annotated.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import types

@@ -1,7 +1,5 @@
 """Outcomes that end a command with something other than a traceback."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

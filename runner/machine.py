@@ -1,7 +1,5 @@
 """What the machine has to give."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

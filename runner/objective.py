@@ -1,7 +1,5 @@
 """Which metric is optimized, and which way it is better."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """What was renamed in version 0.2: each old word is answered in one line with the new one."""
 
-from __future__ import annotations
-
 import fnmatch
 from collections.abc import Mapping
 

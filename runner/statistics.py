@@ -1,7 +1,5 @@
 """Means with their uncertainty, and which of several is better beyond chance. Pure functions on plain numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field

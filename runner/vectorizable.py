@@ -1,7 +1,5 @@
 """Which trials may train together as one batched network, from their configs alone. No torch."""
 
-from __future__ import annotations
-
 import fnmatch
 import hashlib
 from collections.abc import Mapping, Sequence

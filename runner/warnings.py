@@ -1,7 +1,5 @@
 """Warnings to the person at the terminal: one line each, on standard error."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """What every test shares: one thread, clean switches, and small trainings to look into."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

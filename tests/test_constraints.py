@@ -1,7 +1,5 @@
 """Values against the annotations of the arguments that they are meant for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

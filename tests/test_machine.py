@@ -1,7 +1,5 @@
 """Free memory, as the system and the control groups of the process have it."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The surface that users and scripts rely on."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

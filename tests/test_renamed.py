@@ -1,7 +1,5 @@
 """Each old word is answered in one line with the new one."""
 
-from __future__ import annotations
-
 import pytest
 
 import runner

@@ -1,7 +1,5 @@
 """Intervals and tests against scipy.stats, and what is said of the best."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which configs may train together, told without torch."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

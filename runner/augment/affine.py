@@ -7,8 +7,6 @@ Positions are summed here rather than by `affine_grid`, whose matrix product is 
 (TF32) and takes most of the time on a CPU; `grid_sample` does the rest, as in torchvision's `affine` and `rotate`.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -7,8 +7,6 @@ torchvision's random transforms draw one set of numbers for a whole batch; here 
 functions, which take one number, serve only where all images share it. Tests hold each class to them, image by image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 

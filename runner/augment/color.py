@@ -4,8 +4,6 @@ B images, C channels, H by W pixels. torchvision's functions of the same names t
 take one an image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated

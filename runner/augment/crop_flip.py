@@ -1,7 +1,5 @@
 """Augmentations that move whole pixels: no value changes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -4,8 +4,6 @@ B images, C channels, H by W pixels. The lectures name these changes without num
 defaults are moderate values of our own.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated

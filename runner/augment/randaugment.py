@@ -5,8 +5,6 @@ its own choice. Posterize, solarize, autocontrast and equalize take the same num
 torchvision's. Its sharpness copies a kernel from the host each time, so that one is written here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated

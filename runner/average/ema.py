@@ -1,7 +1,5 @@
 """The exponential moving average of the weights."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from runner.average.weight_average import WeightAverage

@@ -1,7 +1,5 @@
 """Lookahead: slow weights that the trained ones are set to again and again."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from runner.average.weight_average import WeightAverage

@@ -1,7 +1,5 @@
 """A second set of weights beside the trained ones."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a stored config may build."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from functools import cache

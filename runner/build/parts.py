@@ -1,7 +1,5 @@
 """Each part of a training, from its group of the config. The only place that instantiates anything a config names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """A training run, from its config."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

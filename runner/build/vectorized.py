@@ -1,7 +1,5 @@
 """Several trials as one batched network, and how that compares with one by one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

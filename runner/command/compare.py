@@ -1,7 +1,5 @@
 """`runner compare PATH...`: runs side by side, repeats over seeds as one row, and how sure the best is. No torch."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import sys

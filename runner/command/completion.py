@@ -1,7 +1,5 @@
 """Completion in bash: command names for the first word, Hydra's completion for the others."""
 
-from __future__ import annotations
-
 import os
 
 from runner.command.hydra_app import TrainJob, run_hydra

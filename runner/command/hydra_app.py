@@ -1,7 +1,5 @@
 """Hydra's part of a command: it composes the config and calls the job, once or many times."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import importlib

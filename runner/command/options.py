@@ -1,7 +1,5 @@
 """`runner options [GROUP]`: every choice there is, read from the YAML files. Imports no torch."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

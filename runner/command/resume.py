@@ -1,7 +1,5 @@
 """`runner resume FOLDER [KEY=VALUE ..]`: go on with a run or a sweep that was stopped, or lengthen a finished one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the commands on a stored run share: a folder, overrides, and whether to trust it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from runner.arguments import ArgumentParser

@@ -1,7 +1,5 @@
 """`runner sweep [KEY=VALUE ..]`: a search for hyperparameters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every command: its summary, and its module, whose `main(words)` gives the exit status."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -1,7 +1,5 @@
 """`runner test FOLDER`: the scores of a run's weights on the test split, which nothing else reads."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

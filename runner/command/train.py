@@ -1,7 +1,5 @@
 """`runner train [KEY=VALUE ..]`: one training run, or several with -m."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from runner.command.hydra_app import TrainJob, run_hydra

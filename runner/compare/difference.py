@@ -1,7 +1,5 @@
 """What differs between runs: options of groups, leaves of their configs, and which of these options imply."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Conditions on runs, such as `optimizer.lr<1e-2` or `status=finished`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

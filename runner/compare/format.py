@@ -1,7 +1,5 @@
 """A table of runs as text: columns, the rule behind its signs, and formats for other programs."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Which metrics runs have, and which way is better."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from runner.errors import UserError, did_you_mean

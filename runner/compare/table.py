@@ -1,7 +1,5 @@
 """Runs as a table: repeats as one row, its standing, and which row is best."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence

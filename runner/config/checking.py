@@ -1,7 +1,5 @@
 """Whether a config makes sense: every key held to the constructor it is meant for."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """Composed configs, and which options were chosen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

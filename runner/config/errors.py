@@ -1,7 +1,5 @@
 """Hydra's and OmegaConf's errors in one line that names the key and the remedy."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The folders that configs come from: our own and the user's."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Configs of stored runs: what identifies one, and what may change when it goes on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Data sets that need no download and no disk."""
 
-from __future__ import annotations
-
 import importlib.util
 from dataclasses import dataclass
 from functools import cached_property

@@ -6,8 +6,6 @@ that they are brought to: whatever changes among them makes another file. Of the
 go when the cache outgrows `LIMIT_BYTES`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Your own images: a folder a class."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 B images, C channels, S by S pixels.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Published data sets that torchvision downloads on first use."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

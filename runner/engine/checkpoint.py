@@ -4,8 +4,6 @@ A folder holds `last.pt`, the one before it (`previous.pt`), `best.pt`, snapshot
 `manifest.json` with a checksum for each. Files are serialized and written by a thread of their own.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

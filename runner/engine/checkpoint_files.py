@@ -1,7 +1,5 @@
 """The files of checkpoints: nothing unsafe is read, a damaged file is noticed."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

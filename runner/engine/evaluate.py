@@ -1,7 +1,5 @@
 """Scores on a split, exact over all its images: the short last batch counts as what it is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The training loop, for one trial or T vectorized ones: what differs is the step."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence

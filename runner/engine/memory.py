@@ -1,7 +1,5 @@
 """How much memory a trial takes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

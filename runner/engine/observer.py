@@ -1,7 +1,5 @@
 """What watches a training."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from runner.engine.state import TrainState

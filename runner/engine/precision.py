@@ -1,7 +1,5 @@
 """The arithmetic of a training."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 

@@ -4,8 +4,6 @@ CPU threads wait for each other at the end of every operation, spinning. On a sm
 another process wants one of the cores they lose much: a step can take ten times as long. So a small network has one.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 from typing import Any

@@ -1,7 +1,5 @@
 """Seeds and states of the global random generators."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How long and how to train: the keys of the group `engine`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

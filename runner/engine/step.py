@@ -3,8 +3,6 @@
 B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here waits for the device.
 """
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What scores say of a classifier. N images, K classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The scores of a stored run's weights on a split."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 `gain` scales the standard deviation. Other layers keep torch's own start, and trained layers what they have learned.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -3,8 +3,6 @@
 Where another version of TensorBoard lacks a piece, that piece alone is left out, with a warning.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Writes each epoch's metrics to the run's plain files."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """What the person at the terminal sees: a live display, or a line an epoch where nobody watches."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rich.console import Console, Group, RenderableType

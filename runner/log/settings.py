@@ -1,7 +1,5 @@
 """What is watched and how often: the keys of the group `log`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -3,8 +3,6 @@
 Everything is written by a thread of its own, from copies; training does not wait for it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Watching that takes no more than a share of the time it watches."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Losses of class scores. Targets are class indices [B] or class probabilities [B, K]; the result is a mean over B."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

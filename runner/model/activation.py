@@ -4,8 +4,6 @@ All but maxout act on each element. Maxout takes two numbers for each one it giv
 outputs: make such layers with `runner.model.blocks`, or multiply their outputs by `copies(name)`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

@@ -4,8 +4,6 @@ For small images (`stem` cifar, or auto up to 64 pixels) every convolution has s
 pooling halves the map, rounding up: they take images of any size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 

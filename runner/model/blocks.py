@@ -3,8 +3,6 @@
 B images, C channels, S by S pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The small convolutional network of the exercises."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import nn

@@ -1,7 +1,5 @@
 """GoogLeNet (Szegedy et al. 2014): nine inception modules, two auxiliary classifiers; torchvision's network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Inception-v3 (Szegedy et al. 2015): factorized convolutions, one auxiliary classifier; torchvision's network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any

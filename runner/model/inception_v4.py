@@ -1,7 +1,5 @@
 """Inception-v4 (Szegedy et al. 2016): the uniform Inception network without residual connections, figures 3 to 9."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Residual networks (He et al. 2015): torchvision's for ImageNet, ours for the CIFAR forms, which it lacks."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """Every classifier of torchvision, by its name there."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

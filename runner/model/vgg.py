@@ -1,7 +1,5 @@
 """VGG (Simonyan and Zisserman 2014): 3x3 convolutions alone, five stages, three fully connected layers."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from torch import nn

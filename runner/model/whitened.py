@@ -3,8 +3,6 @@
 B images, C channels, S by S pixels, K classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Adam without its bias correction, to see what the correction is for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

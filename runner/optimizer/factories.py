@@ -5,8 +5,6 @@ except in adamw and muon, where it shrinks the weights themselves (decoupled). `
 other settings. Notation: x parameters, g gradient, h mean of squares.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

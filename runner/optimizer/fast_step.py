@@ -5,8 +5,6 @@ State, settings and update are torch's own. What is left out: hooks before and a
 the detours of optimizers that compile.
 """
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

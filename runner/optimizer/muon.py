@@ -4,8 +4,6 @@ torch.optim.Muon takes matrices only; ours takes convolutions too, as matrices [
 parameters that are no matrices (biases, normalization) by AdamW, so that it trains a whole network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Parameter groups: other settings for the parameters that a pattern matches."""
 
-from __future__ import annotations
-
 import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any

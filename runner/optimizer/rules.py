@@ -5,8 +5,6 @@ tensor [T] in double precision on the CPU. So one call updates T trials that dif
 names, so that a row of it is the state of that trial's own optimizer. Notation as in `factories`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache

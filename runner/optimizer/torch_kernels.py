@@ -4,8 +4,6 @@ A new torch may drop one or change its arguments. Then torch's own step does the
 changed one by one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any

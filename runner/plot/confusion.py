@@ -1,7 +1,5 @@
 """The picture of a confusion matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

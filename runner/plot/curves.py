@@ -1,7 +1,5 @@
 """Pictures of metrics over epochs. Imports no torch."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

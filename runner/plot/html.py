@@ -1,7 +1,5 @@
 """Results as one HTML file that needs nothing else: style and pictures are inside."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass

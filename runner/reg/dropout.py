@@ -1,7 +1,5 @@
 """Dropout and DropConnect, attached to the layers of any network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 

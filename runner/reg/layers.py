@@ -1,7 +1,5 @@
 """Which layers of a network a regularizer acts on."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from torch import nn

@@ -1,7 +1,5 @@
 """A bound on the weights of each unit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

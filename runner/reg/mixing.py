@@ -4,8 +4,6 @@ B images, C channels, H by W pixels, K classes. Images come preprocessed and on 
 the CPU and nothing waits for the device.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ They touch the weights of linear and convolutional layers; biases and normalizat
 `all_parameters`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

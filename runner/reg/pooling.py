@@ -1,7 +1,5 @@
 """Fractional max pooling in the place of max pooling."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar

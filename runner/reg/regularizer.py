@@ -1,7 +1,5 @@
 """What a regularizer may do to a training run. It overrides the hooks it needs; the others cost nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import ClassVar
 

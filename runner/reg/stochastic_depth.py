@@ -1,7 +1,5 @@
 """Stochastic depth: residual branches that are left out at random."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """Regularizers that act on the targets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

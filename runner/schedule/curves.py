@@ -6,8 +6,6 @@ warm-up over `warmup_epochs`, during which it rises from 1/n to 1 of the base ra
 the curve proper begins after it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Curves that follow a cosine or a triangle, once or again and again."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

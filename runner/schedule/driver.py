@@ -1,7 +1,5 @@
 """Sets the optimizer's learning rates from a curve, once an update."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch.optim import Optimizer

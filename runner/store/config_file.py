@@ -2,8 +2,6 @@
 time. Where somebody has changed the YAML, it counts.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Nested mappings as flat ones: leaf values by dotted key. Lists and empty mappings are leaves."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

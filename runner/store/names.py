@@ -1,7 +1,5 @@
 """Names of the folders that runs and sweeps leave."""
 
-from __future__ import annotations
-
 import os
 from datetime import datetime
 from pathlib import Path

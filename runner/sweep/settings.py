@@ -1,7 +1,5 @@
 """How a sweep searches: the keys of the group `sweep`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Going on with a run from its newest undamaged checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

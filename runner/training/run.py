@@ -1,7 +1,5 @@
 """A finished or running run, as Python sees it."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from pathlib import Path

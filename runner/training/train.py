@@ -1,7 +1,5 @@
 """One training, of one run or of vectorized trials, from a checked config to its result."""
 
-from __future__ import annotations
-
 import shlex
 import traceback
 from collections.abc import Iterator, Mapping, Sequence

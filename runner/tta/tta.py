@@ -3,8 +3,6 @@
 B images, C channels, S by S pixels, K classes. Images are preprocessed; the copies have the network's own size.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ runner                           `runner.train` with default settings, then the 
 runner, everything switched off  the same without checkpoints and logs
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib.util

@@ -9,8 +9,6 @@ torchvision, worker processes    its transforms, image by image, in two worker p
 kornia                       its layers on batches of images in memory, for the augmentations that it has
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

@@ -5,8 +5,6 @@ that of a terminal. At a terminal the default settings are the live display and 
 both switched off; it still writes the metrics, the config and the checkpoints.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

@@ -11,8 +11,6 @@ metrics and checkpoints                `runner.train` with default settings, for
 resume of a finished sweep             `runner resume` of a sweep that has nothing left to do
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

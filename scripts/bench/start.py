@@ -4,8 +4,6 @@ Wall and CPU time of whole commands, each in a process of its own, with default 
 difference between a multirun of six trainings and one of two, divided by four.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

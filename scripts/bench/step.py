@@ -13,8 +13,6 @@ timm                              the bare loop over timm's network, with the op
 On a CPU an epoch of the ResNets has only a few steps, so the end of the epoch is much of the time of default settings.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from collections.abc import Callable

@@ -5,8 +5,6 @@ their parent, which Linux hands to this process, so that it can wait for them. S
 processes vanish unwaited; with `--sample` the CPU time is read from the living processes every 0.2 seconds instead.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import json

@@ -13,8 +13,6 @@ Optuna                            a study in memory over a loop written by hand;
 Ray Tune                          the same loop, as many trials at once as there are cores; its CPU time is sampled
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

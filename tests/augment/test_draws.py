@@ -1,7 +1,5 @@
 """What the augmentations draw, and what they learn from the training split."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Alternating flips: which side of each image an epoch shows."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """One image at a time, each augmentation is torchvision's function of the same name."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

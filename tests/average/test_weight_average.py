@@ -1,7 +1,5 @@
 """Weights that follow the trained ones: where they stand after each update."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

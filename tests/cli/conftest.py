@@ -1,7 +1,5 @@
 """Runs commands: in this process, for speed, or in a process of its own, as a user does."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import subprocess

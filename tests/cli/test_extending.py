@@ -1,7 +1,5 @@
 """Users' own classes and configs, by the example in docs/extending.md."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

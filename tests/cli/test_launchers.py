@@ -1,7 +1,5 @@
 """Sweeps and plain multiruns under Hydra's other launchers, where they are installed."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 

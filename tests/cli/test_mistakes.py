@@ -1,7 +1,5 @@
 """Mistakes: one line that names the key or file and the remedy, exit status 2, and no run left behind."""
 
-from __future__ import annotations
-
 from urllib.error import URLError
 
 import pytest

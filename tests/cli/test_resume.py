@@ -1,7 +1,5 @@
 """Runs that are killed, interrupted or damaged, with real processes and real signals."""
 
-from __future__ import annotations
-
 import json
 import signal
 

@@ -1,7 +1,5 @@
 """`runner sweep` as a user runs it, with real processes that are killed."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """A table of runs as text: its columns, the rule beneath it, and what other programs read."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Which metrics runs have, and the objective that they share."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Tables of runs: what differs, what is a repeat, which is best, and which runs meet a condition."""
 
-from __future__ import annotations
-
 import pytest
 
 from runner.compare.difference import differences

@@ -1,7 +1,5 @@
 """Hydra's errors in one line, by the English of its messages; a message that is not known is shown as it is."""
 
-from __future__ import annotations
-
 import pytest
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf.errors import ConfigKeyError

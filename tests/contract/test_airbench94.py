@@ -1,7 +1,5 @@
 """The recipe airbench94 against the same written by hand, in the form of its paper, at a small size."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

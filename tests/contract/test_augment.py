@@ -1,7 +1,5 @@
 """Every word of `augment=` keeps the promises of `Augmentation`."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

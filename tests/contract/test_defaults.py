@@ -1,7 +1,5 @@
 """Defaults that are written in a YAML file and at an argument are the same in both places."""
 
-from __future__ import annotations
-
 import inspect
 from pathlib import Path
 from typing import Any

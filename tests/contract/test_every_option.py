@@ -1,7 +1,5 @@
 """Every option of every group composes, checks, builds and trains with the default config."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Every initialization, as the lecture shows it: the size of activations through ten layers."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

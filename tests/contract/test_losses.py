@@ -1,7 +1,5 @@
 """Every loss: its formula, its value at random initialization, and class probabilities as targets."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Every word of the group `model`: golden parameter counts, first loss, overfitting, shapes, real training steps."""
 
-from __future__ import annotations
-
 import functools
 import json
 import math

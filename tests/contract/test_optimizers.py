@@ -1,7 +1,5 @@
 """Every optimizer: its formula in plain numpy, its state through save and load, a problem that it solves."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 

@@ -1,7 +1,5 @@
 """The recipes of their day: their settings, and that they train at a small size on embedded data."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

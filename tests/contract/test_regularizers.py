@@ -1,7 +1,5 @@
 """Every regularizer: its formula, its expectation at test time, what it touches, and nothing when it is off."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,7 +1,5 @@
 """Every schedule: equal to its formula at every step, through warm-up, restart and resume."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every test-time augmentation: which pictures it takes, and the mean of the scores on them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Vectorized trials equal the same trials alone: every technique, over 50 steps of two trials."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pytest

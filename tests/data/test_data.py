@@ -1,7 +1,5 @@
 """Data sets: three splits, preprocessing from the training split alone, batches that repeat."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

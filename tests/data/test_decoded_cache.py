@@ -1,7 +1,5 @@
 """The cache of decoded images: used where nothing changed, and only there."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

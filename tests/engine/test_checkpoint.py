@@ -1,7 +1,5 @@
 """Checkpoints: whole, safe, checked, and never half written."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import pickle

@@ -1,7 +1,5 @@
 """The loop: when it ends, what it records, and that a run repeats itself."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Small networks have one thread, large ones all."""
 
-from __future__ import annotations
-
 import ctypes
 import inspect
 from types import SimpleNamespace

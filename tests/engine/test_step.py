@@ -1,7 +1,5 @@
 """One update: accumulation, clipping, precision, averages, and the same result compiled."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

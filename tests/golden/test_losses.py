@@ -4,8 +4,6 @@ They were made with one thread on an x86-64 CPU. Another processor or torch may 
 the last digits is allowed; anything larger is a change.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What TensorBoard reads from a run's folder."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -1,7 +1,5 @@
 """Watching that keeps to its share of the time."""
 
-from __future__ import annotations
-
 import pytest
 
 from runner.log.throttle import Throttle

@@ -1,7 +1,5 @@
 """Activations equal their formulas, and every network that offers them takes each."""
 
-from __future__ import annotations
-
 import math
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """Pieces of networks equal what they stand for."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """AlexNet, ZFNet and VGG: the layers of their papers, and torchvision's network where it has one."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torchvision.models

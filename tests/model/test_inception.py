@@ -1,7 +1,5 @@
 """GoogLeNet, Inception-v3 and v4: torchvision's numbers, auxiliary classifiers, sizes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

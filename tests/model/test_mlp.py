@@ -1,7 +1,5 @@
 """Fully connected networks and the ConvNet have the layers that their keys ask for."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Residual networks: the CIFAR block's formula and the forms of the first layers."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

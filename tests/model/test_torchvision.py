@@ -1,7 +1,5 @@
 """torchvision's classifiers by name: new heads, other channels, trained weights that stay."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torchvision.models as theirs

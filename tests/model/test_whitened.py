@@ -1,7 +1,5 @@
 """The whitening first layer, and that its filters come with the weights."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,7 +1,5 @@
 """torch's optimizers with less around an update make torch's own updates."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

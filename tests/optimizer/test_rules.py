@@ -1,7 +1,5 @@
 """Rules for T trials at once: each row moves as the trial's own optimizer moves it."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

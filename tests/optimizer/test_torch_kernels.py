@@ -1,7 +1,5 @@
 """The updates are the same where a torch lacks the kernels that are called by private names."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,7 +1,5 @@
 """Curves with their bands."""
 
-from __future__ import annotations
-
 import io
 
 import pytest

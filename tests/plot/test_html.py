@@ -1,7 +1,5 @@
 """Pages that need nothing else, and whose text is text."""
 
-from __future__ import annotations
-
 import base64
 
 from runner.plot import html

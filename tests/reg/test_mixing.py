@@ -1,7 +1,5 @@
 """Mixup, CutMix and Cutout do what their papers say."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

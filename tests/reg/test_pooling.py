@@ -1,7 +1,5 @@
 """Fractional max pooling by the private argument of torch, and by the operator where torch drops the argument."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 

@@ -1,7 +1,5 @@
 """Every benchmark runs and writes its rows; how fast things are is not the tests' to judge."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import math

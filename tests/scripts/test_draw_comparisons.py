@@ -1,7 +1,5 @@
 """The comparisons are drawn, and docs/comparisons.md quotes their numbers."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """docs/techniques.md says what the YAML files say."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A folder's config on the disk: read as OmegaConf reads it, from the JSON beside the YAML while that belongs to it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

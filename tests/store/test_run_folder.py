@@ -1,7 +1,5 @@
 """A run's folder: the contract's files, whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Runs under folders: all of them, each once, damaged ones named, and what is read of each."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A sweep's folder: its record, and what has changed since it began."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

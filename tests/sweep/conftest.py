@@ -1,7 +1,5 @@
 """Sweeps written by hand, to look at without training."""
 
-from __future__ import annotations
-
 import json
 import math
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The averages of T trials."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Objects of T trials that differ in numbers, as one."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from typing import Any

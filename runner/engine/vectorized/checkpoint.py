@@ -1,7 +1,5 @@
 """The checkpoints of vectorized trials, each in its own folder as if it had trained alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

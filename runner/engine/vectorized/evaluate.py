@@ -1,7 +1,5 @@
 """The scores of T trials on a split: what one trial does, mapped over their rows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

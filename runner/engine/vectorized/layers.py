@@ -6,8 +6,6 @@ one of T*B. A linear layer's gradient comes out transposed, and turning it round
 entropy is taken apart in Python.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

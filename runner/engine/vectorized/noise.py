@@ -5,8 +5,6 @@ among them. Here a draw is a pure function of the trial's key, the number of the
 trials, compiles, and needs no state: a trial sees the same noise alone as in any stack. T trials.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The optimizers of T trials as one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

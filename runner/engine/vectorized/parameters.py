@@ -1,7 +1,5 @@
 """The tensors of T networks of one architecture, stacked; each network's own tensors are rows of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ the stacked ones, so that what saves, scores or watches one trial needs to know 
 ended leaves at the next epoch's start. N parameters a trial.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ B images, C channels, H by W pixels, K classes, T trials. Images and labels are 
 [B, ...] where all see the same. The memory layout is torch's usual one whatever `channels_last` says.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

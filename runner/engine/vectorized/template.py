@@ -1,7 +1,5 @@
 """One network that stands for those of T trials, in the form in which it maps over them."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Which trials make one job: those that may train together as vectorized trials, as far as their configs tell."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from math import ceil

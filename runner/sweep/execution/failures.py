@@ -1,7 +1,5 @@
 """What a job raised; when failing trials end a sweep, and with which exit status."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from typing import Any

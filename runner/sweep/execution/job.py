@@ -1,7 +1,5 @@
 """One job of a sweep: the trials it was given, trained from their configs, each noted in the journal."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from collections.abc import Iterator, Sequence

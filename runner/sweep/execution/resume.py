@@ -1,7 +1,5 @@
 """Going on with a sweep: that what was begun is still what is meant."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 Whoever runs a trial writes to the journal that it started and how it ended, so this process may die at any point.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from hydra.core.utils import JobReturn

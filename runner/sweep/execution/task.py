@@ -1,7 +1,5 @@
 """What the trials of a sweep are: how they are prepared, what their jobs are told, and how a job's end is read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Protocol
 

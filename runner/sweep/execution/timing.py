@@ -1,8 +1,6 @@
 """Whether the trials of a job train together: timed once a sweep for each signature, and written down, so that a sweep
 that goes on decides as it did before."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 from collections.abc import Sequence

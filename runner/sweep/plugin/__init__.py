@@ -1,7 +1,5 @@
 """Hydra's side of a sweep: the sweeper, the launcher of worker processes, and how Hydra comes to know them."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import sys

@@ -1,7 +1,5 @@
 """A sweep of any Hydra application: its jobs get overrides and return their score."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

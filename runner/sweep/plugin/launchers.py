@@ -1,7 +1,5 @@
 """Which launcher runs the jobs of a sweep."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -3,8 +3,6 @@
 Hydra imports this module whenever it looks for plug-ins, so it imports little itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

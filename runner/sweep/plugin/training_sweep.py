@@ -1,7 +1,5 @@
 """A sweep of training runs, from its composed config to its result."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Sequence

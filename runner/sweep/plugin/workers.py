@@ -4,8 +4,6 @@ A worker that dies takes its job with it, not the sweep: the job comes back as `
 place. When the process of the launcher dies, its workers end at once.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

@@ -4,8 +4,6 @@ Every process of a sweep writes to the one file: the sweep that a trial is queue
 how it ended. What a crash cuts short is a last line without an end, which the next writer removes.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

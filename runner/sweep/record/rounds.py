@@ -1,7 +1,5 @@
 """The rounds of a sweep, and their form in sweep.json."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

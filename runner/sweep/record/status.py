@@ -1,7 +1,5 @@
 """The status of a sweep on the disk, right however the sweep ends."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

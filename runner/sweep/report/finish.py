@@ -1,7 +1,5 @@
 """The end of a sweep: its result on the disk, in the report, and at the terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from rich.console import Console

@@ -1,7 +1,5 @@
 """The history of a sweep, as its figures and its report tell it: every trial with its point, and when it ended."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime

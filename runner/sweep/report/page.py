@@ -1,7 +1,5 @@
 """The report of a sweep: one static page in its folder, which needs nothing else."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from pathlib import Path

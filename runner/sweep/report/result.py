@@ -1,7 +1,5 @@
 """What a sweep has found so far: the best point, how sure that is, and edges that it lies at. Pure."""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence

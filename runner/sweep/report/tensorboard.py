@@ -1,7 +1,5 @@
 """A sweep's own event file for TensorBoard: the scores as trials end, and the figures."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What the person at the terminal sees while a sweep runs, read from the journal and the trials' own files."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator

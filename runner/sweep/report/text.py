@@ -1,7 +1,5 @@
 """The result of a sweep in words, for the terminal and the report alike."""
 
-from __future__ import annotations
-
 import math
 
 from runner.statistics import Estimate

@@ -1,7 +1,5 @@
 """The space of a sweep of training runs, from its overrides: which keys are searched, and where each applies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

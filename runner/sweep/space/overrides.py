@@ -8,8 +8,6 @@ reg.dropout.p=tag(hard,interval(0,0.8))                  never widened
 optimizer=sgd,adam                                       options of a group, or any other values
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Points of a space: by a Sobol sequence, at random, or on a grid."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The configs of trials: composed once for each set of options, then filled with a point's numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, product
 from typing import Any

@@ -1,7 +1,5 @@
 """The strategy `coordinate`: one key after another, the others held at their best."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The finals: the best points of the search, each on fresh seeds at full length."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from runner.objective import Objective

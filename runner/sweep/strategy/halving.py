@@ -1,7 +1,5 @@
 """Successive halving: at half its epochs a round stops its worse half. Source: Jamieson and Talwalkar 2016."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import ceil
 

@@ -1,7 +1,5 @@
 """The strategy `narrow`: all keys together, each round around the best of the one before."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The plan of a sweep: its search by a strategy, then its finals."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

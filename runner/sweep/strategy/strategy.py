@@ -1,7 +1,5 @@
 """What every strategy of a search promises."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """A training as one writes it by hand: it evaluates after each epoch and writes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

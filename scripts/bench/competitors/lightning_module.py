@@ -1,7 +1,5 @@
 """A classifier as one writes it for Lightning."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@
 `overrides.json` in the working folder says which network and images it takes from runner.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

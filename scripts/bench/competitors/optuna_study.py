@@ -1,7 +1,5 @@
 """A study of the learning rate by Optuna, in memory: python optuna_study.py TASK FOLDER."""
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

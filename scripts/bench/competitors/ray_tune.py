@@ -1,7 +1,5 @@
 """A grid of learning rates by Ray Tune, a process for each core: python ray_tune.py TASK FOLDER."""
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

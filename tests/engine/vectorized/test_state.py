@@ -1,7 +1,5 @@
 """Vectorized trials in the loop: those that end leave, each leaves what it would leave alone, and they go on."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from omegaconf import OmegaConf

@@ -1,7 +1,5 @@
 """Which trials make one job, and which of them train together."""
 
-from __future__ import annotations
-
 import pytest
 
 from runner.sweep.execution.batching import TrialBatcher

@@ -1,7 +1,5 @@
 """What one job of a sweep shares between its trials, and what it does not."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from PIL import Image

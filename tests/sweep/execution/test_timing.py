@@ -1,7 +1,5 @@
 """Whether trials train together, by the time of a few steps."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Hydra's own suites, against our sweeper under its launchers, and our worker processes as a launcher."""
 
-from __future__ import annotations
-
 import warnings
 
 import pytest

@@ -1,7 +1,5 @@
 """The journal: nothing is lost, nothing half is read."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 

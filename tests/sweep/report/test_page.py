@@ -1,7 +1,5 @@
 """The report of a sweep, and how it comes about."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

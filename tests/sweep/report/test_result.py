@@ -1,7 +1,5 @@
 """What a sweep has found: the winner, how sure that is, and edges."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """What TensorBoard reads from a sweep's own folder."""
 
-from __future__ import annotations
-
 import json
 import time
 

@@ -1,7 +1,5 @@
 """Ranges as they are written."""
 
-from __future__ import annotations
-
 import pytest
 
 from runner.constraints import Bounds

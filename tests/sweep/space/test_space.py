@@ -1,7 +1,5 @@
 """Ranges, choices, drawn points and how they narrow."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections import Counter

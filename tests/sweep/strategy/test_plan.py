@@ -1,7 +1,5 @@
 """What a sweep runs next, from coarse to fine."""
 
-from __future__ import annotations
-
 import json
 import math
 

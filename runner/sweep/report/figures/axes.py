@@ -1,7 +1,5 @@
 """Axes of a sweep's pictures: where a value stands in the scale of its key, and which values get a label. Pure."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterable, Sequence

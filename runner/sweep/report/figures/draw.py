@@ -1,7 +1,5 @@
 """All figures of a sweep. Darker is better in all of them, and every key has the scale that it is drawn in."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The optimization history: every trial as it ended, and the best score so far."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Hyperparameter importance: how much each searched key decides the score, by a random forest over the trials."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Parallel coordinates: every trial as a line through its values and its score."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The search space: every trial at its values, with the ranges in which the rounds drew them."""
 
-from __future__ import annotations
-
 import itertools
 import textwrap
 from collections.abc import Sequence

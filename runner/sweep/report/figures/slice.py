@@ -1,7 +1,5 @@
 """The slice plot: the score against each key, with the ranges of the rounds beneath."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

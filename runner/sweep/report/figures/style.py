@@ -1,7 +1,5 @@
 """What the figures of a sweep share: colors, markers, and panels with the axis of a key."""
 
-from __future__ import annotations
-
 import textwrap
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the pictures of a sweep show."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

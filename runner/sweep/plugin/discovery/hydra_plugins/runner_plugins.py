@@ -3,8 +3,6 @@
 Hydra takes plug-ins from the namespace package `hydra_plugins` alone, so this module is installed there.
 """
 
-from __future__ import annotations
-
 from hydra.core.config_store import ConfigStore
 
 from runner.sweep.plugin import sweeper, workers
