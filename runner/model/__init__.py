@@ -1,3 +1,4 @@
+# ruff: noqa: F401 -- what is imported here are the words of the group
 """Networks: each word of the group is a class or function here that gives class scores [B, K] from images [B, C, S, S].
 
 `in_channels`, `image_size` and `num_classes` are filled in from the data for every constructor that takes them.
@@ -13,18 +14,3 @@ from runner.model.resnet import resnet
 from runner.model.torchvision import torchvision
 from runner.model.vgg import vgg
 from runner.model.whitened import WhitenedConvNet
-
-__all__ = [
-    "MLP",
-    "ConvNet",
-    "InceptionV4",
-    "Linear",
-    "WhitenedConvNet",
-    "alexnet",
-    "googlenet",
-    "inception_v3",
-    "resnet",
-    "torchvision",
-    "vgg",
-    "zfnet",
-]

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.errors import UserError
 from runner.model.activation import ActivationName, copies
 from runner.model.activation import activation as make_activation
 
@@ -17,11 +18,22 @@ Norm = Literal["none", "batch"]
 Stem = Literal["auto", "imagenet", "cifar"]
 
 SMALL_IMAGE = 64  # pixels; up to here `stem: auto` means cifar
+HIDDEN = 4096  # features of the hidden layers of AlexNet, ZFNet and VGG
 
 
-def is_small(stem: Stem, image_size: int) -> bool:
-    """Whether the network begins in its form for small images."""
-    return stem == "cifar" or (stem == "auto" and image_size <= SMALL_IMAGE)
+def is_small(stem: Stem, image_size: int, network: str = "", smallest: int = 1) -> bool:
+    """Whether the network begins in its form for small images.
+
+    Raises:
+        UserError: it does not, and its other form takes none below `smallest` pixels.
+    """
+    small = stem == "cifar" or (stem == "auto" and image_size <= SMALL_IMAGE)
+    if not small and image_size < smallest:
+        raise UserError(
+            f"data.image_size: {network} takes images of {smallest} pixels or more, not {image_size}; "
+            "enlarge them or use model.stem=cifar"
+        )
+    return small
 
 
 def scaled(channels: int, width: float) -> int:
@@ -71,25 +83,38 @@ class ConvUnit(nn.Module):
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.activation(self.bn(self.conv(x)))
-        return y
+        return self.activation(self.bn(self.conv(x)))
 
 
 class Classic(nn.Module):
-    """Convolutions, pooling to a fixed map, fully connected layers: AlexNet, ZFNet and VGG.
+    """Convolutions, pooling to a fixed map, two hidden layers with dropout, class scores: AlexNet, ZFNet and VGG.
 
-    Parameters are named as in torchvision, whose weights fit.
+    `features` give `channels` maps. Parameters are named as in torchvision, whose weights fit.
     """
 
-    def __init__(self, features: Sequence[nn.Module], pooled_size: int, classifier: Sequence[nn.Module]) -> None:
+    def __init__(
+        self,
+        features: Sequence[nn.Module],
+        channels: int,
+        pooled_size: int,
+        num_classes: int,
+        activation: ActivationName,
+        dropout: float,
+        width: float,
+        dropout_first: bool = False,
+    ) -> None:
         super().__init__()
         self.features = nn.Sequential(*features)
         self.avgpool = PoolTo(pooled_size)
-        self.classifier = nn.Sequential(*classifier)
+        hidden = scaled(HIDDEN, width)
+        classifier: list[nn.Module] = []
+        for fan_in in (channels * pooled_size**2, hidden):
+            layers, noise = linear(fan_in, hidden, activation), nn.Dropout(dropout)
+            classifier += [noise, *layers] if dropout_first else [*layers, noise]
+        self.classifier = nn.Sequential(*classifier, nn.Linear(hidden, num_classes))
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
-        scores: Tensor = self.classifier(self.avgpool(self.features(images_BCSS)).flatten(1))
-        return scores
+        return self.classifier(self.avgpool(self.features(images_BCSS)).flatten(1))
 
 
 class PoolTo(nn.Module):
@@ -106,11 +131,9 @@ class PoolTo(nn.Module):
         for dim in (2, 3):
             n = x.shape[dim]
             if n != self.size:
-                x = torch.stack([x.narrow(dim, low, high - low).mean(dim) for low, high in self._windows(n)], dim)
+                windows = [(i * n // self.size, -(-(i + 1) * n // self.size)) for i in range(self.size)]
+                x = torch.stack([x.narrow(dim, low, high - low).mean(dim) for low, high in windows], dim)
         return x
-
-    def _windows(self, n: int) -> list[tuple[int, int]]:
-        return [(i * n // self.size, -(-(i + 1) * n // self.size)) for i in range(self.size)]
 
     def extra_repr(self) -> str:
         return f"{self.size}"

@@ -12,8 +12,6 @@ from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import ConvUnit, PoolTo, Stem, is_small
 
-SMALLEST = 15  # pixels, with the ImageNet stem
-
 
 def googlenet(
     in_channels: int,
@@ -36,12 +34,7 @@ def googlenet(
     """
     from torchvision.models.googlenet import GoogLeNet, Inception
 
-    small = is_small(stem, image_size)
-    if not small and image_size < SMALLEST:
-        raise UserError(
-            f"data.image_size: GoogLeNet takes images of {SMALLEST} pixels or more, not {image_size}; "
-            "enlarge them or use model.stem=cifar"
-        )
+    small = is_small(stem, image_size, "GoogLeNet", smallest=15)
     factor = exact_width(width, 8)
     unit = conv_maker(in_channels, factor, activation)
     network: Any = GoogLeNet(
@@ -58,8 +51,7 @@ def googlenet(
         network.maxpool1 = nn.Identity()
         network.maxpool2 = nn.Identity()
     network.aux_weight = aux_weight
-    built: nn.Module = network
-    return built
+    return network
 
 
 class _Auxiliary(nn.Module):
@@ -83,8 +75,7 @@ class _Auxiliary(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.conv(self.pool(x)).flatten(1)
-        scores: Tensor = self.fc2(self.dropout(self.activation(self.fc1(features))))
-        return scores
+        return self.fc2(self.dropout(self.activation(self.fc1(features))))
 
 
 def exact_width(width: float, parts: int) -> Callable[[int], int]:

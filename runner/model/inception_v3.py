@@ -48,13 +48,11 @@ def inception_v3(
     network.fc = nn.Linear(factor(2048), num_classes)
     network.register_forward_pre_hook(partial(_enlarge, Enlarge(min_size)))
     network.aux_weight = aux_weight
-    built: nn.Module = network
-    return built
+    return network
 
 
 def _enlarge(layer: Enlarge, network: nn.Module, args: tuple[Tensor, ...]) -> Tensor:
-    enlarged: Tensor = layer(args[0])
-    return enlarged
+    return layer(args[0])
 
 
 class _Auxiliary(nn.Module):
@@ -74,5 +72,4 @@ class _Auxiliary(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.avg_pool2d(x, 5, 3) if x.shape[-1] >= 17 else self.pool(x)
-        scores: Tensor = self.fc(self.conv1(self.conv0(x)).mean(dim=(2, 3)))
-        return scores
+        return self.fc(self.conv1(self.conv0(x)).mean(dim=(2, 3)))

@@ -1,6 +1,6 @@
 """Inception-v4 (Szegedy et al. 2016): the uniform Inception network without residual connections, figures 3 to 9."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,59 +22,53 @@ class Conv(NamedTuple):
     valid: bool = False
 
 
-class Fork(NamedTuple):
-    """The end of a branch of module C: two convolutions of the same maps, side by side."""
+POOLINGS: dict[str, Callable[[], nn.Module]] = {
+    "max": lambda: nn.MaxPool2d(3, 2),
+    "average": lambda: nn.AvgPool2d(3, 1, padding=1, count_include_pad=False),
+}
+Chain = Sequence["Conv | str | Fork"]  # convolutions, poolings and forks, one after another: a tuple
+Fork = list[Chain]  # chains of the same maps, side by side
 
-    left: Conv
-    right: Conv
-
-
-class Pool(NamedTuple):
-    """3x3 pooling: `max` with stride 2 and no padding, or `average` that keeps the size."""
-
-    kind: str
-
-
-Branch = tuple[Conv | Pool | Fork, ...]
-
-STEM_HEAD: Branch = (Conv(32, 3, 3, 2), Conv(32, 3, 3, valid=True), Conv(64, 3, 3))
-STEM_FORKS: tuple[tuple[Branch, ...], ...] = (
-    ((Pool("max"),), (Conv(96, 3, 3, 2),)),
-    (
+STEM: Chain = (
+    Conv(32, 3, 3, 2),
+    Conv(32, 3, 3, valid=True),
+    Conv(64, 3, 3),
+    [("max",), (Conv(96, 3, 3, 2),)],
+    [
         (Conv(64, 1, 1), Conv(96, 3, 3, valid=True)),
         (Conv(64, 1, 1), Conv(64, 7, 1), Conv(64, 1, 7), Conv(96, 3, 3, valid=True)),
-    ),
-    ((Conv(192, 3, 3, 2),), (Pool("max"),)),
+    ],
+    [(Conv(192, 3, 3, 2),), ("max",)],
 )
-MODULE_A: tuple[Branch, ...] = (
-    (Pool("average"), Conv(96, 1, 1)),
+MODULE_A: Fork = [
+    ("average", Conv(96, 1, 1)),
     (Conv(96, 1, 1),),
     (Conv(64, 1, 1), Conv(96, 3, 3)),
     (Conv(64, 1, 1), Conv(96, 3, 3), Conv(96, 3, 3)),
-)
-REDUCTION_A: tuple[Branch, ...] = (
-    (Pool("max"),),
+]
+REDUCTION_A: Fork = [
+    ("max",),
     (Conv(384, 3, 3, 2),),
     (Conv(192, 1, 1), Conv(224, 3, 3), Conv(256, 3, 3, 2)),
-)
-MODULE_B: tuple[Branch, ...] = (
-    (Pool("average"), Conv(128, 1, 1)),
+]
+MODULE_B: Fork = [
+    ("average", Conv(128, 1, 1)),
     (Conv(384, 1, 1),),
     (Conv(192, 1, 1), Conv(224, 1, 7), Conv(256, 7, 1)),
     (Conv(192, 1, 1), Conv(192, 1, 7), Conv(224, 7, 1), Conv(224, 1, 7), Conv(256, 7, 1)),
-)
-REDUCTION_B: tuple[Branch, ...] = (
-    (Pool("max"),),
+]
+REDUCTION_B: Fork = [
+    ("max",),
     (Conv(192, 1, 1), Conv(192, 3, 3, 2)),
     (Conv(256, 1, 1), Conv(256, 1, 7), Conv(320, 7, 1), Conv(320, 3, 3, 2)),
-)
-MODULE_C: tuple[Branch, ...] = (
-    (Pool("average"), Conv(256, 1, 1)),
+]
+MODULE_C: Fork = [
+    ("average", Conv(256, 1, 1)),
     (Conv(256, 1, 1),),
-    (Conv(384, 1, 1), Fork(Conv(256, 1, 3), Conv(256, 3, 1))),
-    (Conv(384, 1, 1), Conv(448, 1, 3), Conv(512, 3, 1), Fork(Conv(256, 3, 1), Conv(256, 1, 3))),
-)
-BODY = (*STEM_FORKS, *[MODULE_A] * 4, REDUCTION_A, *[MODULE_B] * 7, REDUCTION_B, *[MODULE_C] * 3)
+    (Conv(384, 1, 1), [(Conv(256, 1, 3),), (Conv(256, 3, 1),)]),
+    (Conv(384, 1, 1), Conv(448, 1, 3), Conv(512, 3, 1), [(Conv(256, 3, 1),), (Conv(256, 1, 3),)]),
+]
+NETWORK: Chain = (*STEM, *[MODULE_A] * 4, REDUCTION_A, *[MODULE_B] * 7, REDUCTION_B, *[MODULE_C] * 3)
 
 
 class InceptionV4(nn.Sequential):
@@ -92,11 +86,7 @@ class InceptionV4(nn.Sequential):
         width: Positive = 1.0,
         min_size: MinSize = 75,
     ) -> None:
-        layers, channels = _chain(in_channels, STEM_HEAD, activation, width)
-        for branches in BODY:
-            module = _Branches(channels, branches, activation, width)
-            layers.append(module)
-            channels = module.out_channels
+        layers, channels = _chain(in_channels, NETWORK, activation, width)
         head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)]
         super().__init__(Enlarge(min_size), *layers, *head)
 
@@ -104,8 +94,8 @@ class InceptionV4(nn.Sequential):
 class _Branches(nn.ModuleList):
     """Branches over the same maps, their outputs side by side."""
 
-    def __init__(self, in_channels: int, branches: Sequence[Branch], activation: ActivationName, width: float) -> None:
-        chains = [_chain(in_channels, branch, activation, width) for branch in branches]
+    def __init__(self, in_channels: int, fork: Fork, activation: ActivationName, width: float) -> None:
+        chains = [_chain(in_channels, branch, activation, width) for branch in fork]
         super().__init__(nn.Sequential(*layers) for layers, _ in chains)
         self.out_channels = sum(channels for _, channels in chains)
 
@@ -113,23 +103,20 @@ class _Branches(nn.ModuleList):
         return torch.cat([branch(x) for branch in self], dim=1)
 
 
-def _chain(channels: int, branch: Branch, activation: ActivationName, width: float) -> tuple[list[nn.Module], int]:
-    """The layers of a branch, and how many maps it gives."""
+def _chain(channels: int, chain: Chain, activation: ActivationName, width: float) -> tuple[list[nn.Module], int]:
+    """The layers of a chain, and how many maps it gives."""
     layers: list[nn.Module] = []
-    for piece in branch:
-        if isinstance(piece, Pool):
-            average = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
-            layers.append(average if piece.kind == "average" else nn.MaxPool2d(3, 2))
-        elif isinstance(piece, Fork):
-            fork = _Branches(channels, [(piece.left,), (piece.right,)], activation, width)
-            layers.append(fork)
-            channels = fork.out_channels
+    for piece in chain:
+        if isinstance(piece, str):
+            layers.append(POOLINGS[piece]())
+        elif isinstance(piece, list):
+            branches = _Branches(channels, piece, activation, width)
+            layers.append(branches)
+            channels = branches.out_channels
         else:
-            kernel = (piece.rows, piece.columns)
+            outputs, kernel = scaled(piece.channels, width), (piece.rows, piece.columns)
             padding = (0, 0) if piece.valid or piece.stride == 2 else (piece.rows // 2, piece.columns // 2)
-            outputs = scaled(piece.channels, width)
-            layers.append(
-                ConvUnit(channels, outputs, activation, kernel_size=kernel, stride=piece.stride, padding=padding)
-            )
+            options = {"kernel_size": kernel, "stride": piece.stride, "padding": padding}
+            layers.append(ConvUnit(channels, outputs, activation, **options))
             channels = outputs
     return layers, channels

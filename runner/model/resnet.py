@@ -1,5 +1,6 @@
 """Residual networks (He et al. 2015): torchvision's for ImageNet, ours for the CIFAR forms, which it lacks."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch.nn.functional as F
@@ -61,22 +62,15 @@ class CifarResNet(nn.Module):
         self, in_channels: int, num_classes: int, depth: int, width: int = 16, activation: ActivationName = "relu"
     ) -> None:
         super().__init__()
-        blocks_per_stage = (depth - 2) // 6
+        widths = [width, *(width * 2**stage for stage in range(3) for _ in range((depth - 2) // 6))]
         self.stem = nn.Sequential(*blocks.conv(in_channels, width, 3, activation, "batch"))
-        residual = []
-        channels = width
-        for stage in range(3):
-            for index in range(blocks_per_stage):
-                stride = 2 if stage > 0 and index == 0 else 1
-                residual.append(BasicBlock(channels, width * 2**stage, stride, activation))
-                channels = width * 2**stage
-        self.blocks = nn.Sequential(*residual)
-        self.fc = nn.Linear(channels, num_classes)
+        # A block that doubles the width halves the map.
+        self.blocks = nn.Sequential(*(BasicBlock(old, new, new // old, activation) for old, new in pairwise(widths)))
+        self.fc = nn.Linear(widths[-1], num_classes)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         features = self.blocks(self.stem(images_BCHW)).mean(dim=(2, 3))
-        scores: Tensor = self.fc(features)
-        return scores
+        return self.fc(features)
 
 
 class BasicBlock(nn.Module):
@@ -88,10 +82,10 @@ class BasicBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int, activation: ActivationName = "relu") -> None:
         super().__init__()
         self.copies = copies(activation)
-        second, norm, last = blocks.conv(out_channels, out_channels, 3, activation, "batch")
-        self.branch = nn.Sequential(
-            *blocks.conv(in_channels, out_channels, 3, activation, "batch", stride=stride), second, norm
-        )
+        second = blocks.conv(out_channels, out_channels, 3, activation, "batch")
+        first = blocks.conv(in_channels, out_channels, 3, activation, "batch", stride=stride)
+        *branch, last = first + second
+        self.branch = nn.Sequential(*branch)
         self.activation = last
         self.stride = stride
         self.added_channels = out_channels - in_channels
@@ -104,5 +98,4 @@ class BasicBlock(nn.Module):
             shortcut = F.pad(strided, (0, 0, 0, 0, half, self.added_channels - half))
         if self.copies > 1:
             shortcut = shortcut.repeat(1, self.copies, 1, 1)
-        y: Tensor = self.activation(shortcut + self.branch(x))
-        return y
+        return self.activation(shortcut + self.branch(x))

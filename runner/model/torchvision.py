@@ -58,13 +58,12 @@ def torchvision(
 
 def replace_head(network: nn.Module, old_classes: int, num_classes: int) -> None:
     """Give a built network a new last layer, in place of the last one with `old_classes` outputs."""
-    heads = {
-        name: layer
+    *_, (name, head) = (
+        (name, layer)
         for name, layer in network.named_modules()
         if (isinstance(layer, nn.Linear) and layer.out_features == old_classes)
         or (isinstance(layer, nn.Conv2d) and layer.out_channels == old_classes)
-    }
-    name, head = list(heads.items())[-1]
+    )
     if isinstance(head, nn.Linear):
         network.set_submodule(name, nn.Linear(head.in_features, num_classes, bias=head.bias is not None))
     else:

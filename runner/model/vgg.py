@@ -19,7 +19,6 @@ CONVOLUTIONS: dict[Depth, tuple[int, ...]] = {  # in each stage
     19: (2, 2, 4, 4, 4),
 }
 POOLED_SIZE = 7  # of the map that the first fully connected layer sees
-HIDDEN = 4096
 
 
 def vgg(
@@ -50,12 +49,4 @@ def vgg(
             layers.append(nn.MaxPool2d(2))
             size //= 2
     pooled_size = size if image_size <= SMALL_IMAGE else POOLED_SIZE
-    hidden = scaled(HIDDEN, width)
-    classifier = [
-        *blocks.linear(channels * pooled_size**2, hidden, activation),
-        nn.Dropout(dropout),
-        *blocks.linear(hidden, hidden, activation),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, num_classes),
-    ]
-    return Classic(layers, pooled_size, classifier)
+    return Classic(layers, channels, pooled_size, num_classes, activation, dropout, width)

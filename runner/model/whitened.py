@@ -35,21 +35,17 @@ class Whitening(nn.Conv2d):
     @torch.no_grad()
     def fit(self, images: Iterable[Tensor]) -> None:
         """Set the filters for the patches of these images [n, C, S, S]; in double precision on the CPU."""
+        height, width = self.kernel_size
         num_values = self.weight[0].numel()
         products, count = torch.zeros(num_values, num_values, dtype=torch.float64), 0
         for chunk in images:
-            patches = self._patches(chunk.cpu().double())
+            windows = chunk.cpu().double().unfold(2, height, 1).unfold(3, width, 1)  # [n, C, .., .., height, width]
+            patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, num_values)
             products += patches.T @ patches
             count += len(patches)
         eigenvalues, eigenvectors = torch.linalg.eigh(products / count)  # ascending; eigenvectors are columns
         filters = (eigenvectors / (eigenvalues + self.eps).sqrt()).T.flip(0)
         self.weight.copy_(torch.cat([filters, -filters]).view_as(self.weight))
-
-    def _patches(self, images: Tensor) -> Tensor:
-        """Every patch of the filters' size [n, C * kernel * kernel]."""
-        height, width = self.kernel_size
-        windows = images.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, rows, columns, kernel, kernel]
-        return windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, self.weight[0].numel())
 
 
 class WhitenedConvNet(nn.Module):
@@ -117,5 +113,4 @@ class WhitenedConvNet(nn.Module):
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
         x = self.groups(self.activation(self.first(images_BCSS)))
-        scores: Tensor = self.linear(self.pool(x).flatten(1)) * self.scale
-        return scores
+        return self.linear(self.pool(x).flatten(1)) * self.scale
