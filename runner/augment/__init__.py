@@ -1,3 +1,4 @@
+# ruff: noqa: F401 -- what is imported here are the words of the group
 """Augmentations: each word of the group is a class here; all promise what `Augmentation` says."""
 
 from runner.augment.augmentation import Augmentation, Draws, Epoch, Pipeline, overrides
@@ -5,22 +6,3 @@ from runner.augment.color import ColorJitter, PCAColor
 from runner.augment.crop_flip import Crop, Flip
 from runner.augment.geometric import Lens, Rotate, ScaleCrop, Shear, Stretch, Translate
 from runner.augment.randaugment import RandAugment
-
-__all__ = [
-    "Augmentation",
-    "ColorJitter",
-    "Crop",
-    "Draws",
-    "Epoch",
-    "Flip",
-    "Lens",
-    "PCAColor",
-    "Pipeline",
-    "RandAugment",
-    "Rotate",
-    "ScaleCrop",
-    "Shear",
-    "Stretch",
-    "Translate",
-    "overrides",
-]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from runner.augment.augmentation import Augmentation, Draws
@@ -128,6 +129,16 @@ def adjust_saturation(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
     if images_BCHW.shape[1] == 1:
         return images_BCHW
     return blend(images_BCHW, gray(images_BCHW), factor_B)
+
+
+def adjust_sharpness(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
+    """Away from, or towards, the image smoothed by [[1, 1, 1], [1, 5, 1], [1, 1, 1]] / 13; the rim stays as it is."""
+    if min(images_BCHW.shape[-2:]) <= 2:
+        return images_BCHW
+    smooth = images_BCHW.clone()
+    inner = smooth[:, :, 1:-1, 1:-1]
+    inner.mul_(4 / 13).add_(F.avg_pool2d(images_BCHW, 3, stride=1), alpha=9 / 13)
+    return blend(images_BCHW, smooth, factor_B)
 
 
 def adjust_hue(images_BCHW: Tensor, turn_B: Tensor) -> Tensor:

@@ -13,13 +13,21 @@ from torch import Tensor
 
 from runner.augment.affine import PaddingMode, affine_warp, centers, rotation, sample, scaling, shearing, translation
 from runner.augment.augmentation import Augmentation, Draws
-from runner.constraints import Bounds, Fraction, NonNegative
+from runner.constraints import AtLeastOne, Bounds, Fraction
 
-Enlargement = Annotated[float, Bounds(1)]
+
+class _Affine(Augmentation):
+    """An affine change that does not depend on the size of the image: the draws are its matrices [B, 2, 3]."""
+
+    # Half a pixel beyond the outermost centers, where zeros would darken the rim, reflecting repeats the edge.
+    padding_mode: PaddingMode = "reflect"
+
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
+        return affine_warp(images_BCHW, draws["matrix"], self.padding_mode)
 
 
 @dataclass
-class ScaleCrop(Augmentation):
+class ScaleCrop(_Affine):
     """Enlarges by a factor from [min_scale, max_scale] and cuts a random window of the old size.
 
     Source: He et al. 2015, 3.4, after Simonyan and Zisserman 2014, 3.1: the short side L is drawn from [256, 480], the
@@ -27,8 +35,8 @@ class ScaleCrop(Augmentation):
     one bilinear sampling.
     """
 
-    min_scale: Enlargement = 256 / 224
-    max_scale: Enlargement = 480 / 224
+    min_scale: AtLeastOne = 256 / 224
+    max_scale: AtLeastOne = 480 / 224
 
     def __post_init__(self) -> None:
         if self.min_scale > self.max_scale:
@@ -40,10 +48,6 @@ class ScaleCrop(Augmentation):
         matrix = scaling(scale, scale)
         matrix[:, :, 2] = place * (1 - 1 / scale)[:, None]
         return {"matrix": matrix}
-
-    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
-        # Half a pixel beyond the outermost centers, where zeros would darken the rim, reflecting repeats the edge.
-        return affine_warp(images_BCHW, draws["matrix"], "reflect")
 
 
 @dataclass
@@ -63,22 +67,6 @@ class Translate(Augmentation):
         return affine_warp(images_BCHW, matrix, self.padding_mode)
 
 
-class _Affine(Augmentation):
-    """An affine change that does not depend on the size of the image: the draws are its matrices."""
-
-    padding_mode: PaddingMode
-
-    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
-        return {"matrix": self.matrices(num_images, generator)}
-
-    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
-        return affine_warp(images_BCHW, draws["matrix"], self.padding_mode)
-
-    def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
-        """[num_images, 2, 3]."""
-        raise NotImplementedError
-
-
 @dataclass
 class Rotate(_Affine):
     """Turns each image about its center by an angle from [-degrees, degrees]."""
@@ -86,20 +74,20 @@ class Rotate(_Affine):
     degrees: Annotated[float, Bounds(0, 180)] = 15.0
     padding_mode: PaddingMode = "zeros"
 
-    def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
-        return rotation(_symmetric((num_images,), self.degrees, generator))
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        return {"matrix": rotation(_symmetric((num_images,), self.degrees, generator))}
 
 
 @dataclass
 class Stretch(_Affine):
     """Stretches width and height each by its own factor from [1 / factor, factor], uniform in the logarithm."""
 
-    factor: Enlargement = 1.25
+    factor: AtLeastOne = 1.25
     padding_mode: PaddingMode = "zeros"
 
-    def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
         factors = _symmetric((num_images, 2), math.log(self.factor), generator).exp()
-        return scaling(factors[:, 0], factors[:, 1])
+        return {"matrix": scaling(*factors.unbind(1))}
 
 
 @dataclass
@@ -109,9 +97,8 @@ class Shear(_Affine):
     degrees: Annotated[float, Bounds(0, 60)] = 10.0
     padding_mode: PaddingMode = "zeros"
 
-    def matrices(self, num_images: int, generator: torch.Generator) -> Tensor:
-        angles = _symmetric((num_images, 2), self.degrees, generator)
-        return shearing(angles[:, 0], angles[:, 1])
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        return {"matrix": shearing(*_symmetric((num_images, 2), self.degrees, generator).unbind(1))}
 
 
 @dataclass
@@ -136,6 +123,6 @@ class Lens(Augmentation):
         return sample(images_BCHW, torch.stack([x, y], dim=-1) * reach_BHW[..., None], self.padding_mode)
 
 
-def _symmetric(shape: tuple[int, ...], bound: NonNegative, generator: torch.Generator) -> Tensor:
+def _symmetric(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
     """Uniform numbers from [-bound, bound]."""
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)

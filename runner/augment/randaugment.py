@@ -7,20 +7,25 @@ torchvision's. Its sharpness copies a kernel from the host each time, so that on
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from runner.augment.affine import PaddingMode, affine, affine_warp
 from runner.augment.augmentation import Augmentation, Draws
-from runner.augment.color import adjust_brightness, adjust_contrast, adjust_saturation, blend, check_channels
+from runner.augment.color import adjust_brightness, adjust_contrast, adjust_saturation, adjust_sharpness, check_channels
 from runner.constraints import Bounds, NonNegativeInt
 
 MAX_MAGNITUDE = 30
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
-BLENDS = ("brightness", "saturation", "contrast", "sharpness")
+BLENDS = {
+    "brightness": adjust_brightness,
+    "saturation": adjust_saturation,
+    "contrast": adjust_contrast,
+    "sharpness": adjust_sharpness,
+}
 OPS = ("identity", *GEOMETRIC, *BLENDS, "posterize", "solarize", "autocontrast", "equalize")
 
 
@@ -58,39 +63,24 @@ class RandAugment(Augmentation):
         from torchvision.transforms.v2 import functional as tv  # here: importing it takes a second
 
         share = self.magnitude / MAX_MAGNITUDE
-        bits = 8 - round(4 * share)
         factor_B = 1 + 0.9 * share * sign_B
+        alike: dict[str, Callable[[Tensor], Tensor]] = {
+            "posterize": partial(tv.posterize_image, bits=8 - round(4 * share)),
+            "solarize": partial(tv.solarize_image, threshold=1 - share),
+            "autocontrast": tv.autocontrast_image,
+            "equalize": tv.equalize_image,
+        }
         result = images.clone()
         write = write_rows if images.device.type == "cpu" else write_masked
-
-        def change(name: str, function: Callable[..., Tensor], *numbers: Tensor) -> None:
-            write(result, op_B == OPS.index(name), function, images, *numbers)
-
         first, last = OPS.index(GEOMETRIC[0]), OPS.index(GEOMETRIC[-1])
         matrix_B23 = _matrices(op_B, sign_B * share, *images.shape[-2:])
-        write(result, (op_B >= first) & (op_B <= last), self._move, images, matrix_B23)
-        change("brightness", adjust_brightness, factor_B)
-        change("saturation", adjust_saturation, factor_B)
-        change("contrast", adjust_contrast, factor_B)
-        change("sharpness", adjust_sharpness, factor_B)
-        change("posterize", lambda chosen: tv.posterize_image(chosen, bits))
-        change("solarize", lambda chosen: tv.solarize_image(chosen, 1 - share))
-        change("autocontrast", tv.autocontrast_image)
-        change("equalize", tv.equalize_image)
+        move = partial(affine_warp, padding_mode=self.padding_mode)
+        write(result, (op_B >= first) & (op_B <= last), move, images, matrix_B23)
+        for name, blend in BLENDS.items():
+            write(result, op_B == OPS.index(name), blend, images, factor_B)
+        for name, function in alike.items():
+            write(result, op_B == OPS.index(name), function, images)
         return result
-
-    def _move(self, images_BCHW: Tensor, matrix_B23: Tensor) -> Tensor:
-        return affine_warp(images_BCHW, matrix_B23, self.padding_mode)
-
-
-def adjust_sharpness(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
-    """Away from, or towards, the image smoothed by [[1, 1, 1], [1, 5, 1], [1, 1, 1]] / 13; the rim stays as it is."""
-    if min(images_BCHW.shape[-2:]) <= 2:
-        return images_BCHW
-    smooth = images_BCHW.clone()
-    inner = smooth[:, :, 1:-1, 1:-1]
-    inner.mul_(4 / 13).add_(F.avg_pool2d(images_BCHW, 3, stride=1), alpha=9 / 13)
-    return blend(images_BCHW, smooth, factor_B)
 
 
 def write_rows(result: Tensor, mask_B: Tensor, change: Callable[..., Tensor], images: Tensor, *numbers: Tensor) -> None:

@@ -1,5 +1,4 @@
+# ruff: noqa: F401 -- what is imported here are the words of the group
 """Initialization of weights: each word of the group is a class here."""
 
 from runner.init.initializers import KEPT, Default, Dirac, He, Initialization, Large, Small, Xavier
-
-__all__ = ["KEPT", "Default", "Dirac", "He", "Initialization", "Large", "Small", "Xavier"]

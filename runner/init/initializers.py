@@ -6,26 +6,37 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from runner.constraints import Positive
 
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 KEPT = "keeps_weights"  # attribute of a layer whose weights are trained already: no initialization touches them
 
 
-@dataclass
 class Initialization:
-    """Normal weights of a standard deviation given by the fan-in; applied in place by calling it."""
-
-    gain: Positive = 1.0
+    """An initialization of a network, applied in place by calling it."""
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:
         for layer in network.modules():
-            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and not getattr(layer, KEPT, False):
-                layer.weight.normal_(0.0, self.gain * self.std(fan_in(layer.weight)))
+            if isinstance(layer, Layer) and not getattr(layer, KEPT, False):
+                self.set_weight(layer)
                 if layer.bias is not None:
                     layer.bias.zero_()
+
+    def set_weight(self, layer: Layer) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class Normal(Initialization):
+    """Normal weights of a standard deviation given by the fan-in, the number of inputs that an output sums over."""
+
+    gain: Positive = 1.0
+
+    def set_weight(self, layer: Layer) -> None:
+        layer.weight.normal_(0.0, self.gain * self.std(layer.weight[0].numel()))
 
     def std(self, fan_in: int) -> float:
         raise NotImplementedError
@@ -34,35 +45,32 @@ class Initialization:
 class Default(Initialization):
     """Each layer's own start, as torch (or the network's author) made it."""
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def __call__(self, network: nn.Module) -> None:
         pass
 
 
-class Small(Initialization):
+class Small(Normal):
     """Standard deviation 0.01 whatever the fan-in: activations and gradients of a deep network shrink to 0."""
 
     def std(self, fan_in: int) -> float:
         return 0.01
 
 
-class Large(Initialization):
+class Large(Normal):
     """Standard deviation 1 whatever the fan-in: tanh units saturate, others blow up."""
 
     def std(self, fan_in: int) -> float:
         return 1.0
 
 
-class Xavier(Initialization):
+class Xavier(Normal):
     """Variance `1 / fan_in`: keeps the variance through linear and tanh layers. Glorot and Bengio 2010."""
 
     def std(self, fan_in: int) -> float:
         return float((1 / fan_in) ** 0.5)
 
 
-class He(Initialization):
+class He(Normal):
     """Variance `2 / fan_in`: the same for ReLU, which halves it. He et al. 2015."""
 
     def std(self, fan_in: int) -> float:
@@ -77,20 +85,7 @@ class Dirac(Initialization):
     arXiv 2404.00498.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-
-    @torch.no_grad()
-    def __call__(self, network: nn.Module) -> None:
-        for layer in network.modules():
-            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and not getattr(layer, KEPT, False):
-                if not isinstance(layer, nn.Linear):
-                    for filters in layer.weight.chunk(layer.groups):
-                        nn.init.dirac_(filters[: filters.shape[1]])
-                if layer.bias is not None:
-                    layer.bias.zero_()
-
-
-def fan_in(weight: Tensor) -> int:
-    """Inputs that one output sums over: the weight's elements by output [out, in, ...]."""
-    return weight[0].numel()
+    def set_weight(self, layer: Layer) -> None:
+        if not isinstance(layer, nn.Linear):
+            for filters in layer.weight.chunk(layer.groups):
+                nn.init.dirac_(filters[: filters.shape[1]])

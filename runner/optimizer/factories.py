@@ -35,8 +35,7 @@ def momentum(
     param_groups: ParamGroups = (),
 ) -> Optimizer:
     """`v = rho*v + g; x -= lr*v`, with v0 = 0 and rho `momentum`."""
-    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"])
-    return _at_rest(FastSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **_kernels(params)))
+    return _with_velocity(network, lr, momentum, weight_decay, param_groups, nesterov=False)
 
 
 def nesterov(
@@ -51,9 +50,7 @@ def nesterov(
     torch scales its velocity by lr outside, so the two are equal while lr is constant; when a schedule lowers lr,
     torch's old velocity shrinks with it. Source: Sutskever et al. 2013.
     """
-    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"])
-    kernels = _kernels(params)
-    return _at_rest(FastSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, **kernels))
+    return _with_velocity(network, lr, momentum, weight_decay, param_groups, nesterov=True)
 
 
 def adagrad(
@@ -96,9 +93,10 @@ def adam(
     that form is ours. Source: Kingma and Ba 2015, algorithm 1.
     """
     params = grouped(network, lr, param_groups, ["betas", "eps", "weight_decay"])
+    b1, b2 = betas
     if not bias_correction:
-        return UncorrectedAdam(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay)
-    return FastAdam(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
+        return UncorrectedAdam(params, lr=lr, betas=(b1, b2), eps=eps, weight_decay=weight_decay)
+    return FastAdam(params, lr=lr, betas=(b1, b2), eps=eps, weight_decay=weight_decay, **_kernels(params))
 
 
 def adamw(
@@ -111,7 +109,8 @@ def adamw(
 ) -> Optimizer:
     """Adam with decoupled decay: `x -= lr*weight_decay*x` first. Source: Loshchilov and Hutter 2019."""
     params = grouped(network, lr, param_groups, ["betas", "eps", "weight_decay"])
-    return FastAdamW(params, lr=lr, betas=_pair(betas), eps=eps, weight_decay=weight_decay, **_kernels(params))
+    b1, b2 = betas
+    return FastAdamW(params, lr=lr, betas=(b1, b2), eps=eps, weight_decay=weight_decay, **_kernels(params))
 
 
 def lbfgs(
@@ -131,20 +130,17 @@ def lbfgs(
     return LBFGS(trained, lr=lr, max_iter=max_iter, history_size=history_size, line_search_fn=search)
 
 
-def _at_rest(optimizer: FastSGD) -> FastSGD:
-    """The same with v0 = 0 written down.
-
-    torch's fused kernel makes the velocity at the first update, and leaves it uninitialized when the gradient scaling
-    of fp16 skips that one: NaN soon after.
-    """
-    for parameter in all_params(optimizer.param_groups):
+def _with_velocity(
+    network: nn.Module, lr: float, momentum: float, weight_decay: float, param_groups: ParamGroups, nesterov: bool
+) -> Optimizer:
+    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"])
+    kernels = _kernels(params)
+    optimizer = FastSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, **kernels)
+    # torch's fused kernel makes the velocity at the first update, and leaves it uninitialized when the gradient scaling
+    # of fp16 skips that one: NaN soon after. So v0 = 0 is written down.
+    for parameter in all_params(params):
         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
-
-
-def _pair(betas: Sequence[float]) -> tuple[float, float]:
-    first, second = betas
-    return first, second
 
 
 def _kernels(groups: Sequence[Mapping[str, Any]]) -> dict[str, bool]:

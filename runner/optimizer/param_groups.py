@@ -16,7 +16,6 @@ NORM_LAYERS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm),
 )
-KINDS = ("biases", "norms", "norm_biases")
 
 
 def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: Sequence[str]) -> list[dict[str, Any]]:
@@ -38,12 +37,13 @@ def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: S
     for number, group in enumerate(param_groups):
         path = f"optimizer.param_groups[{number}]"
         _check_keys(path, group, options)
-        names = [name for name in trained if _matches(name, str(group["params"]), kinds)]
+        pattern = str(group["params"])
+        matching = kinds.get(pattern, [name for name in trained if fnmatch.fnmatchcase(name, pattern)])
+        names = [name for name in trained if name in matching]
         if not names:
-            names_known = ", ".join(list(trained)[:4])
             raise UserError(
-                f"{path}.params: '{group['params']}' matches no parameter that is not in an earlier group; "
-                f"names look like {names_known}; kinds are {', '.join(KINDS)}"
+                f"{path}.params: '{pattern}' matches no parameter that is not in an earlier group; "
+                f"names look like {', '.join(list(trained)[:4])}; kinds are {', '.join(kinds)}"
             )
         settings = {key: value for key, value in group.items() if key not in ("params", "lr_scale")}
         made.append(
@@ -73,23 +73,16 @@ def _check_keys(path: str, group: Mapping[str, Any], options: Sequence[str]) -> 
         raise UserError(f"{path}.freeze_after_epochs: {wrong}")
 
 
-def _matches(name: str, pattern: str, kinds: Mapping[str, set[str]]) -> bool:
-    return name in kinds[pattern] if pattern in kinds else fnmatch.fnmatchcase(name, pattern)
-
-
 def _kinds(network: nn.Module) -> dict[str, set[str]]:
     """Parameter names of each kind."""
-    kinds: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    biases, norms = set(), set()
     for path, layer in network.named_modules():
-        for name, _ in layer.named_parameters(recurse=False):
-            full = f"{path}.{name}" if path else name
-            if name == "bias":
-                kinds["biases"].add(full)
+        for name, _ in layer.named_parameters(prefix=path, recurse=False):
+            if name.rpartition(".")[2] == "bias":
+                biases.add(name)
             if isinstance(layer, NORM_LAYERS):
-                kinds["norms"].add(full)
-                if name == "bias":
-                    kinds["norm_biases"].add(full)
-    return kinds
+                norms.add(name)
+    return {"biases": biases, "norms": norms, "norm_biases": biases & norms}
 
 
 def all_params(groups: Sequence[Mapping[str, Any]]) -> list[Tensor]:

@@ -69,15 +69,9 @@ KERNELS: Mapping[type[Optimizer], Kernel] = {SGD: sgd, Adam: adam, AdamW: adam}
 @cache
 def works(kernel: Kernel) -> bool:
     """Whether this torch still has the kernel, with the arguments that it is called with here."""
-    group: dict[str, Any] = {
-        "lr": 0.1,
-        "momentum": 0.9,
-        "weight_decay": 0.0,
-        "dampening": 0.0,
-        "nesterov": False,
-        "maximize": False,
-    }
-    group |= {"nesterov": False, "maximize": False, "betas": (0.9, 0.999), "eps": 1e-8, "decoupled_weight_decay": False}
+    group: dict[str, Any] = {"lr": 0.1, "weight_decay": 0.0, "maximize": False}
+    group |= {"momentum": 0.9, "dampening": 0.0, "nesterov": False}
+    group |= {"betas": (0.9, 0.999), "eps": 1e-8, "decoupled_weight_decay": False}
     state = {name: torch.ones(1) for name in ("momentum_buffer", "exp_avg", "exp_avg_sq")} | {"step": torch.tensor(1.0)}
     try:
         kernel([torch.ones(1)], [torch.ones(1)], [state], group)

@@ -1,21 +1,6 @@
+# ruff: noqa: F401 -- what is imported here are the words of the group
 """Learning-rate schedules: each word of the group is a curve here; `Schedule` drives an optimizer along it."""
 
 from runner.schedule.curves import Constant, Curve, Exponential, InverseTime, MultiStep, Plateau, Step
 from runner.schedule.cycles import Cosine, Cyclic, OneCycle, Triangle, WarmRestarts
 from runner.schedule.driver import Schedule
-
-__all__ = [
-    "Constant",
-    "Cosine",
-    "Curve",
-    "Cyclic",
-    "Exponential",
-    "InverseTime",
-    "MultiStep",
-    "OneCycle",
-    "Plateau",
-    "Schedule",
-    "Step",
-    "Triangle",
-    "WarmRestarts",
-]
