@@ -1,6 +1,6 @@
 """The end of a sweep: its result on the disk, in the report, and at the terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -37,7 +37,9 @@ def finish(
     if report:
         _write_report(folder, history, command, tensorboard)
     if not quiet:
-        _print(Console(), folder, history, command)
+        console = Console()
+        for line in _lines(folder, history, command):
+            console.print(line, highlight=False, soft_wrap=True)
     return history.result
 
 
@@ -53,36 +55,29 @@ def _write_report(folder: SweepFolder, history: SweepHistory, command: str | Non
             add_figures(folder, figures, len(history.ends))
 
 
-def _print(console: Console, folder: SweepFolder, history: SweepHistory, command: str | None) -> None:
-    def say(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True)
-
-    result, metric = history.result, history.metric
-    say(f"[bold]sweep[/]   {format_counts(result)}; {folder.record['seconds']:.1f} s")
-    best = result.best
+def _lines(folder: SweepFolder, history: SweepHistory, command: str | None) -> Iterator[str]:
+    """What the terminal says at the end, with rich's markup."""
+    result, metric, best = history.result, history.metric, history.result.best
+    yield f"[bold]sweep[/]   {format_counts(result)}; {folder.record['seconds']:.1f} s"
     if best is None:
-        say("[red]no trial has finished[/]; the reasons are in the journal: " + escape(str(folder.journal)))
-        _print_report(say, folder)
-        return
-    say(f"[bold green]best[/]    {escape(format_point(best.point))}")
-    if result.finalists:
-        say(f"        {metric} {format_estimate(result.finalists[0].estimate, metric)}")
+        yield f"[red]no trial has finished[/]; the reasons are in the journal: {escape(str(folder.journal))}"
     else:
-        say(f"        {metric} {best.score:.4f} in trial {best.trial}, on one seed; sweep.num_finalists=2 says more")
-    for finalist in result.same:
-        mean = f"{finalist.estimate.mean:.4f}"
-        say(f"        not distinguishable from it: {escape(format_point(finalist.point))} ({mean})")
-    for note in result.notes:
-        say(f"edge    {escape(note)}")
-    for edge in result.edges:
-        say(f"[yellow]edge[/]    {escape(edge)}; a wider range may hold a better one")
-    say(f"folder  {escape(str(folder.path))}")
-    _print_report(say, folder)
-    say("next")
-    say(f"  {escape(command or '')}")
-    say(f"  runner compare {escape(str(folder.path))}")
-
-
-def _print_report(say: Callable[[str], None], folder: SweepFolder) -> None:
+        yield f"[bold green]best[/]    {escape(format_point(best.point))}"
+        if result.finalists:
+            yield f"        {metric} {format_estimate(result.finalists[0].estimate, metric)}"
+        else:
+            found = f"{metric} {best.score:.4f} in trial {best.trial}"
+            yield f"        {found}, on one seed; sweep.num_finalists=2 says more"
+        for finalist in result.same:
+            point, mean = escape(format_point(finalist.point)), finalist.estimate.mean
+            yield f"        not distinguishable from it: {point} ({mean:.4f})"
+        yield from (f"edge    {escape(note)}" for note in result.notes)
+        for edge in result.edges:
+            yield f"[yellow]edge[/]    {escape(edge)}; a wider range may hold a better one"
+        yield f"folder  {escape(str(folder.path))}"
     if (folder.path / REPORT).exists():
-        say(f"report  {escape(str(folder.path / REPORT))}")
+        yield f"report  {escape(str(folder.path / REPORT))}"
+    if best is not None:
+        yield "next"
+        yield f"  {escape(command or '')}"
+        yield f"  runner compare {escape(str(folder.path))}"

@@ -90,13 +90,13 @@ class SweepHistory:
 
     def best_so_far(self) -> list[float | None]:
         """The best score of the finished trials at each end."""
-        by_number = {trial.trial: trial for trial in self.trials}
+        scores = {trial.trial: trial.score for trial in self.trials if trial.status == "finished"}
         best: float | None = None
         found = []
         for end in self.ends:
-            trial = by_number[end.trial]
-            if trial.status == "finished" and trial.score is not None:
-                best = trial.score if self.plan.objective.better(trial.score, best) else best
+            score = scores.get(end.trial)
+            if score is not None and self.plan.objective.better(score, best):
+                best = score
             found.append(best)
         return found
 
@@ -150,13 +150,12 @@ def _spread(events: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
 
     What ends within one second is spread over it.
     """
-    ended: list[tuple[int, float]] = []
-    for event, seconds in zip(events, _running_seconds(events), strict=True):
-        if event["event"] in ENDED and event["trial"] not in [trial for trial, _ in ended[-1:]]:
-            ended.append((event["trial"], seconds))
     within: dict[float, list[int]] = {}
-    for trial, seconds in ended:
-        within.setdefault(seconds, []).append(trial)
+    last = None
+    for event, seconds in zip(events, _running_seconds(events), strict=True):
+        if event["event"] in ENDED and event["trial"] != last:
+            last = event["trial"]
+            within.setdefault(seconds, []).append(last)
     return [
         (trial, seconds + place / len(trials))
         for seconds, trials in within.items()

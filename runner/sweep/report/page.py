@@ -13,7 +13,6 @@ from runner.sweep.record.trial import TrialRecord
 from runner.sweep.report.figures.axes import number_text
 from runner.sweep.report.figures.draw import ReportFigure
 from runner.sweep.report.history import SweepHistory
-from runner.sweep.report.result import SweepResult
 from runner.sweep.report.text import format_counts, format_number, sentences
 from runner.sweep.space.space import condition_of, key_of
 
@@ -63,7 +62,9 @@ def report(folder: SweepFolder, history: SweepHistory, figures: Sequence[ReportF
 def _result(history: SweepHistory, command: str | None, seconds: float) -> list[str]:
     first, *others = sentences(history.result, history.metric)
     parts = [paragraph(first, "lead"), *(paragraph(sentence) for sentence in others)]
-    parts.append(paragraph(f"{_counts(history.result)}, in {duration(seconds)}."))
+    total = sum(history.result.counts.values())
+    trials = f"{format_number(total, 'trial')}: {format_counts(history.result)}" if total else "No trial was queued"
+    parts.append(paragraph(f"{trials}, in {duration(seconds)}."))
     if command:
         parts += [paragraph("The command that trains the best point alone, at full length:"), verbatim(command)]
     return parts
@@ -76,11 +77,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _counts(result: SweepResult) -> str:
-    total = sum(result.counts.values())
-    return f"{format_number(total, 'trial')}: {format_counts(result)}" if total else "No trial was queued"
 
 
 def _rounds(history: SweepHistory) -> list[str]:
@@ -171,9 +167,8 @@ def _score(score: float | None) -> str:
 
 def _repetition(folder: SweepFolder) -> list[str]:
     about = folder.environment
-    packages = {name: version for name, version in about.get("packages", {}).items() if version}
-    versions = [f"python {about['python']}"] if "python" in about else []
-    versions += [f"{name} {version}" for name, version in packages.items()]
+    known = {"python": about.get("python"), **about.get("packages", {})}
+    versions = [f"{name} {version}" for name, version in known.items() if version]
     commit = about.get("commit")
     command = shlex.join(["runner", "sweep", *folder.record["overrides"]])  # as it was lengthened
     parts = [verbatim(command), paragraph(f"Seed of the points: {folder.record['seed']}.")]

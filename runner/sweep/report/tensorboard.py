@@ -54,7 +54,6 @@ class SweepScalars:
     def close(self) -> None:
         if self.writer is not None:
             self.writer.close()
-            self.writer = None
 
     def _write(self, name: str, value: float, moment: float) -> None:
         if self.writer is None:
@@ -91,11 +90,10 @@ def writing_scalars(folder: SweepFolder, objective: Objective, wanted: bool) -> 
 
 def add_figures(folder: SweepFolder, figures: Sequence[ReportFigure], step: int) -> None:
     """Add the figures as images."""
-    drawn = [figure for figure in figures if figure.png is not None]
+    drawn = {figure.name: figure.png for figure in figures if figure.png is not None}
     if not drawn:
         return
     writer = open_writer(folder.path)
-    for figure in drawn:
-        assert figure.png is not None
-        add_png(writer, f"sweep/{figure.name}", figure.png, step)
+    for name, png in drawn.items():
+        add_png(writer, f"sweep/{name}", png, step)
     writer.close()

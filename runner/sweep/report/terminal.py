@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -127,10 +127,10 @@ class SweepProgress:
             parts.append(self._running(running[:MAX_RUNNING], len(running)))
         best = rank(trials, self.plan.objective)[:MAX_BEST]
         if best:
-            parts.append(_listed("best so far", best))
+            parts.append(_block("best so far", best))
         failed = [trial for trial in trials if trial.status in ("failed", "diverged")]
         if failed:
-            parts.append(_listed(f"failed or diverged: {len(failed)}", failed[-MAX_FAILED:]))
+            parts.append(_block(f"failed or diverged: {len(failed)}", failed[-MAX_FAILED:]))
         return Group(*parts)
 
     def _running(self, trials: list[TrialRecord], count: int) -> Table:
@@ -155,15 +155,12 @@ def _round(title: str, round_: Round, trials: list[TrialRecord]) -> Table:
     return line
 
 
-def _listed(title: str, trials: list[TrialRecord]) -> Table:
-    table = _block(title)
+def _block(title: str, trials: Sequence[TrialRecord] = ()) -> Table:
+    """A title with a line for each of the trials beneath."""
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="dim", show_header=False)
     for trial in trials:
         table.add_row(_line(trial))
     return table
-
-
-def _block(title: str) -> Table:
-    return Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="dim", show_header=False)
 
 
 def _line(trial: TrialRecord) -> str:

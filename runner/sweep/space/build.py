@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 from runner import config
 from runner.errors import UserError
-from runner.sweep.space.overrides import EXAMPLE, Dimension, ParsedOverride, parse_conditional, parse_overrides
+from runner.sweep.space.overrides import EXAMPLE, Dimension, bare_key, parse_conditional, parse_overrides
 from runner.sweep.space.space import Categorical, Point, Space, condition_of, key_of
 from runner.sweep.space.trial_configs import Compose, TrialConfigs, combinations, is_group
 
@@ -40,18 +41,19 @@ def build_space(
     shared = [f"{override.key}={override.value}" for override in parsed if isinstance(override.value, str)]
     configs = TrialConfigs(compose, shared)
     options = {override.key: override.value.options for override in parsed if isinstance(override.value, Categorical)}
-    said = {override.bare_key for override in parse(given)}  # what the command line says holds whatever the file says
-    dimensions: dict[str, Dimension] = {}
-    for override in parse([*listed, *given], bounds=partial(configs.bounds, options)):
-        if not isinstance(override.value, str):
-            dimensions[override.key] = override.value
+    # What the command line says holds whatever the file says.
+    said = {bare_key(override.key) for override in parse(given)}
+    bounded = parse([*listed, *given], bounds=partial(configs.bounds, options))
+    dimensions = {override.key: override.value for override in bounded if not isinstance(override.value, str)}
     for group, option, words in parse_conditional(conditional):
         if group in said and not _may_be(configs, options, group, option):
             configs.choices([f"{group}={option}"])  # raises where it is no option at all
             continue
         for override in parse(words, bounds=partial(configs.bounds, {**options, group: (option,)})):
-            if conditional_is_given or override.bare_key not in said:
-                dimensions[f"{override.key}[{group}={option}]"] = _as_dimension(override)
+            if conditional_is_given or bare_key(override.key) not in said:
+                value = override.value
+                dimension = Categorical((value,)) if isinstance(value, str) else value
+                dimensions[f"{override.key}[{group}={option}]"] = dimension
     _check_keys(dimensions)
     space = Space(dimensions, partial(_applies, configs, dimensions))
     # The command line may leave no option that has a key of the file.
@@ -77,14 +79,10 @@ def _check_fit(space: Space, configs: TrialConfigs) -> None:
         raise UserError(
             f"sweep.conditional: {name} never applies; name a group that is searched, and one of its options"
         )
-    for point in points:
-        for u in (0.0, 1.0):
-            cfg, _ = configs.of(space.corner(point, u))
-            config.check(cfg)
-
-
-def _as_dimension(override: ParsedOverride) -> Dimension:
-    return Categorical((override.value,)) if isinstance(override.value, str) else override.value
+    for point, u in product(points, (0.0, 1.0)):
+        corner = {name: dim.at(u) for name, dim in space.dimensions.items()} | point
+        cfg, _ = configs.of(space.point(corner))
+        config.check(cfg)
 
 
 def _may_be(configs: TrialConfigs, options: Mapping[str, Sequence[str]], group: str, option: str) -> bool:

@@ -39,10 +39,6 @@ class ParsedOverride:
     key: str
     value: str | Dimension
 
-    @property
-    def bare_key(self) -> str:
-        return self.key.lstrip("+~")
-
 
 def to_hydra_syntax(word: str) -> str:
     """An override with `uniform`, `loguniform` and `randint` written as Hydra's parser knows them.

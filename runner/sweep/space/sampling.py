@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from runner import seeds
-from runner.sweep.space.space import Categorical, Interval, Point, Space, key_of
+from runner.sweep.space.space import Categorical, Interval, Point, Space
 
 Sampler = Literal["sobol", "random", "grid"]
 
@@ -19,13 +19,13 @@ def sample(space: Space, sampler: Sampler, seed: int, num_points: int) -> Iterat
     Grid: evenly spaced values of each interval, both bounds among them, at most `num_points` points in all.
     """
     if sampler == "grid" or space.size <= num_points:
-        yield from _grid(space, num_points)
-        return
-    draw = seeds.sobol_points if sampler == "sobol" else seeds.uniform_points
+        points = _grid(space, num_points)
+    else:
+        draw = seeds.sobol_points if sampler == "sobol" else seeds.uniform_points
+        points = map(space.at, itertools.islice(draw(len(space.dimensions), seed), 20 * num_points + 1000))
     seen = set()
-    for unit in itertools.islice(draw(len(space.dimensions), seed), 20 * num_points + 1000):
-        point = space.at(unit)
-        if (identity := tuple(sorted(point.items()))) not in seen:
+    for point in points:
+        if (identity := tuple(point.items())) not in seen:
             seen.add(identity)
             yield point
 
@@ -39,13 +39,7 @@ def _grid(space: Space, num_points: int) -> Iterator[Point]:
         list(dimension.options) if isinstance(dimension, Categorical) else _levels(dimension, num_levels)
         for dimension in space.dimensions.values()
     ]
-    seen = set()
-    for values in itertools.product(*axes):
-        drawn = dict(zip(space.dimensions, values, strict=True))
-        point = {key_of(name): value for name, value in drawn.items() if space.applies(name, drawn)}
-        if (identity := tuple(point.items())) not in seen:
-            seen.add(identity)
-            yield point
+    return (space.point(dict(zip(space.dimensions, values, strict=True))) for values in itertools.product(*axes))
 
 
 def _levels(interval: Interval, number: int) -> list[str]:

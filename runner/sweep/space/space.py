@@ -10,8 +10,9 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+Item = TypeVar("Item")
 Point = dict[str, str]
 Scale = Literal["linear", "log", "one_minus_log"]
 
@@ -70,53 +71,52 @@ class Interval:
         return 1.0 if self.scale != "linear" else 0.5 * self.width
 
     def narrowed(self, best: Sequence[float], shrink: float) -> tuple[Interval, str]:
-        """Around the best values (the very best first), at most `shrink` times narrower; and what was widened."""
+        """Around the best values (the very best first), at most `shrink` times narrower; and what was widened.
+
+        Where a value may be 0, it comes to be so in proportion to its share of the best values.
+        """
+        if self.zero:
+            others = [value for value in best if value != 0]
+            zero = round((len(best) - len(others) + self.zero) / (len(best) + 1), 4)
+            narrow, note = replace(self, zero=0.0).narrowed(others, shrink)
+            return replace(narrow, zero=zero), note
+        if not best or self.width == 0:
+            return self, ""
         ts = [self.t(value) for value in best]
         low, high = self.t(self.low), self.t(self.high)
-        if self.width == 0:
-            return self, ""
         new_low = max(low, min(ts) - MARGIN * self.width)
         new_high = min(high, max(ts) + MARGIN * self.width)
         lacking = self.width / shrink - (new_high - new_low)
         if lacking > 0:
             new_low = max(low, min(new_low - lacking / 2, high - self.width / shrink))
             new_high = new_low + self.width / shrink
-        near_low = ts[0] < low + EDGE * self.width and self._room(low - self.widening, low)
-        near_high = ts[0] > high - EDGE * self.width and self._room(high + self.widening, high)
-        if near_low:
+        side = self._side(best[0])
+        if side == "lower":
             new_low = low - self.widening
-        if near_high:
+        elif side == "upper":
             new_high = high + self.widening
-        narrow = self._between(new_low, new_high)
-        side = "lower" if near_low else "upper"
-        bound = narrow.low if near_low else narrow.high
-        note = f"the best, {_text(best[0])}, is at the {side} edge of {self.shown}: widened to {_text(bound)}"
-        return narrow, note if near_low or near_high else ""
+        narrow = replace(self, low=self._bound(new_low), high=self._bound(new_high))
+        bound = narrow.low if side == "lower" else narrow.high
+        return narrow, f"the best, {self.hit(best[0], ', is')}: widened to {_text(bound)}" if side else ""
 
-    def hit(self, value: float) -> str:
+    def hit(self, value: float, verb: str = " is") -> str:
         """The edge that a value lies at, in words; or nothing, where the bound is a hard one."""
+        side = self._side(value)
+        return f"{_text(value)}{verb} at the {side} edge of {_text(self.low)} to {_text(self.high)}" if side else ""
+
+    def _side(self, value: float) -> str:
+        """The bound, lower or upper, that a value lies near and that can move out; empty where there is none."""
         t, low, high = self.t(value), self.t(self.low), self.t(self.high)
-        if t < low + EDGE * self.width and self._room(low - self.widening, low):
-            return f"{_text(value)} is at the lower edge of {self.shown}"
-        if t > high - EDGE * self.width and self._room(high + self.widening, high):
-            return f"{_text(value)} is at the upper edge of {self.shown}"
+        if t < low + EDGE * self.width and self._bound(low - self.widening) != self._bound(low):
+            return "lower"
+        if t > high - EDGE * self.width and self._bound(high + self.widening) != self._bound(high):
+            return "upper"
         return ""
 
-    def _room(self, wanted: float, present: float) -> bool:
-        """Whether a bound can move, in values, from `present` towards `wanted`."""
-        return self._clamped(self.value(wanted)) != self._clamped(self.value(present))
-
-    def _clamped(self, value: float) -> float:
-        value = min(max(value, self.hard_low), self.hard_high)
+    def _bound(self, t: float) -> float:
+        """The value at t, rounded, and within the hard bounds."""
+        value = min(max(self.value(t), self.hard_low), self.hard_high)
         return round(value) if self.integer else float(_text(value))
-
-    def _between(self, low: float, high: float) -> Interval:
-        bounds = sorted(self._clamped(self.value(t)) for t in (low, high))
-        return replace(self, low=bounds[0], high=bounds[1])
-
-    @property
-    def shown(self) -> str:
-        return f"{_text(self.low)} to {_text(self.high)}"
 
     def describe(self) -> dict[str, Any]:
         """As sweep.json has it."""
@@ -164,14 +164,12 @@ class Space:
 
     def at(self, unit: Sequence[float]) -> Point:
         """The point at coordinates from 0 to 1, one for each dimension."""
-        drawn = {name: dim.at(u) for (name, dim), u in zip(self.dimensions.items(), unit, strict=True)}
+        return self.point({name: dim.at(u) for (name, dim), u in zip(self.dimensions.items(), unit, strict=True)})
+
+    def point(self, drawn: Mapping[str, str]) -> Point:
+        """The point of values by name: those that have a place beside the choices among them."""
         choices = {name: value for name, value in drawn.items() if isinstance(self.dimensions[name], Categorical)}
         return {key_of(name): value for name, value in drawn.items() if self.applies(name, choices)}
-
-    def corner(self, choices: Point, u: float) -> Point:
-        """The point with those choices and every range at u."""
-        drawn = {name: dim.at(u) for name, dim in self.dimensions.items()} | choices
-        return {key_of(name): value for name, value in drawn.items() if self.applies(name, drawn)}
 
     def active(self, name: str, point: Point) -> bool:
         return key_of(name) in point and self.applies(name, point)
@@ -186,7 +184,7 @@ class Space:
             if isinstance(dimension, Categorical):
                 narrow[name] = dimension.narrowed(values)
             elif values:
-                narrow[name], note = _narrowed_range(dimension, values, shrink)
+                narrow[name], note = dimension.narrowed([float(value) for value in values], shrink)
                 notes += [f"{name}: {note}"] if note else []
         return replace(self, dimensions=narrow), notes
 
@@ -209,10 +207,10 @@ class Space:
         return {name: dimension.describe() for name, dimension in self.dimensions.items()}
 
     def restored(self, described: Mapping[str, Any]) -> Space:
-        """This space with the bounds and shares that `describe` gave earlier."""
+        """The dimensions that `describe` gave earlier, with their bounds and shares."""
         made: dict[str, Interval | Categorical] = {}
-        for name, dimension in self.dimensions.items():
-            about = described[name]
+        for name, about in described.items():
+            dimension = self.dimensions[name]
             if isinstance(dimension, Categorical):
                 made[name] = replace(dimension, shares=tuple(about["options"][option] for option in dimension.options))
             else:
@@ -220,24 +218,12 @@ class Space:
         return replace(self, dimensions=made)
 
 
-def _narrowed_range(dimension: Interval, values: Sequence[str], shrink: float) -> tuple[Interval, str]:
-    numbers = [float(value) for value in values]
-    zeros = numbers.count(0.0) if dimension.zero else 0
-    rest = [number for number in numbers if number != 0 or not dimension.zero]
-    note = ""
-    if rest:
-        dimension, note = dimension.narrowed(rest, shrink)
-    if dimension.zero:
-        dimension = replace(dimension, zero=round((zeros + dimension.zero) / (len(numbers) + 1), 4))
-    return dimension, note
-
-
-def distinct(points: Iterable[Point]) -> list[Point]:
-    """Each point once, where it came first."""
-    found: list[Point] = []
-    for point in points:
-        if point not in found:
-            found.append(point)
+def distinct(items: Iterable[Item]) -> list[Item]:
+    """Each item once, where it came first; they need no hash."""
+    found: list[Item] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
     return found
 
 

@@ -38,17 +38,15 @@ class TrialConfigs:
         Raises:
             UserError: a key is none, or a value does not fit it.
         """
-        words = [f"{key}={value}" for key, value in point.items()]
-        options = tuple(word for word in words if self._is_option(word))
+        options = tuple(f"{key}={value}" for key, value in point.items() if _is_option(key))
         base, choices, leaves = self._base(options)
         made = base.copy()
-        for word in words:
-            key = word.partition("=")[0]
-            if word in options:
+        for key, value in point.items():
+            if _is_option(key):
                 continue
             if key not in leaves:
                 raise UserError(f"{key}: no such key{_hint(key, leaves)}")
-            OmegaConf.update(made, key, self._value(word))
+            OmegaConf.update(made, key, self._value(f"{key}={value}"))
         return made, choices
 
     def choices(self, options: Sequence[str]) -> dict[str, str]:
@@ -57,27 +55,19 @@ class TrialConfigs:
 
     def has(self, key: str, options: Sequence[str]) -> bool:
         """Whether that key can be set where those options (GROUP=OPTION) are chosen."""
-        if self._is_option(f"{key}="):
-            return True
-        _, _, leaves = self._base(tuple(options))
-        return key in leaves
+        return _is_option(key) or key in self._base(tuple(options))[2]
 
     def bounds(self, options: Mapping[str, Sequence[str]], key: str) -> Bounds | None:
         """The bounds of a key's values, by the annotation of the argument that it becomes.
 
         `options`: those of the groups that are searched; the first combination that has the key counts.
         """
-        if is_group(key) or key[0] in "+~":
+        if _is_option(key):
             return None
         for point in combinations(options):
             if self.has(key, [f"{group}={option}" for group, option in point.items()]):
                 return config.bounds(self.of(point)[0], key)
         return None
-
-    def _is_option(self, word: str) -> bool:
-        """Whether an override has to be composed: it chooses from a group, or adds or removes a key."""
-        key = word.partition("=")[0]
-        return key[0] in "+~" or is_group(key)
 
     def _base(self, options: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], dict[str, Any]]:
         if options not in self._composed:
@@ -93,6 +83,11 @@ class TrialConfigs:
         if word not in self._values:
             self._values[word] = OverridesParser.create().parse_override(word).value()
         return self._values[word]
+
+
+def _is_option(key: str) -> bool:
+    """Whether an override of that key has to be composed: it chooses from a group, or adds or removes a key."""
+    return key[0] in "+~" or is_group(key)
 
 
 def is_group(key: str) -> bool:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from runner.objective import Objective
@@ -13,7 +13,7 @@ from runner.sweep.settings import RoundPlan, SweepSettings
 from runner.sweep.space.sampling import sample
 from runner.sweep.space.space import Point, Space
 from runner.sweep.strategy.finals import candidates
-from runner.sweep.strategy.narrow import of_round, restrict
+from runner.sweep.strategy.narrow import of_round
 from runner.sweep.strategy.strategy import Trials
 
 
@@ -37,12 +37,12 @@ class Coordinate:
 
     def next_round(self, index: int, plan: RoundPlan, begun: Sequence[SearchRound], trials: Trials) -> SearchRound:
         name = list(self.space.dimensions)[len(begun) % len(self.space.dimensions)]
-        one = restrict(self.space, [name])
+        one = replace(self.space, dimensions={name: self.space.dimensions[name]})
         ranked = candidates(begun, trials, self.objective)
         notes: list[str] = []
         previous = next((round_ for round_ in reversed(begun) if round_.strategy["key"] == name), None)
         if previous:
-            one = one.restored(previous.ranges)
+            one = self.space.restored(previous.ranges)
             points = [trial.point for trial in rank(of_round(previous, trials), self.objective)]
             elite = points[: max(2, ceil(self.settings.elite_fraction * len(points)))]
             if elite:
@@ -57,7 +57,7 @@ class Coordinate:
         )
 
     def points(self, round_: SearchRound) -> Iterator[Point]:
-        space = restrict(self.space, list(round_.ranges)).restored(round_.ranges)
+        space = self.space.restored(round_.ranges)
         seed = derive(self.settings.seed, "round", round_.index)
         drawn = sample(space, self.settings.sampler, seed, round_.num_trials)
         return itertools.islice(({**round_.strategy["held"], **point} for point in drawn), round_.num_trials)
@@ -68,12 +68,8 @@ class Coordinate:
     def explored(self, begun: Sequence[SearchRound]) -> Space:
         whole = self.space
         for round_ in begun:  # one key's turn has its own range alone
-            whole = whole.joined(whole.restored({**whole.describe(), **round_.ranges}))
+            whole = whole.joined(self.space.restored(round_.ranges))
         return whole
-
-    def key(self, round_: SearchRound) -> str | None:
-        name: str = round_.strategy["key"]
-        return name
 
     def held(self, round_: SearchRound) -> Point | None:
         held: Point = round_.strategy["held"]

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from runner.objective import Objective
 from runner.seeds import derive
-from runner.sweep.record.rounds import FinalRound, SearchRound
+from runner.sweep.record.rounds import SearchRound
 from runner.sweep.record.trial import TrialRecord, rank
 from runner.sweep.settings import SweepSettings
-from runner.sweep.space.space import Point, distinct
 from runner.sweep.strategy.strategy import Trials
 
 
@@ -16,16 +15,6 @@ def candidates(begun: Sequence[SearchRound], trials: Trials, objective: Objectiv
     indices = {round_.index for round_ in begun}
     ranked = rank((trial for trial in trials.values() if trial.round in indices), objective)
     return sorted(ranked, key=lambda trial: -(trial.epochs or 0))
-
-
-def best_points(ranked: Sequence[TrialRecord], settings: SweepSettings) -> list[Point]:
-    """The points of the finals."""
-    return distinct(trial.point for trial in ranked)[: settings.num_finalists]
-
-
-def final_round(index: int, points: list[Point], epochs: int | None, settings: SweepSettings) -> FinalRound:
-    seeds = final_seeds(settings, settings.num_final_seeds)
-    return FinalRound(index=index, epochs=epochs, num_trials=len(points) * len(seeds), points=points, seeds=seeds)
 
 
 def final_seeds(settings: SweepSettings, number: int) -> list[int]:

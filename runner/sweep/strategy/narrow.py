@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 
 from runner.objective import Objective
@@ -64,9 +64,6 @@ class Narrow:
             whole = whole.joined(whole.restored(round_.strategy["whole"]))
         return whole
 
-    def key(self, round_: SearchRound) -> str | None:
-        return None
-
     def held(self, round_: SearchRound) -> Point | None:
         return None
 
@@ -95,8 +92,3 @@ class Narrow:
 
 def of_round(round_: SearchRound, trials: Trials) -> list[TrialRecord]:
     return [trial for trial in trials.values() if trial.round == round_.index]
-
-
-def restrict(space: Space, names: Sequence[str]) -> Space:
-    """The space of those dimensions alone."""
-    return replace(space, dimensions={name: dim for name, dim in space.dimensions.items() if name in names})

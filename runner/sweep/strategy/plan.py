@@ -7,9 +7,9 @@ from functools import cached_property
 from runner.objective import Objective
 from runner.sweep.record.rounds import FinalRound, Round, SearchRound, finals, searches
 from runner.sweep.settings import RoundPlan, SweepSettings
-from runner.sweep.space.space import Point, Space
+from runner.sweep.space.space import Point, Space, distinct
 from runner.sweep.strategy.coordinate import Coordinate
-from runner.sweep.strategy.finals import best_points, candidates, final_round, final_seeds
+from runner.sweep.strategy.finals import candidates, final_seeds
 from runner.sweep.strategy.narrow import Narrow
 from runner.sweep.strategy.strategy import Strategy, Trials
 
@@ -53,10 +53,14 @@ class Plan:
         search = searches(begun)
         if len(search) < len(self.search_plans):
             return self.strategy.next_round(len(begun), self.search_plans[len(search)], search, trials)
-        points = best_points(candidates(search, trials, self.objective), self.settings)
-        if points and [final.points for final in finals(begun)[-1:]] != [points]:
-            return final_round(len(begun), points, self.epochs, self.settings)
-        return None
+        points = distinct(trial.point for trial in candidates(search, trials, self.objective))
+        points = points[: self.settings.num_finalists]
+        if not points or [final.points for final in finals(begun)[-1:]] == [points]:
+            return None
+        seeds, number = final_seeds(self.settings, self.settings.num_final_seeds), len(points)
+        return FinalRound(
+            index=len(begun), epochs=self.epochs, num_trials=number * len(seeds), points=points, seeds=seeds
+        )
 
     def suggestions(self, round_: Round) -> list[Suggestion]:
         """What a begun round trains, the same however often and whenever this is asked."""

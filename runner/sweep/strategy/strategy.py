@@ -32,8 +32,5 @@ class Strategy(Protocol):
     def explored(self, begun: Sequence[SearchRound]) -> Space:
         """The space with each interval as wide as all that was searched of it."""
 
-    def key(self, round_: SearchRound) -> str | None:
-        """The one key that a round searches, where it searches one key at a time."""
-
     def held(self, round_: SearchRound) -> Point | None:
         """The values that a round holds, where it searches one key at a time."""

@@ -2,9 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runner.sweep.record.trial import TrialRecord
 from runner.sweep.report.history import SweepHistory
 from runner.sweep.space.space import Categorical, Interval, Scale, key_of
 
@@ -98,7 +99,10 @@ class Axis:
         """Coordinates of the values between decades."""
         if self.scale == "linear" or self.options or self.width > 9:
             return []
-        return [Interval(0, 0, self.scale).t(value) for value in _within(_digits(range(1, 10), self.scale), self)]
+        values = [value for value in _digits(range(1, 10), self.scale) if _fits(value, self.scale)]
+        coordinates = [Interval(0, 0, self.scale).t(value) for value in values]
+        padding = PADDING * self.width
+        return [t for t in coordinates if self.low - padding <= t <= self.high + padding]
 
 
 def key_axis(history: SweepHistory, key: str) -> Axis:
@@ -125,7 +129,7 @@ def key_axis(history: SweepHistory, key: str) -> Axis:
 
 def score_axis(history: SweepHistory) -> Axis | None:
     """The axis of the scores: a logarithm of what is left to 1, or of the score, where they span enough of it."""
-    scores = [trial.score for trial in history.trials if shows_score(trial.status) and trial.score is not None]
+    scores = [score for trial in history.trials if (score := shown_score(trial)) is not None]
     if not scores:
         return None
     lowest, highest = min(scores), max(scores)
@@ -146,9 +150,9 @@ def score_axis(history: SweepHistory) -> Axis | None:
     return Axis(history.metric, low, high, scale, most=most)
 
 
-def shows_score(status: str) -> bool:
-    """Whether the score of such a trial is shown: it went its way, to the end or to half of it."""
-    return status in ("finished", "pruned")
+def shown_score(trial: TrialRecord) -> float | None:
+    """The score of a trial that went its way, to the end or to half of it; of others it is not shown."""
+    return trial.score if trial.status in ("finished", "pruned") else None
 
 
 def as_number(value: str | float | None) -> float | None:
@@ -177,18 +181,15 @@ def nice_values(low: float, high: float, scale: Scale, most: int) -> list[float]
     """Up to `most` round values from `low` to `high`, as many as there can be."""
     found = []
     if scale != "linear":
-        series: list[Iterable[float]] = [_digits(digits, scale) for digits in DIGITS]
+        series = [sorted(set(_digits(digits, scale))) for digits in DIGITS]
         series += [[10.0 ** (every * n) for n in range(-30, 31)] for every in (2, 3, 4, 6, 10)] * (scale == "log")
-        found = [_between(values, low, high) for values in series]
+        least, greatest = low - abs(low) * 1e-9, high + abs(high) * 1e-9
+        found = [[value for value in values if least <= value <= greatest] for values in series]
     ratio = high / low if scale == "log" else (1 - low) / (1 - high) if scale != "linear" else 1
     if ratio < FEW_DIGITS:
         found.append(_steps(low, high, most))
     fitting = [values for values in found if 2 <= len(values) <= most]
     return max(fitting, key=len) if fitting else [low, high]
-
-
-def _between(values: Iterable[float], low: float, high: float) -> list[float]:
-    return [value for value in sorted(set(values)) if low - abs(low) * 1e-9 <= value <= high + abs(high) * 1e-9]
 
 
 def _steps(low: float, high: float, most: int) -> list[float]:
@@ -209,11 +210,6 @@ def _digits(digits: Sequence[int], scale: Scale) -> list[float]:
     powers = range(-12, 13) if scale == "log" else range(-12, 1)
     values = [digit * 10.0**power for power, digit in itertools.product(powers, digits)]
     return values if scale == "log" else [float(f"{1 - value:.13g}") for value in values if value <= 1]
-
-
-def _within(values: Iterable[float], axis: Axis) -> list[float]:
-    low, high = axis.value(axis.low - PADDING * axis.width), axis.value(axis.high + PADDING * axis.width)
-    return [value for value in values if low <= value <= high and _fits(value, axis.scale)]
 
 
 def _fits(number: float, scale: Scale) -> bool:

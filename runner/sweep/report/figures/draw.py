@@ -3,13 +3,15 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runner.sweep.report.figures import history as optimization_history
 from runner.sweep.report.figures import parallel_coordinates, search_space, slice
+from runner.sweep.report.figures.history import CAPTION as HISTORY_CAPTION
+from runner.sweep.report.figures.history import draw_history
 from runner.sweep.report.figures.importance import CAPTION as IMPORTANCE_CAPTION
-from runner.sweep.report.figures.importance import Importance, compute_importance, draw_importance, left_out
+from runner.sweep.report.figures.importance import compute_importance, draw_importance, left_out
 from runner.sweep.report.figures.style import STYLE, NothingToDraw
 from runner.sweep.report.history import SweepHistory
 
@@ -32,32 +34,23 @@ class ReportFigure:
 
 def draw_figures(history: SweepHistory, folder: Path, warn: Callable[[str], None]) -> list[ReportFigure]:
     """Draw all figures into a folder; one that fails is warned of and left out."""
-    importance = _importance(history, warn)
-    slice_caption = slice.CAPTION + left_out(history, importance, slice.MAX_KEYS)
-    parallel_caption = parallel_coordinates.CAPTION + left_out(history, importance, parallel_coordinates.MAX_KEYS)
+    try:
+        importance = compute_importance(history)
+    except Exception as error:
+        importance = f"the forest failed ({type(error).__name__}: {error})"
+        warn(f"importance.png: {importance}")
+    ranked = history, importance
     painters: dict[str, tuple[Callable[[], Any], str]] = {
-        "search_space": (
-            lambda: search_space.draw_search_space(history, importance),
-            search_space.caption(history, importance),
-        ),
-        "slice": (lambda: slice.draw_slice(history, importance), slice_caption),
-        "history": (lambda: optimization_history.draw_history(history), optimization_history.CAPTION),
-        "importance": (lambda: draw_importance(importance), IMPORTANCE_CAPTION),
+        "search_space": (partial(search_space.draw_search_space, *ranked), search_space.caption(*ranked)),
+        "slice": (partial(slice.draw_slice, *ranked), slice.CAPTION + left_out(*ranked, slice.MAX_KEYS)),
+        "history": (partial(draw_history, history), HISTORY_CAPTION),
+        "importance": (partial(draw_importance, importance), IMPORTANCE_CAPTION),
         "parallel_coordinates": (
-            lambda: parallel_coordinates.draw_parallel_coordinates(history, importance),
-            parallel_caption,
+            partial(parallel_coordinates.draw_parallel_coordinates, *ranked),
+            parallel_coordinates.CAPTION + left_out(*ranked, parallel_coordinates.MAX_KEYS),
         ),
     }
     return [_draw(name, paint, caption, folder, warn) for name, (paint, caption) in painters.items()]
-
-
-def _importance(history: SweepHistory, warn: Callable[[str], None]) -> Importance | str:
-    try:
-        return compute_importance(history)
-    except Exception as error:
-        reason = f"the forest failed ({type(error).__name__}: {error})"
-        warn(f"importance.png: {reason}")
-        return reason
 
 
 def _draw(name: str, paint: Callable[[], Any], caption: str, folder: Path, warn: Callable[[str], None]) -> ReportFigure:
@@ -65,9 +58,8 @@ def _draw(name: str, paint: Callable[[], Any], caption: str, folder: Path, warn:
 
     path = folder / f"{name}.png"
     path.unlink(missing_ok=True)  # that of an earlier end
-    style: Any = STYLE
     try:
-        with mpl.rc_context(style):
+        with mpl.rc_context(STYLE):
             png = io.BytesIO()
             paint().savefig(png, dpi=DPI, format="png")
         path.write_bytes(png.getvalue())

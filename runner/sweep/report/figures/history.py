@@ -5,7 +5,18 @@ from typing import Any
 
 from runner.sweep.record.rounds import FinalRound, Round
 from runner.sweep.report.figures.axes import Axis, score_axis
-from runner.sweep.report.figures.style import INK, QUIET, STAR, color_of, dress, needed, status_legend
+from runner.sweep.report.figures.style import (
+    CROSSES,
+    INK,
+    QUIET,
+    STAR,
+    color_of,
+    draw_dots,
+    dress,
+    needed,
+    panels,
+    signs,
+)
 from runner.sweep.report.history import SweepHistory
 from runner.sweep.report.text import format_epochs
 
@@ -18,21 +29,16 @@ def draw_history(history: SweepHistory) -> Any:
     Raises:
         NothingToDraw: no trial has a score.
     """
-    from matplotlib.figure import Figure
-
     scores = needed(score_axis(history))
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure, (left, right) = panels(10, 4.2, 1, 2, sharey=True)
     for panel, along, label in ((left, "place", "trials ended"), (right, "seconds", "seconds")):
         _draw_history(panel, history, scores, along)
         panel.set_xlabel(label)
         panel.set_title(" \n ", fontsize=8)  # room for the rounds' names
     right.set_ylabel("")
-    lines, labels = left.get_legend_handles_labels()
-    signs = [sign for sign in status_legend(history) if sign.get_label() != "best point"]
-    handles = [*lines, *signs]
+    handles = [*left.get_legend_handles_labels()[0], *signs(history, best=False)]
     if handles:
-        figure.legend(handles, [*labels, *(sign.get_label() for sign in signs)], loc="outside lower left", ncols=4)
+        figure.legend(handles=handles, loc="outside lower left", ncols=4)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for panel, along in ((left, "place"), (right, "seconds")):
@@ -47,23 +53,18 @@ def _draw_history(panel: Any, history: SweepHistory, scores: Axis, along: str) -
     for end in history.ends:
         trial = trials[end.trial]
         at = getattr(end, along)
-        if trial.status in ("failed", "diverged"):
-            marker = "x" if trial.status == "diverged" else "+"
-            panel.scatter(at, scores.low, marker=marker, s=28, color=INK, linewidths=1)
+        if trial.status in CROSSES:
+            panel.scatter(at, scores.low, marker=CROSSES[trial.status], s=28, color=INK, linewidths=1)
         elif trial.score is not None:
             color = color_of(scores, history, trial.score)
-            face, edge = ("white", color) if trial.status == "pruned" else (color, "white")
-            dots.append((at, scores.place(trial.score), face, edge))
-    if dots:
-        xs, ys, faces, edges = zip(*dots, strict=True)
-        panel.scatter(xs, ys, s=30, c=faces, edgecolors=edges, linewidths=0.8, zorder=2)
+            face, rim = ("white", color) if trial.status == "pruned" else (color, "white")
+            dots.append(((at, scores.place(trial.score)), 30, face, rim, 0.8))
+    draw_dots(panel, dots)
     line = [(getattr(end, along), best) for end, best in zip(history.ends, history.best_so_far(), strict=True)]
     known = [(at, scores.place(best)) for at, best in line if best is not None]
     if known:
-        panel.plot(
-            [at for at, _ in known], [up for _, up in known], color=STAR, linewidth=1.8, drawstyle="steps-post",
-            label="best so far", zorder=1.5, gid="best so far",
-        )  # fmt: skip
+        named: dict[str, Any] = {"label": "best so far", "gid": "best so far"}
+        panel.plot(*zip(*known, strict=True), color=STAR, linewidth=1.8, drawstyle="steps-post", zorder=1.5, **named)
     panel.set_xlim(0, (max(getattr(end, along) for end in history.ends) if history.ends else 1) * 1.02)
     for start, *_ in _round_spans(history, along)[1:]:
         panel.axvline(start, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.9)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from runner.sweep.record.trial import TrialRecord
-from runner.sweep.report.figures.axes import Axis, key_axis, score_axis, shows_score
-from runner.sweep.report.figures.style import INK, QUIET, NothingToDraw, wrapped
+from runner.sweep.report.figures.axes import Axis, key_axis, score_axis, shown_score
+from runner.sweep.report.figures.style import INK, QUIET, NothingToDraw, panels, wrapped
 from runner.sweep.report.history import SweepHistory
 from runner.sweep.report.text import format_number
 
@@ -57,7 +57,9 @@ def compute_importance(history: SweepHistory) -> Importance | str:
     if np.ptp(y) == 0:
         return "all trials have the same score"
     axes = [key_axis(history, key) for key in history.keys]
-    X = np.column_stack([_column(history, axis, trials) for axis in axes] + [[_epochs(trial) for trial in trials]])
+    # The epochs after which a trial had its score.
+    epochs = [(trial.epochs or 0) // (2 if trial.status == "pruned" else 1) for trial in trials]
+    X = np.column_stack([*(_column(history, axis, trials) for axis in axes), epochs])
     losses, r2 = _permuted_losses(X, y, [number for number, axis in enumerate(axes) if axis.options])
     lost = {axis.label: max(0.0, float(loss)) for axis, loss in zip(axes, losses, strict=False)}
     total = sum(lost.values())
@@ -85,7 +87,7 @@ def left_out(history: SweepHistory, importance: Importance | str, most: int) -> 
 def _score(history: SweepHistory, trial: TrialRecord) -> float | None:
     """What the forest learns of a trial: its score, or of a diverged one the worst score of its round, else of all."""
     if trial.status != "diverged":
-        return trial.score if shows_score(trial.status) else None
+        return shown_score(trial)
     finished = [other for other in history.trials if other.status == "finished" and other.score is not None]
     same_round = [other for other in finished if other.round == trial.round]
     return history.plan.objective.worst(other.score for other in same_round or finished if other.score is not None)
@@ -100,12 +102,6 @@ def _column(history: SweepHistory, axis: Axis, trials: list[TrialRecord]) -> np.
     places = [axis.place(value) if value is not None else None for value in values]
     middle = float(np.median([place for place in places if place is not None] or [axis.low]))
     return np.array([middle if place is None else place for place in places], dtype=float)
-
-
-def _epochs(trial: TrialRecord) -> float:
-    """Those after which a trial had its score."""
-    epochs = float(trial.epochs or 0)
-    return epochs // 2 if trial.status == "pruned" else epochs
 
 
 def _permuted_losses(X: np.ndarray, y: np.ndarray, categorical: list[int]) -> tuple[np.ndarray, float]:
@@ -131,13 +127,10 @@ def draw_importance(importance: Importance | str) -> Any:
     Raises:
         NothingToDraw: there is no importance to tell.
     """
-    from matplotlib.figure import Figure
-
     if isinstance(importance, str):
         raise NothingToDraw(importance)
     fractions = dict(list(importance.fractions.items())[:MAX_BARS])
-    figure = Figure(figsize=(7.6, 1.3 + 0.34 * len(fractions)), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = panels(7.6, 1.3 + 0.34 * len(fractions))
     panel.barh(range(len(fractions)), list(fractions.values()), color="#0072B2", height=0.62)
     panel.set_yticks(range(len(fractions)), [wrapped(key, 30) for key in fractions])
     panel.invert_yaxis()

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from runner.sweep.record.trial import TrialRecord
-from runner.sweep.report.figures.axes import Axis, key_axis, score_axis, shows_score
+from runner.sweep.report.figures.axes import Axis, key_axis, score_axis, shown_score
 from runner.sweep.report.figures.importance import Importance, most_important
-from runner.sweep.report.figures.style import INK, STAR, color_of, needed, scattered, wrapped
+from runner.sweep.report.figures.style import INK, STAR, color_of, needed, panels, scattered, wrapped
 from runner.sweep.report.history import SweepHistory
 
 MAX_KEYS = 8
@@ -24,13 +24,11 @@ def draw_parallel_coordinates(history: SweepHistory, importance: Importance | st
         NothingToDraw: no trial has a score.
     """
     from matplotlib.collections import LineCollection
-    from matplotlib.figure import Figure
 
     scores = needed(score_axis(history))
     axes = [key_axis(history, key) for key in most_important(history, importance, MAX_KEYS)]
-    figure = Figure(figsize=(max(6.5, 1.7 * (len(axes) + 1)), 4.6), layout="constrained")
-    panel = figure.subplots()
-    drawn = [trial for trial in history.trials if shows_score(trial.status) and trial.score is not None]
+    figure, panel = panels(max(6.5, 1.7 * (len(axes) + 1)), 4.6)
+    drawn = [trial for trial in history.trials if shown_score(trial) is not None]
     drawn.sort(key=lambda trial: -history.plan.objective.order(trial.score or 0.0))
     lines = [_line(history, trial, axes, scores, trial.score) for trial in drawn]
     colors = [color_of(scores, history, trial.score or 0.0) for trial in drawn]

@@ -8,25 +8,30 @@ from typing import Any
 
 from runner.sweep.record.rounds import FinalRound, SearchRound
 from runner.sweep.record.trial import TrialRecord
-from runner.sweep.report.figures.axes import Axis, key_axis, score_axis, shows_score
+from runner.sweep.report.figures.axes import Axis, key_axis, score_axis, shown_score
 from runner.sweep.report.figures.importance import Importance, left_out, most_important
 from runner.sweep.report.figures.style import (
+    CROSSES,
     INK,
     QUIET,
-    STAR,
     NothingToDraw,
     bands_of,
     color_of,
     colors,
+    draw_dots,
+    draw_star,
     dress,
+    dress_scores,
     needed,
+    panels,
     round_title,
     scattered,
     shade,
+    signs,
     span_of,
-    status_legend,
 )
 from runner.sweep.report.history import SweepHistory
+from runner.sweep.space.space import distinct
 
 MAX_PAIRED = 4  # keys in a grid of pairs
 
@@ -66,52 +71,38 @@ def draw_search_space(history: SweepHistory, importance: Importance | str = "") 
     scores = score_axis(history)
     if len(keys) == 1:
         return _draw_one(history, axes[0], needed(scores))
-    return (
-        _draw_two(history, axes[0], axes[1], scores)
-        if len(keys) == 2
-        else _draw_grid(history, axes, scores, left_out(history, importance, MAX_PAIRED).strip())
-    )
+    if len(keys) == 2:
+        return _draw_two(history, axes[0], axes[1], scores)
+    return _draw_grid(history, axes, scores, left_out(history, importance, MAX_PAIRED).strip())
 
 
 def _draw_one(history: SweepHistory, axis: Axis, scores: Axis) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.6, 5.2), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = panels(8.6, 5.2)
     dress(panel, axis, "x", 8)
-    dress(panel, scores, "y", 8)
-    if any(trial.status in ("failed", "diverged") for trial in history.trials):
-        panel.set_ylim(scores.low - 0.1 * scores.width, scores.limits[1])
+    dress_scores(panel, history, scores)
     for round_, span in bands_of(history, axis):
         panel.axvspan(*span, color=shade(history, round_), alpha=0.07, linewidth=0, gid=f"round {round_.index}")
         for bound in span:
             panel.axvline(bound, color=shade(history, round_), linewidth=1.0)
-    _draw_trials(panel, history, axis, scores, scores, by_score=True)
-    figure.legend(handles=[*_round_legend(history), *status_legend(history)], loc="outside lower left", ncols=3)
+    _draw_trials(panel, history, axis, scores, scores)
+    figure.legend(handles=[*_round_legend(history), *signs(history)], loc="outside lower left", ncols=3)
     return figure
 
 
 def _draw_two(history: SweepHistory, x: Axis, y: Axis, scores: Axis | None) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.6, 5.9), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = panels(8.6, 5.9)
     _draw_pair(panel, history, x, y, scores)
     if scores is not None:
-        bar = figure.colorbar(_scores(history, scores), ax=[panel], pad=0.02, aspect=28)
-        _label_bar(bar, scores, 9)
-    handles = [*(_round_legend(history) if boxes(history, x, y) else []), *status_legend(history)]
+        _draw_color_bar(figure, history, scores, 9, ax=[panel], pad=0.02, aspect=28)
+    handles = [*(_round_legend(history) if boxes(history, x, y) else []), *signs(history)]
     if handles:
         figure.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
 
 
 def _draw_grid(history: SweepHistory, axes: Sequence[Axis], scores: Axis | None, note: str) -> Any:
-    from matplotlib.figure import Figure
-
     side = len(axes) - 1
-    figure = Figure(figsize=(1.6 + 2.9 * side, 1.0 + 2.6 * side), layout="constrained")
-    grid = figure.subplots(side, side, squeeze=False)
+    figure, grid = panels(1.6 + 2.9 * side, 1.0 + 2.6 * side, side, side, squeeze=False)
     for row, column in itertools.product(range(side), range(side)):
         panel = grid[row][column]
         if column > row:
@@ -126,30 +117,24 @@ def _draw_grid(history: SweepHistory, axes: Sequence[Axis], scores: Axis | None,
             panel.tick_params(labelleft=False)
     corner = grid[0][side - 1]  # nothing is drawn there
     if scores is not None:
-        bar = figure.colorbar(
-            _scores(history, scores), cax=corner.inset_axes((0.1, 0.88, 0.9, 0.06)), orientation="horizontal"
-        )
-        _label_bar(bar, scores, 6)
-    corner.legend(
-        handles=[*_round_legend(history), *status_legend(history)], loc="upper right", bbox_to_anchor=(1, 0.72)
-    )
-    corner.text(
-        1, -0.05, textwrap.fill(note, 44, break_long_words=False), ha="right", va="top", color=QUIET, fontsize=8.5
-    )
+        place = corner.inset_axes((0.1, 0.88, 0.9, 0.06))
+        _draw_color_bar(figure, history, scores, 6, cax=place, orientation="horizontal")
+    corner.legend(handles=[*_round_legend(history), *signs(history)], loc="upper right", bbox_to_anchor=(1, 0.72))
+    text = textwrap.fill(note, 44, break_long_words=False)
+    corner.text(1, -0.05, text, ha="right", va="top", color=QUIET, fontsize=8.5)
     return figure
 
 
 def boxes(history: SweepHistory, x: Axis, y: Axis) -> list[Box]:
     """The boxes of all rounds: of each, one for every two dimensions that its points were drawn from together."""
-    found: list[Box] = []
     if x.options and y.options:
-        return found
-    for round_ in history.searches:
-        for trial in history.of_round(round_):
-            spans = [span_of(history, round_, trial, axis) for axis in (x, y)]
-            if spans[0] and spans[1] and (box := Box(round_, spans[0], spans[1])) not in found:
-                found.append(box)
-    return found
+        return []
+    spans = (
+        (round_, span_of(history, round_, trial, x), span_of(history, round_, trial, y))
+        for round_ in history.searches
+        for trial in history.of_round(round_)
+    )
+    return distinct(Box(round_, across, up) for round_, across, up in spans if across and up)
 
 
 def _draw_pair(panel: Any, history: SweepHistory, x: Axis, y: Axis, scores: Axis | None, small: bool = False) -> None:
@@ -166,43 +151,28 @@ def _draw_pair(panel: Any, history: SweepHistory, x: Axis, y: Axis, scores: Axis
     _draw_trials(panel, history, x, y, scores, small=small)
 
 
-def _draw_trials(
-    panel: Any,
-    history: SweepHistory,
-    x: Axis,
-    y: Axis,
-    scores: Axis | None,
-    small: bool = False,
-    by_score: bool = False,
-) -> None:
+def _draw_trials(panel: Any, history: SweepHistory, x: Axis, y: Axis, scores: Axis | None, small: bool = False) -> None:
     """Every trial as a dot, larger in later rounds; a cross where it has no score; the best as a star."""
+    by_score = y is scores
     size = (0.45 if small else 1.0) * min(1.0, max(0.4, 12 / max(1, len(history.trials)) ** 0.5))
     last = max(1, len(history.searches) - 1)
-    crosses: dict[str, list[tuple[float, float]]] = {"failed": [], "diverged": []}
-    dots: list[tuple[tuple[float, float], float, Any, Any, float]] = []
+    dots: list[tuple[Any, float, Any, Any, float]] = []
     for trial in sorted(history.trials, key=lambda trial: trial.round):
         if isinstance(history.rounds[trial.round], FinalRound) and not by_score:
             continue  # at the places of the trials that they repeat
         at = _position(history, trial, x, y, by_score)
         if at is None:
             continue
-        if trial.status in crosses:
-            crosses[trial.status].append(at)
-        elif scores is not None and shows_score(trial.status) and trial.score is not None:
-            color = color_of(scores, history, trial.score)
+        if trial.status in CROSSES:
+            panel.scatter(*at, s=size * 44, marker=CROSSES[trial.status], color=INK, linewidths=1.3)
+        elif scores is not None and (score := shown_score(trial)) is not None:
+            color = color_of(scores, history, score)
             style = ("white", color, 1.4) if trial.status == "pruned" else (color, "white", 0.7)
             dots.append((at, size * (34 + 46 * min(trial.round, last) / last), *style))
-    if dots:
-        places, areas, faces, edges, widths = zip(*dots, strict=True)
-        panel.scatter(*zip(*places, strict=True), s=areas, c=faces, edgecolors=edges, linewidths=widths, zorder=2)
-    for status, marker in (("diverged", "x"), ("failed", "+")):
-        if crosses[status]:
-            panel.scatter(*zip(*crosses[status], strict=True), s=size * 44, marker=marker, color=INK, linewidths=1.3)
+    draw_dots(panel, dots)
     best = history.result.best
     if best is not None and (at := _position(history, best, x, y, by_score)) is not None:
-        width = 0.8 if small else 1.1
-        star = {"marker": "*", "color": STAR, "edgecolors": "white", "linewidths": width, "gid": "best"}
-        panel.scatter(*at, s=150 if small else 330, zorder=4, **star)
+        draw_star(panel, at, *((150, 0.8) if small else (330, 1.1)))
 
 
 def _position(
@@ -213,8 +183,8 @@ def _position(
         up = scattered(history, trial, y, ratio=0.754878)
     elif trial is history.result.best:
         up = y.place(history.best_score)
-    elif shows_score(trial.status) and trial.score is not None:
-        up = y.place(trial.score)
+    elif (score := shown_score(trial)) is not None:
+        up = y.place(score)
     else:
         up = y.low - 0.06 * y.width if trial.ended else None
     return None if across is None or up is None else (across, up)
@@ -230,14 +200,12 @@ def _round_legend(history: SweepHistory) -> list[Any]:
     ]
 
 
-def _scores(history: SweepHistory, scores: Axis) -> Any:
+def _draw_color_bar(figure: Any, history: SweepHistory, scores: Axis, most: int, **place: Any) -> None:
+    """Draw the colors of the scores, with `most` labels at the most."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    return ScalarMappable(Normalize(scores.low, scores.high), colors(history))
-
-
-def _label_bar(bar: Any, scores: Axis, most: int) -> None:
+    bar = figure.colorbar(ScalarMappable(Normalize(scores.low, scores.high), colors(history)), **place)
     ticks = scores.ticks(most)
     bar.set_ticks([t for t, _ in ticks], labels=[text for _, text in ticks])
     bar.set_label(scores.label)

@@ -3,19 +3,22 @@
 import itertools
 from typing import Any
 
-from runner.sweep.report.figures.axes import Axis, key_axis, score_axis, shows_score
+from runner.sweep.report.figures.axes import Axis, key_axis, score_axis, shown_score
 from runner.sweep.report.figures.importance import Importance, most_important
 from runner.sweep.report.figures.style import (
+    CROSSES,
     INK,
-    STAR,
     bands_of,
+    draw_star,
     dress,
+    dress_scores,
     marker_of,
     needed,
+    panels,
     round_name,
     scattered,
     shade,
-    status_legend,
+    signs,
 )
 from runner.sweep.report.history import SweepHistory
 from runner.sweep.space.space import key_of
@@ -33,7 +36,6 @@ def draw_slice(history: SweepHistory, importance: Importance | str = "") -> Any:
     Raises:
         NothingToDraw: no trial has a score.
     """
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     scores = needed(score_axis(history))
@@ -41,9 +43,9 @@ def draw_slice(history: SweepHistory, importance: Importance | str = "") -> Any:
     columns = min(len(keys), 4 if len(keys) > 6 else 3)
     rows = -(-len(keys) // columns)
     strip = 0.16 * len(history.searches) + 0.1
-    figure = Figure(figsize=(max(6.0, 0.9 + 3.2 * columns), 0.7 + (3.2 + strip) * rows), layout="constrained")
-    ratios = [3.0, strip] * rows
-    grid = figure.subplots(2 * rows, columns, squeeze=False, gridspec_kw={"height_ratios": ratios, "hspace": 0.02})
+    width, height = max(6.0, 0.9 + 3.2 * columns), 0.7 + (3.2 + strip) * rows
+    spacing = {"height_ratios": [3.0, strip] * rows, "hspace": 0.02}
+    figure, grid = panels(width, height, 2 * rows, columns, squeeze=False, gridspec_kw=spacing)
     for place, (row, column) in enumerate(itertools.product(range(rows), range(columns))):
         above, below = grid[2 * row][column], grid[2 * row + 1][column]
         if place >= len(keys):
@@ -61,45 +63,37 @@ def draw_slice(history: SweepHistory, importance: Importance | str = "") -> Any:
         Line2D([], [], linestyle="", marker=marker_of(history, round_), color=shade(history, round_), label=label)
         for label, round_ in {round_name(history, round_): round_ for round_ in history.rounds}.items()
     ]
-    handles += status_legend(history)
+    handles += signs(history)
     longest = max(len(str(handle.get_label())) for handle in handles)
-    wide = max(1, int(figure.get_size_inches()[0] / (0.5 + 0.078 * longest)))
+    wide = max(1, int(width / (0.5 + 0.078 * longest)))
     figure.legend(handles=handles, loc="outside upper left", ncols=wide, columnspacing=1.2, handletextpad=0.2)
     return figure
 
 
 def _draw_key(panel: Any, history: SweepHistory, axis: Axis, scores: Axis) -> None:
     dress(panel, axis, "x", 5)
-    dress(panel, scores, "y", 8)
+    dress_scores(panel, history, scores)
     panel.tick_params(axis="x", which="both", labelbottom=False, bottom=False)
     panel.set_xlabel("")
     panel.spines["bottom"].set_visible(False)
-    lowest = scores.limits[0]
-    if any(trial.status in ("failed", "diverged") for trial in history.trials):
-        lowest = scores.low - 0.1 * scores.width
-        panel.set_ylim(lowest, scores.limits[1])
     for round_ in history.rounds:
         color, marker = shade(history, round_), marker_of(history, round_)
         dots: list[Any] = []
         hollow: list[Any] = []
         for trial in history.of_round(round_):
-            across = scattered(history, trial, axis)
-            if across is not None and trial.status in ("failed", "diverged"):
-                cross = "x" if trial.status == "diverged" else "+"
-                panel.scatter(across, scores.low - 0.06 * scores.width, marker=cross, s=30, color=INK, linewidths=1.1)
-            elif across is not None and shows_score(trial.status) and trial.score is not None:
-                (hollow if trial.status == "pruned" else dots).append((across, scores.place(trial.score)))
-        if dots:
-            panel.scatter(
-                *zip(*dots, strict=True), s=30, marker=marker, color=color, edgecolors="white", linewidths=0.5
-            )
-        if hollow:
-            rim = {"color": "none", "edgecolors": color, "linewidths": 0.9}
-            panel.scatter(*zip(*hollow, strict=True), s=30, marker=marker, **rim)
+            across, score = scattered(history, trial, axis), shown_score(trial)
+            if across is not None and trial.status in CROSSES:
+                at, cross = (across, scores.low - 0.06 * scores.width), CROSSES[trial.status]
+                panel.scatter(*at, marker=cross, s=30, color=INK, linewidths=1.1)
+            elif across is not None and score is not None:
+                (hollow if trial.status == "pruned" else dots).append((across, scores.place(score)))
+        for places, face, rim, width in ((dots, color, "white", 0.5), (hollow, "none", color, 0.9)):
+            if places:
+                style = {"color": face, "edgecolors": rim, "linewidths": width}
+                panel.scatter(*zip(*places, strict=True), s=30, marker=marker, **style)
     best = history.result.best
     if best is not None and (across := scattered(history, best, axis)) is not None:
-        up = scores.place(history.best_score)
-        panel.scatter(across, up, s=190, marker="*", color=STAR, edgecolors="white", linewidths=0.9, zorder=4)
+        draw_star(panel, (across, scores.place(history.best_score)), 190, 0.9)
 
 
 def _draw_spans(panel: Any, history: SweepHistory, axis: Axis) -> None:
@@ -113,9 +107,8 @@ def _draw_spans(panel: Any, history: SweepHistory, axis: Axis) -> None:
     for place, round_ in enumerate(history.searches):
         style: dict[str, Any] = {"color": shade(history, round_), "linewidth": 4.5, "solid_capstyle": "butt"}
         about = next((a for name, a in round_.ranges.items() if key_of(name) == axis.label and "options" in a), None)
-        for option, share in (about["options"] if about else {}).items():
-            middle = axis.place(option)
-            if middle is not None:
-                panel.plot([middle - share * 0.45, middle + share * 0.45], [place, place], **style)
-        for _, (low, high) in [band for band in bands_of(history, axis) if band[0] is round_]:
-            panel.plot([low, high], [place, place], **style)
+        shares = [(axis.place(option), share) for option, share in (about["options"] if about else {}).items()]
+        spans = [(middle - share * 0.45, middle + share * 0.45) for middle, share in shares if middle is not None]
+        spans += [span for band, span in bands_of(history, axis) if band is round_]
+        for span in spans:
+            panel.plot(span, [place, place], **style)
