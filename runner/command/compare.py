@@ -21,12 +21,12 @@ from runner.compare.format import (
     as_json,
     as_markdown,
     columns,
+    folder_note,
     folder_of,
     label,
     notes,
     rule,
     searches_note,
-    shared_folder,
     title,
 )
 from runner.compare.metric import check_metric, shared_objective
@@ -195,9 +195,8 @@ def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
             f"{len(left)} column{'s' * (len(left) != 1)} left out for want of width: {', '.join(left)} "
             "(a wider terminal or --format markdown shows all)"
         )
-    shared = shared_folder(rows)
-    if shared and any(column.name == "folder" for column in kept):
-        lines.append(f"folders are in {shared}")
+    if any(column.name == "folder" for column in kept):
+        lines += folder_note(rows)
     for line in lines:
         console.print(Text(line, style="dim"))
     if table.ranking.best is not None:
@@ -229,10 +228,11 @@ def fitting(wanted: Sequence[Column], width: int) -> list[Column]:
 def _curves(table: Table, rows: Sequence[Row]) -> list[Any]:
     from runner.plot.curves import MOST, Curve
 
-    # Beyond those drawn only their number counts, and their files need not be read.
-    drawn = [[run.curve(table.metric) for run in row.counted] for row in rows[:MOST]]
-    drawn += [[] for _ in rows[MOST:]]
-    return [Curve(label(table, row), curves, bool(row.samples)) for row, curves in zip(rows, drawn, strict=True)]
+    def curves(place: int, row: Row) -> list[Any]:
+        # Beyond those drawn only their number counts, and their files need not be read.
+        return [run.curve(table.metric) for run in row.counted] if place < MOST else []
+
+    return [Curve(label(table, row), curves(place, row), bool(row.samples)) for place, row in enumerate(rows)]
 
 
 def _draw(table: Table, rows: Sequence[Row], path: Path) -> None:
@@ -245,24 +245,19 @@ def _draw(table: Table, rows: Sequence[Row], path: Path) -> None:
 
 def page(table: Table, rows: Sequence[Row]) -> str:
     """The comparison as one HTML file."""
+    from runner.plot import html
     from runner.plot.curves import draw_curves
-    from runner.plot.html import Cells, comparison_page
 
     shown = columns(table, rows)
     png = io.BytesIO()
     draw_curves(_curves(table, rows), table.metric, png)
     best = next((index for index, row in enumerate(rows) if row.verdict == BEST), None)
     lines = [[column.cells[index] for column in shown] for index in range(len(rows))]
-    cells = Cells([column.heading for column in shown], lines, [column.right for column in shown], best)
-    shared = shared_folder(rows)
-    under = [f"folders are in {shared}"] if shared else []
-    return comparison_page(
-        f"Comparison by {table.metric}",
-        title(table),
-        cells,
-        [rule(table), *notes(table, rows), *under],
-        png.getvalue(),
-    )
+    cells = html.Cells([column.heading for column in shown], lines, [column.right for column in shown], best)
+    name = f"Comparison by {table.metric}"
+    under = [rule(table), *notes(table, rows), *folder_note(rows)]
+    picture = f"<p>{html.picture(png.getvalue(), f'{name} over epochs')}</p>"
+    return html.page(name, title(table), [html.table(cells), *map(html.paragraph, under), picture])
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -67,14 +67,14 @@ def main(words: Sequence[str]) -> int:
     folders = [config.folder(), *config.user_folders(), *arguments.config_dir]
     groups = dict(group_descriptions(folders))
     console = Console(soft_wrap=True, highlight=False)
-    if arguments.group is None:
-        for group, text in groups.items():
-            _show_group(console, group, text, options(folders, group), with_keys=False)
+    chosen = arguments.group
+    if chosen is not None and chosen not in groups:
+        raise UserError(f"{chosen}: no such group{did_you_mean(chosen, groups)}")
+    for group in groups if chosen is None else [chosen]:
+        console.print(f"[bold]{group}[/]  [dim]{escape(groups[group])}[/]")
+        _show(console, options(folders, group), with_keys=chosen is not None)
+    if chosen is None:
         console.print("[dim]runner options GROUP shows keys and defaults[/]")
-        return 0
-    if arguments.group not in groups:
-        raise UserError(f"{arguments.group}: no such group{did_you_mean(arguments.group, groups)}")
-    _show_group(console, arguments.group, groups[arguments.group], options(folders, arguments.group), with_keys=True)
     return 0
 
 
@@ -154,19 +154,14 @@ def _keys(path: Path, prefix: str) -> Iterator[tuple[str, str, str]]:
         yield prefix + dotted, match["value"], match["note"] or ""
 
 
-def _show_group(console: Console, group: str, text: str, members: Sequence[Option], with_keys: bool) -> None:
-    console.print(f"[bold]{group}[/]  [dim]{escape(text)}[/]")
+def _show(console: Console, members: Sequence[Option], with_keys: bool) -> None:
+    """Print the options of a group, with their keys or an empty line at the end."""
     width = max([len(option.name) for option in members], default=0)
     for option in members:
         console.print(f"  [cyan]{option.name:<{width}}[/]  {escape(option.description)}")
-        if with_keys:
-            _show_keys(console, option)
+        shown = [(f"{key}={value}", note) for key, value, note in option.keys] if with_keys else []
+        longest = max((len(text) for text, _ in shown), default=0)
+        for text, note in shown:
+            console.print(f"      {escape(f'{text:<{longest}}')}  [dim]{escape(note)}[/]".rstrip())
     if not with_keys:
         console.print()
-
-
-def _show_keys(console: Console, option: Option) -> None:
-    width = max([len(f"{key}={value}") for key, value, _ in option.keys], default=0)
-    for key, value, note in option.keys:
-        shown = f"{key}={value}"
-        console.print(f"      {escape(f'{shown:<{width}}')}  [dim]{escape(note)}[/]".rstrip())

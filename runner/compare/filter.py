@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from operator import ge, gt, le, lt
 from typing import Any
 
 import yaml
@@ -15,12 +16,7 @@ from runner.store.run_index import RunSummary
 
 CONDITION = re.compile(r"\s*([^=!<>\s]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
 MISSING: Any = object()
-NUMERIC: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
+NUMERIC = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
 
 def where(runs: Sequence[RunSummary], conditions: Iterable[str]) -> list[RunSummary]:

@@ -53,9 +53,16 @@ def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
         Column("±95%", [_number(half) for half in halves], COUNTS),
         Column("std", [_number(row.estimate.std) for row in rows], MORE),
     ]
+    ranks = _ranks(table, rows)
+    shared = shared_folder(rows)
+    folders = [folder_of(row) for row in rows]
+
+    def numeric(key: str) -> bool:
+        return all(isinstance(row.settings[key], int | float | None) for row in rows)
+
     return [
         Column("", [SIGNS.get(row.verdict, "") for row in rows], FIXED, right=False),
-        *(_setting_column(key, rows, rank) for key, rank in _ranks(table, rows).items()),
+        *(Column(key, [_setting_text(row, key) for row in rows], rank, numeric(key)) for key, rank in ranks.items()),
         Column(table.metric, [_metric_cell(row) for row in rows], FIXED),
         *(spread if repeated else []),
         Column("n", [str(row.estimate.n) for row in rows], COUNTS),
@@ -63,7 +70,9 @@ def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
         Column("epochs", ["-" if row.epochs is None else f"{row.epochs:.4g}" for row in rows], MORE),
         Column("time", ["-" if row.seconds is None else f"{seconds_text(row.seconds)} s" for row in rows], MORE),
         Column("images/s", [_rate(row.images_per_second) for row in rows], MORE),
-        Column("folder", _below(shared_folder(rows), rows), FOLDER, right=False),
+        Column(
+            "folder", [f.removeprefix(shared).lstrip(os.sep) if shared else f for f in folders], FOLDER, right=False
+        ),
     ]
 
 
@@ -88,11 +97,6 @@ def _ranks(table: Table, rows: Sequence[Row]) -> dict[str, int]:
         follows = key in implied or (not chosen and any(decides(group, key) for group in groups))
         ranks[key] = FOLLOWS if follows else CONSTANT if key in same else GROUPS if chosen else KEYS
     return ranks
-
-
-def _setting_column(key: str, rows: Sequence[Row], rank: int) -> Column:
-    right = all(isinstance(row.settings[key], int | float | None) for row in rows)
-    return Column(key, [_setting_text(row, key) for row in rows], rank, right)
 
 
 def _setting_text(row: Row, key: str) -> str:
@@ -203,8 +207,10 @@ def shared_folder(rows: Sequence[Row]) -> str:
     return "" if shared == os.sep else shared
 
 
-def _below(shared: str, rows: Sequence[Row]) -> list[str]:
-    return [folder_of(row).removeprefix(shared).lstrip(os.sep) if shared else folder_of(row) for row in rows]
+def folder_note(rows: Sequence[Row]) -> list[str]:
+    """Where the folders of the table lie, if that is one place."""
+    shared = shared_folder(rows)
+    return [f"folders are in {shared}"] if shared else []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -240,8 +246,7 @@ def as_csv(table: Table, rows: Sequence[Row]) -> str:
     writer.writerow(names)
     for row, values in zip(rows, plain, strict=True):
         settings = ["" if row.settings[key] is None else _exact(row.settings[key]) for key in table.keys]
-        rest = ["" if value is None else value for name, value in values.items() if name != "verdict"]
-        writer.writerow([values["verdict"], *settings, table.metric, table.mode, *rest])
+        writer.writerow([values.pop("verdict"), *settings, table.metric, table.mode, *values.values()])
     return text.getvalue()
 
 
@@ -256,8 +261,7 @@ def as_markdown(table: Table, rows: Sequence[Row]) -> str:
     for index, row in enumerate(rows):
         cells = [column.cells[index].replace("|", "\\|").replace("*", "\\*") for column in shown]
         lines.append(_line(f"**{cell}**" if cell and row.verdict == BEST else cell for cell in cells))
-    shared = shared_folder(rows)
-    text = [f"{title(table)}; {rule(table)}", *notes(table, rows), *([f"folders are in {shared}"] if shared else [])]
+    text = [f"{title(table)}; {rule(table)}", *notes(table, rows), *folder_note(rows)]
     return "\n".join([*lines, "", *(line.replace("*", "\\*") for line in text), ""])
 
 

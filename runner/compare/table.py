@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,8 +17,6 @@ from runner.store.run_index import RunSummary
 
 BEST, SAME, WORSE, UNKNOWN = "best", "same", "worse", "unknown"
 GOES_ON = ("running", "interrupted")  # whose value so far is worth showing
-FIELDS = "verdict", "status", "n", "mean", "std", "ci_low", "ci_high", "p_value", "interim", "epochs", "seconds"
-RATES = "images_per_second", "folder"
 
 
 @dataclass
@@ -113,31 +111,21 @@ def tabulate(
     found = differences(runs, ignored)
     chosen = [Difference(key) for key in by] or [difference for difference in found if difference.key != "seed"]
     keys = [difference.key for difference in chosen]
-    groups = _group(runs, keys)
-    varying = _varying([*(difference.key for difference in found if difference.key not in keys), "seed"], groups)
+    groups: dict[Hashable, list[RunSummary]] = {}
+    for run in runs:
+        groups.setdefault(settings(run, keys), []).append(run)
+
+    def varies(key: str) -> bool:
+        return any(len({freeze(setting(run, key)) for run in group}) > 1 for group in groups.values())
+
+    others = dict.fromkeys([*(difference.key for difference in found if difference.key not in keys), "seed"])
+    varying = [key for key in others if varies(key)]
     outside = set(map(id, unranked))
-    rows = [_aggregate(group, keys, objective, varying) for group in groups]
+    rows = [_aggregate(group, keys, objective, varying) for group in groups.values()]
     for row in rows:
         row.ranked = any(id(run) not in outside for run in row.runs)
     ranking = _rank([row for row in rows if row.ranked], objective.mode)
     return Table(_ordered(rows, objective), chosen, ranking, objective.name, objective.mode, varying)
-
-
-def _group(runs: Sequence[RunSummary], keys: Sequence[str]) -> list[list[RunSummary]]:
-    """Runs that are alike in the keys."""
-    groups: dict[Hashable, list[RunSummary]] = {}
-    for run in runs:
-        groups.setdefault(settings(run, keys), []).append(run)
-    return list(groups.values())
-
-
-def _varying(candidates: Iterable[str], groups: Sequence[Sequence[RunSummary]]) -> list[str]:
-    """The keys that vary within a group."""
-    return [
-        key
-        for key in dict.fromkeys(candidates)
-        if any(len({freeze(setting(run, key)) for run in group}) > 1 for group in groups)
-    ]
 
 
 def _aggregate(group: list[RunSummary], keys: Sequence[str], objective: Objective, varying: Sequence[str]) -> Row:
@@ -184,7 +172,10 @@ def mean(values: Iterable[float | None]) -> float | None:
 def fields(row: Row, folder: str) -> dict[str, Any]:
     """A row's standing as plain data; a number that is not known is null."""
     estimate = row.estimate
-    numbers: Mapping[str, float | None] = {
+    plain = {
+        "verdict": row.verdict,
+        "status": status_text(row),
+        "n": estimate.n,
         "mean": estimate.mean,
         "std": estimate.std,
         "ci_low": estimate.ci_low,
@@ -194,10 +185,9 @@ def fields(row: Row, folder: str) -> dict[str, Any]:
         "epochs": row.epochs,
         "seconds": row.seconds,
         "images_per_second": row.images_per_second,
+        "folder": folder,
     }
-    plain = {name: None if value is None or math.isnan(value) else value for name, value in numbers.items()}
-    whole = {"verdict": row.verdict, "status": status_text(row), "n": estimate.n, **plain, "folder": folder}
-    return {name: whole[name] for name in (*FIELDS, *RATES)}
+    return {name: None if value != value else value for name, value in plain.items()}  # NaN alone differs from itself
 
 
 def status_text(row: Row) -> str:
@@ -205,10 +195,8 @@ def status_text(row: Row) -> str:
     counts = row.statuses
     if len(counts) == 1:
         return next(iter(counts))
-    return ", ".join(
-        f"{count} {status}"
-        for status, count in sorted(counts.items(), key=lambda item: (item[0] != "finished", item[0]))
-    )
+    ordered = sorted(counts, key=lambda status: (status != "finished", status))
+    return ", ".join(f"{counts[status]} {status}" for status in ordered)
 
 
 def sort_rows(table: Table, key: str, folder_of: Callable[[Row], str]) -> list[Row]:
@@ -219,20 +207,16 @@ def sort_rows(table: Table, key: str, folder_of: Callable[[Row], str]) -> list[R
     """
     name = key.removeprefix("-")
     name = {table.metric: "mean", "time": "seconds"}.get(name, name)
-    known = {*table.keys, *FIELDS, *RATES, table.metric}
+    values = [fields(row, folder_of(row)) | row.settings for row in table.rows]
+    known = {*values[0], table.metric}
     if name not in known:
-        raise UserError(
-            f"--sort {name}: no such column{renamed.hint(renamed.COLUMNS, name) or did_you_mean(name, known)}"
-        )
+        hint = renamed.hint(renamed.COLUMNS, name) or did_you_mean(name, known)
+        raise UserError(f"--sort {name}: no such column{hint}")
 
-    def value(row: Row) -> Any:
-        return row.settings[name] if name in row.settings else fields(row, folder_of(row))[name]
+    def place(pair: tuple[Row, Any]) -> tuple[bool, float, str]:
+        value = pair[1]
+        return (False, value, "") if is_number(value) else (True, 0.0, str(value))
 
-    valued = [(row, found) for row in table.rows if (found := value(row)) not in (None, "")]
-    valued.sort(key=lambda pair: _sortable(pair[1]), reverse=key.startswith("-"))
-    known_rows = {id(row) for row, _ in valued}
-    return [*(row for row, _ in valued), *(row for row in table.rows if id(row) not in known_rows)]
-
-
-def _sortable(value: Any) -> tuple[bool, float, str]:
-    return (False, value, "") if is_number(value) else (True, 0.0, str(value))
+    pairs = [(row, value[name]) for row, value in zip(table.rows, values, strict=True)]
+    valued = sorted((p for p in pairs if p[1] not in (None, "")), key=place, reverse=key.startswith("-"))
+    return [row for row, _ in valued] + [row for row, value in pairs if value in (None, "")]

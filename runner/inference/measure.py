@@ -10,7 +10,8 @@ from torch import Tensor
 def measure(scores_NK: Tensor, labels_N: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
     """Accuracy, top-5 accuracy, the confusion matrix, and recall, precision and number of images of each class."""
     K = len(class_names)
-    counts_KK = confusion_matrix(scores_NK, labels_N)
+    predicted_N = scores_NK.argmax(1)
+    counts_KK = torch.bincount(labels_N * K + predicted_N, minlength=K * K).reshape(K, K)  # true class, predicted class
     top = scores_NK.topk(min(5, K), dim=1).indices
     by_class = {
         name: {
@@ -21,17 +22,11 @@ def measure(scores_NK: Tensor, labels_N: Tensor, class_names: Sequence[str]) -> 
         for k, name in enumerate(class_names)
     }
     return {
-        "accuracy": (scores_NK.argmax(1) == labels_N).double().mean().item(),
+        "accuracy": (predicted_N == labels_N).double().mean().item(),
         "top5_accuracy": (top == labels_N[:, None]).any(1).double().mean().item(),
         "classes": by_class,
         "confusion": counts_KK.tolist(),
     }
-
-
-def confusion_matrix(scores_NK: Tensor, labels_N: Tensor) -> Tensor:
-    """Counts [K, K]: rows the true class, columns the predicted one."""
-    K = scores_NK.shape[1]
-    return torch.bincount(labels_N * K + scores_NK.argmax(1), minlength=K * K).reshape(K, K)
 
 
 def _ratio(part: Tensor, whole: Tensor) -> float | None:

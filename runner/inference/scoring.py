@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from omegaconf import OmegaConf
 
 from runner import build
 from runner.engine import process
@@ -24,16 +22,6 @@ from runner.training.run import stored_config
 TEST, CONFUSION = "test.json", "confusion.png"
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Scores [N, K] and labels [N] of N images on the CPU, the mean loss, and the names of the K classes."""
-
-    scores: Tensor
-    labels: Tensor
-    loss: float
-    class_names: list[str]
-
-
 def score_run(
     folder: RunFolder, overrides: Sequence[str] = (), checkpoint: str = "best", trust: bool = False
 ) -> dict[str, Any]:
@@ -44,24 +32,18 @@ def score_run(
     """
     cfg = stored_config(folder, overrides, "test", trust)
     saved = read(folder.checkpoints / f"{checkpoint}.pt")["state"]
-    found = score_split(cfg, saved, "test")
-    result = {"format": FORMAT, "checkpoint": checkpoint, "epoch": saved["position"]["epoch"]}
-    result |= {"num_images": len(found.labels), "tta": OmegaConf.to_container(cfg.tta)}
-    result |= measure(found.scores, found.labels, found.class_names)
-    result["loss"] = found.loss
-    folder.replace(TEST, json.dumps(result, indent=1) + "\n")
-    draw_confusion_matrix(result["confusion"], found.class_names, folder.figures / CONFUSION)
-    return result
-
-
-def score_split(cfg: DictConfig, saved: dict[str, Any], split: Literal["train", "val", "test"]) -> Scores:
-    """The scores of a saved state on a split of the config's data."""
     settings: Settings = build.instantiate(cfg.engine, "engine")
     device = select_device(settings.device)
     precision = Precision(settings.precision, device)
     process.prepare(settings, cfg.seed, device)
     dataset = build.data(cfg)
     network, preprocess = build.scored_network(cfg, dataset, saved)
-    batches = build.batches(dataset, split, preprocess.to(device), device, settings)
+    batches = build.batches(dataset, "test", preprocess.to(device), device, settings)
     scores, labels, loss = predict(network.to(device), batches, build.loss(cfg).to(device), precision, build.tta(cfg))
-    return Scores(scores.cpu(), labels.cpu(), loss.item(), dataset.class_names)
+    result = {"format": FORMAT, "checkpoint": checkpoint, "epoch": saved["position"]["epoch"]}
+    result |= {"num_images": len(labels), "tta": OmegaConf.to_container(cfg.tta)}
+    result |= measure(scores.cpu(), labels.cpu(), dataset.class_names)
+    result["loss"] = loss.item()
+    folder.replace(TEST, json.dumps(result, indent=1) + "\n")
+    draw_confusion_matrix(result["confusion"], dataset.class_names, folder.figures / CONFUSION)
+    return result

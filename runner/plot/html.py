@@ -48,12 +48,6 @@ class Cells:
     prose: Sequence[int] = ()  # columns whose text may take several lines
 
 
-def comparison_page(title: str, subtitle: str, cells: Cells, notes: Sequence[str], png: bytes) -> str:
-    """The page: table, notes beneath it, picture."""
-    body = [table(cells), *(paragraph(note) for note in notes), f"<p>{picture(png, f'{title} over epochs')}</p>"]
-    return page(title, subtitle, body)
-
-
 def page(title: str, subtitle: str, body: Sequence[str]) -> str:
     """A whole page around a body that is HTML already."""
     return "\n".join(

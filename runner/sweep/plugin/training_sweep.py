@@ -62,7 +62,9 @@ def sweep_training_runs(
         ):
             search = SearchRun(folder, plan, TrainingTask(folder, configs), launching.launch, batch, max_batch_size)
             search.run()
-            _check_any_finished(search.journal)
+            trials = list(search.journal.trials.values())
+            if trials and not search.journal.counts["finished"]:
+                raise SweepFailed(f"no trial has finished; the first {trials[0].status}: {trials[0].reason}")
     except SweepFailed as error:
         end(quiet=True)
         journal = Journal(folder.journal)
@@ -142,9 +144,3 @@ def _open_folder(arguments: list[str], plan: Plan, configs: TrialConfigs, whole:
     )
     store.write_config(folder.path, cfg, overrides)
     return folder
-
-
-def _check_any_finished(journal: Journal) -> None:
-    trials = list(journal.trials.values())
-    if trials and not journal.counts["finished"]:
-        raise SweepFailed(f"no trial has finished; the first {trials[0].status}: {trials[0].reason}")

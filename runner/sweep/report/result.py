@@ -46,11 +46,6 @@ class SweepResult:
     notes: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def command(self) -> list[str]:
-        """The best point as overrides; empty where nothing has finished."""
-        return [f"{key}={value}" for key, value in self.best.point.items()] if self.best else []
-
 
 def summarize(plan: Plan, rounds: Sequence[Round], trials: Mapping[int, TrialRecord]) -> SweepResult:
     """The result of the rounds so far."""
@@ -104,7 +99,8 @@ def command_of_best(result: SweepResult, shared: Sequence[str]) -> str | None:
     """The command that trains the best point alone, at full length."""
     if result.best is None:
         return None
-    return shlex.join(["runner", "train", *merge_overrides(shared, result.command)])
+    point = [f"{key}={value}" for key, value in result.best.point.items()]
+    return shlex.join(["runner", "train", *merge_overrides(shared, point)])
 
 
 def to_json(result: SweepResult, folder: Path) -> dict[str, Any] | None:
@@ -112,15 +108,10 @@ def to_json(result: SweepResult, folder: Path) -> dict[str, Any] | None:
     best = result.best
     if best is None:
         return None
-    entry: dict[str, Any] = {"trial": best.trial, "overrides": best.overrides, "score": best.score}
-    entry["folder"] = str(folder / best.folder)
+    path = str(folder / best.folder)
+    entry: dict[str, Any] = {"trial": best.trial, "overrides": best.overrides, "score": best.score, "folder": path}
     if result.finalists:
         estimate = result.finalists[0].estimate
-        entry |= {
-            "mean": estimate.mean,
-            "ci_low": estimate.ci_low,
-            "ci_high": estimate.ci_high,
-            "num_seeds": estimate.n,
-        }
-        entry["indistinguishable"] = [finalist.point for finalist in result.same]
+        entry |= {"mean": estimate.mean, "ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
+        entry |= {"num_seeds": estimate.n, "indistinguishable": [finalist.point for finalist in result.same]}
     return entry

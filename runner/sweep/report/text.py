@@ -3,7 +3,7 @@
 import math
 
 from runner.statistics import Estimate
-from runner.sweep.record.rounds import FinalRound, Round, SearchRound, name
+from runner.sweep.record.rounds import FinalRound, Round, name
 from runner.sweep.report.result import SweepResult
 from runner.sweep.space.space import Point
 
@@ -23,20 +23,15 @@ def format_number(count: int, noun: str) -> str:
 
 
 def format_estimate(estimate: Estimate, metric: str) -> str:
-    """A mean over fresh seeds with its interval, within what the metric can be."""
+    """A mean over fresh seeds with its interval, cut at what an accuracy (0 to 1) or a loss (from 0) can be."""
     if estimate.n < 2:
         return f"{estimate.mean:.4f} on one fresh seed, which says nothing of how sure it is"
     if estimate.std == 0:
         return f"{estimate.mean:.4f} on each of {estimate.n} fresh seeds, too alike to say how sure it is"
-    low, high = bounded_interval(estimate, metric)
-    return f"{estimate.mean:.4f} (95% confidence interval {low:.4f} to {high:.4f}) over {estimate.n} fresh seeds"
-
-
-def bounded_interval(estimate: Estimate, metric: str) -> tuple[float, float]:
-    """The interval of a mean, cut at what an accuracy (0 to 1) or a loss (from 0) can be."""
     least = 0.0 if metric.endswith(("accuracy", "loss")) else -math.inf
     most = 1.0 if metric.endswith("accuracy") else math.inf
-    return min(max(estimate.ci_low, least), most), min(max(estimate.ci_high, least), most)
+    low, high = (min(max(bound, least), most) for bound in (estimate.ci_low, estimate.ci_high))
+    return f"{estimate.mean:.4f} (95% confidence interval {low:.4f} to {high:.4f}) over {estimate.n} fresh seeds"
 
 
 def sentences(result: SweepResult, metric: str) -> list[str]:
@@ -69,16 +64,14 @@ def describe_round(round_: Round, rounds: list[Round]) -> str:
             parts.append(f"{key}: {about['low']:.3g} to {about['high']:.3g}")
     if isinstance(round_, FinalRound):
         parts.append(f"{format_number(len(round_.points), 'point')} on {format_number(len(round_.seeds), 'seed')} each")
-    epochs = f" of {format_number(round_.epochs, 'epoch')}" if round_.epochs else ""
-    return f"{name(round_, rounds)}: {format_number(round_.num_trials, 'trial')}{epochs}; {'; '.join(parts)}"
+    return f"{name(round_, rounds)}: {format_size(round_)}; {'; '.join(parts)}"
+
+
+def format_size(round_: Round) -> str:
+    """A round's number of trials, and their length where the task knows epochs: 3 trials of 2 epochs."""
+    return " of ".join(filter(None, [format_number(round_.num_trials, "trial"), format_epochs(round_)]))
 
 
 def format_epochs(round_: Round) -> str:
     """How long a round's trials are; nothing where the task knows no epochs."""
     return format_number(round_.epochs, "epoch") if round_.epochs else ""
-
-
-def format_turn(round_: Round) -> str:
-    """The key whose turn a round of a coordinate search is."""
-    key = round_.strategy.get("key") if isinstance(round_, SearchRound) else None
-    return key.rpartition(".")[2] if key else ""

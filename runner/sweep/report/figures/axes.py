@@ -117,10 +117,9 @@ def key_axis(history: SweepHistory, key: str) -> Axis:
         seen = [value for value in values if value is not None]
         return Axis(key, 0, 1, options=tuple(dict.fromkeys([*options, *seen])), absent=absent)
     scale = ranges[0].scale
+    described = [about for each in history.searches for name, about in each.ranges.items() if key_of(name) == key]
     bounds = [bound for dim in ranges for bound in (dim.low, dim.high)]
-    for round_ in history.searches:
-        described = [about for name, about in round_.ranges.items() if key_of(name) == key]
-        bounds += [bound for about in described for bound in (about["low"], about["high"])]
+    bounds += [bound for about in described for bound in (about["low"], about["high"])]
     zero = 0.0 in numbers and (scale == "log" or any(dim.zero for dim in ranges)) and min(bounds) > 0
     inside = [number for number in [*bounds, *numbers] if _fits(number, scale) and not (zero and number == 0)]
     low, high = _spread(*(Interval(0, 0, scale).t(number) for number in (min(inside), max(inside))))
@@ -137,14 +136,11 @@ def score_axis(history: SweepHistory) -> Axis | None:
     most = math.inf
     if history.plan.objective.mode == "max" and 0 <= lowest < highest <= 1:
         # A score of 1 leaves nothing that has a logarithm: it stands where half of the least rest would.
-        rest = min(1 - score for score in scores if score < 1) / 2
-        most = 1 - rest if highest == 1 else math.inf
-        highest = min(highest, most)
-        scale = "one_minus_log" if (1 - lowest) / (1 - highest) >= LEAST_RATIO else scale
-    elif history.plan.objective.mode == "min" and lowest > 0:
-        scale = "log" if highest / lowest >= LEAST_RATIO else scale
-    if scale == "linear":
-        highest, most = max(scores), math.inf
+        top = highest if highest < 1 else 1 - min(1 - score for score in scores if score < 1) / 2
+        if (1 - lowest) / (1 - top) >= LEAST_RATIO:
+            scale, most, highest = "one_minus_log", top, top
+    elif history.plan.objective.mode == "min" and lowest > 0 and highest / lowest >= LEAST_RATIO:
+        scale = "log"
     t = Interval(0, 0, scale).t
     low, high = _spread(t(lowest), t(highest))
     return Axis(history.metric, low, high, scale, most=most)

@@ -24,13 +24,14 @@ from runner.sweep.report.figures.style import (
     dress_scores,
     needed,
     panels,
-    round_title,
+    round_name,
     scattered,
     shade,
     signs,
     span_of,
 )
 from runner.sweep.report.history import SweepHistory
+from runner.sweep.report.text import format_size
 from runner.sweep.space.space import distinct
 
 MAX_PAIRED = 4  # keys in a grid of pairs
@@ -194,8 +195,11 @@ def _round_legend(history: SweepHistory) -> list[Any]:
     """The color of each round's ranges."""
     from matplotlib.patches import Patch
 
+    def round_label(round_: SearchRound) -> str:
+        return f"{round_name(history, round_)}: {format_size(round_)}"
+
     return [
-        Patch(fill=False, edgecolor=shade(history, round_), linewidth=1.3, label=round_title(history, round_))
+        Patch(fill=False, edgecolor=shade(history, round_), linewidth=1.3, label=round_label(round_))
         for round_ in history.searches
     ]
 

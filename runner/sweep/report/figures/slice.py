@@ -21,6 +21,7 @@ from runner.sweep.report.figures.style import (
     signs,
 )
 from runner.sweep.report.history import SweepHistory
+from runner.sweep.report.text import format_epochs
 from runner.sweep.space.space import key_of
 
 MAX_KEYS = 8
@@ -59,9 +60,10 @@ def draw_slice(history: SweepHistory, importance: Importance | str = "") -> Any:
             above.set_ylabel("")
             above.tick_params(labelleft=False)
             below.tick_params(labelleft=False)
+    rounds = {": ".join(filter(None, [round_name(history, own), format_epochs(own)])): own for own in history.rounds}
     handles = [
         Line2D([], [], linestyle="", marker=marker_of(history, round_), color=shade(history, round_), label=label)
-        for label, round_ in {round_name(history, round_): round_ for round_ in history.rounds}.items()
+        for label, round_ in rounds.items()
     ]
     handles += signs(history)
     longest = max(len(str(handle.get_label())) for handle in handles)

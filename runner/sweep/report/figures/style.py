@@ -4,11 +4,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from runner.sweep.record.rounds import FinalRound, Round, name
+from runner.sweep.record.rounds import FinalRound, Round, SearchRound, name
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.report.figures.axes import PADDING, Axis
 from runner.sweep.report.history import SweepHistory
-from runner.sweep.report.text import format_epochs, format_number, format_turn
 from runner.sweep.space.space import distinct
 
 STAR, INK, QUIET, PALE = "#D55E00", "#222222", "#666666", "#e9e9e9"
@@ -124,17 +123,9 @@ def _place(history: SweepHistory, round_: Round) -> int:
 
 
 def round_name(history: SweepHistory, round_: Round) -> str:
-    """A round with its length: round 2: 6 epochs; of a coordinate search, with the key whose turn it is."""
-    turn = format_turn(round_)
-    title = name(round_, history.rounds) + (f", {turn}" if turn else "")
-    return f"{title}: {format_epochs(round_)}" if round_.epochs else title
-
-
-def round_title(history: SweepHistory, round_: Round) -> str:
-    """The name with the number of trials."""
-    title, _, epochs = round_name(history, round_).partition(": ")
-    trials = format_number(round_.num_trials, "trial")
-    return f"{title}: {trials} of {epochs}" if epochs else f"{title}: {trials}"
+    """A round as a legend has it; of a coordinate search, with the key whose turn it is."""
+    key = round_.strategy.get("key") if isinstance(round_, SearchRound) else None
+    return name(round_, history.rounds) + (f", {key.rpartition('.')[2]}" if key else "")
 
 
 def wrapped(label: str, width: int) -> str:
