@@ -12,23 +12,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from runner.arguments import ArgumentParser
+from runner.compare import format as form
 from runner.compare.difference import check_keys
 from runner.compare.filter import where
-from runner.compare.format import (
-    FOLLOWS,
-    Column,
-    as_csv,
-    as_json,
-    as_markdown,
-    columns,
-    folder_note,
-    folder_of,
-    label,
-    notes,
-    rule,
-    searches_note,
-    title,
-)
 from runner.compare.metric import check_metric, shared_objective
 from runner.compare.table import BEST, SAME, Row, Table, sort_rows, tabulate
 from runner.config import FREE_KEYS
@@ -62,14 +48,15 @@ def main(words: Sequence[str]) -> int:
         raise UserError(f"{', '.join(map(str, arguments.paths))}: no run here can be read; name another folder")
     objective = (arguments.metric, arguments.mode)
     table = compare(found, arguments.by, *objective, arguments.where, arguments.include_search_trials)
-    table.rows = sort_rows(table, arguments.sort, folder_of) if arguments.sort else table.rows
+    table.rows = sort_rows(table, arguments.sort, form.folder_of) if arguments.sort else table.rows
     rows = table.rows[: arguments.limit]
     if arguments.format == "table":
         show(Console(highlight=False), table, rows)
     else:
-        print({"json": as_json, "csv": as_csv, "markdown": as_markdown}[arguments.format](table, rows), end="")
+        as_text = {"json": form.as_json, "csv": form.as_csv, "markdown": form.as_markdown}[arguments.format]
+        print(as_text(table, rows), end="")
         if table.num_searches and arguments.format in ("json", "csv"):  # which have no place for notes
-            print(f"runner: {searches_note(table)}", file=sys.stderr)
+            print(f"runner: {form.searches_note(table)}", file=sys.stderr)
     if arguments.figure:
         _draw(table, rows, arguments.figure)
     if arguments.html:
@@ -177,7 +164,7 @@ def _check_file(path: Path | None, flag: str, endings: Sequence[str]) -> None:
 
 def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
     """Print the table, as many columns as fit, and the rule beneath it."""
-    wanted = columns(table, rows)
+    wanted = form.columns(table, rows)
     kept = fitting(wanted, console.width)
     shown = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in kept:
@@ -188,7 +175,7 @@ def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
         style = {BEST: "bold green", SAME: "green"}.get(row.verdict)
         shown.add_row(*(Text(column.cells[index]) for column in kept), style=style)
     console.print(shown)
-    lines = [title(table), rule(table), *notes(table, rows)]
+    lines = [form.title(table), form.rule(table), *form.notes(table, rows)]
     if len(kept) < len(wanted):
         left = [column.name for column in wanted if column not in kept]
         lines.append(
@@ -196,15 +183,15 @@ def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
             "(a wider terminal or --format markdown shows all)"
         )
     if any(column.name == "folder" for column in kept):
-        lines += folder_note(rows)
+        lines += form.folder_note(rows)
     for line in lines:
         console.print(Text(line, style="dim"))
     if table.ranking.best is not None:
         best = next(row for row in table.rows if row.verdict == BEST)
-        console.print(Text(f"best run: {folder_of(best)}"), soft_wrap=True)
+        console.print(Text(f"best run: {form.folder_of(best)}"), soft_wrap=True)
 
 
-def fitting(wanted: Sequence[Column], width: int) -> list[Column]:
+def fitting(wanted: Sequence[form.Column], width: int) -> list[form.Column]:
     """The columns that fit side by side: those of the lowest rank first, of one rank those that tell more apart.
 
     What follows from other columns is shown only where all of these fit.
@@ -214,7 +201,7 @@ def fitting(wanted: Sequence[Column], width: int) -> list[Column]:
     room = width
     for place, index in enumerate(order):
         room_after = room - wanted[index].width - 2 * (place > 0)
-        follows = wanted[index].rank == FOLLOWS and len(kept) < place
+        follows = wanted[index].rank == form.FOLLOWS and len(kept) < place
         if place < NUM_FIXED or (room_after >= 0 and not follows):
             kept.add(index)
             room = room_after
@@ -232,7 +219,7 @@ def _curves(table: Table, rows: Sequence[Row]) -> list[Any]:
         # Beyond those drawn only their number counts, and their files need not be read.
         return [run.curve(table.metric) for run in row.counted] if place < MOST else []
 
-    return [Curve(label(table, row), curves(place, row), bool(row.samples)) for place, row in enumerate(rows)]
+    return [Curve(form.label(table, row), curves(place, row), bool(row.samples)) for place, row in enumerate(rows)]
 
 
 def _draw(table: Table, rows: Sequence[Row], path: Path) -> None:
@@ -248,16 +235,16 @@ def page(table: Table, rows: Sequence[Row]) -> str:
     from runner.plot import html
     from runner.plot.curves import draw_curves
 
-    shown = columns(table, rows)
+    shown = form.columns(table, rows)
     png = io.BytesIO()
     draw_curves(_curves(table, rows), table.metric, png)
     best = next((index for index, row in enumerate(rows) if row.verdict == BEST), None)
     lines = [[column.cells[index] for column in shown] for index in range(len(rows))]
     cells = html.Cells([column.heading for column in shown], lines, [column.right for column in shown], best)
     name = f"Comparison by {table.metric}"
-    under = [rule(table), *notes(table, rows), *folder_note(rows)]
+    under = [form.rule(table), *form.notes(table, rows), *form.folder_note(rows)]
     picture = f"<p>{html.picture(png.getvalue(), f'{name} over epochs')}</p>"
-    return html.page(name, title(table), [html.table(cells), *map(html.paragraph, under), picture])
+    return html.page(name, form.title(table), [html.table(cells), *map(html.paragraph, under), picture])
 
 
 def _write(path: Path, content: str | bytes) -> None:

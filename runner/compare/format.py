@@ -55,7 +55,7 @@ def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
     ]
     ranks = _ranks(table, rows)
     shared = shared_folder(rows)
-    folders = [folder_of(row) for row in rows]
+    folders = [folder_of(row).removeprefix(shared).lstrip(os.sep) if shared else folder_of(row) for row in rows]
 
     def numeric(key: str) -> bool:
         return all(isinstance(row.settings[key], int | float | None) for row in rows)
@@ -70,9 +70,7 @@ def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
         Column("epochs", ["-" if row.epochs is None else f"{row.epochs:.4g}" for row in rows], MORE),
         Column("time", ["-" if row.seconds is None else f"{seconds_text(row.seconds)} s" for row in rows], MORE),
         Column("images/s", [_rate(row.images_per_second) for row in rows], MORE),
-        Column(
-            "folder", [f.removeprefix(shared).lstrip(os.sep) if shared else f for f in folders], FOLDER, right=False
-        ),
+        Column("folder", folders, FOLDER, right=False),
     ]
 
 

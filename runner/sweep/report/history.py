@@ -1,7 +1,7 @@
 """The history of a sweep, as its figures and its report tell it: every trial with its point, and when it ended."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -49,7 +49,7 @@ class SweepHistory:
     trials: Sequence[TrialRecord]
     ends: Sequence[TrialEnd]
     result: SweepResult
-    configured: Mapping[str, str] = field(default_factory=dict)
+    configured: Mapping[str, str]
 
     @property
     def keys(self) -> list[str]:

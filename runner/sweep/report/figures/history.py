@@ -4,19 +4,8 @@ import itertools
 from typing import Any
 
 from runner.sweep.record.rounds import FinalRound, Round
+from runner.sweep.report.figures import style
 from runner.sweep.report.figures.axes import Axis, score_axis
-from runner.sweep.report.figures.style import (
-    CROSSES,
-    INK,
-    QUIET,
-    STAR,
-    color_of,
-    draw_dots,
-    dress,
-    needed,
-    panels,
-    signs,
-)
 from runner.sweep.report.history import SweepHistory
 from runner.sweep.report.text import format_epochs
 
@@ -29,14 +18,14 @@ def draw_history(history: SweepHistory) -> Any:
     Raises:
         NothingToDraw: no trial has a score.
     """
-    scores = needed(score_axis(history))
-    figure, (left, right) = panels(10, 4.2, 1, 2, sharey=True)
+    scores = style.needed(score_axis(history))
+    figure, (left, right) = style.panels(10, 4.2, 1, 2, sharey=True)
     for panel, along, label in ((left, "place", "trials ended"), (right, "seconds", "seconds")):
         _draw_history(panel, history, scores, along)
         panel.set_xlabel(label)
         panel.set_title(" \n ", fontsize=8)  # room for the rounds' names
     right.set_ylabel("")
-    handles = [*left.get_legend_handles_labels()[0], *signs(history, best=False)]
+    handles = [*left.get_legend_handles_labels()[0], *style.signs(history, best=False)]
     if handles:
         figure.legend(handles=handles, loc="outside lower left", ncols=4)
     figure.draw_without_rendering()
@@ -47,24 +36,26 @@ def draw_history(history: SweepHistory) -> Any:
 
 
 def _draw_history(panel: Any, history: SweepHistory, scores: Axis, along: str) -> None:
-    dress(panel, scores, "y", 8)
+    style.dress(panel, scores, "y", 8)
     trials = {trial.trial: trial for trial in history.trials}
     dots = []
     for end in history.ends:
         trial = trials[end.trial]
         at = getattr(end, along)
-        if trial.status in CROSSES:
-            panel.scatter(at, scores.low, marker=CROSSES[trial.status], s=28, color=INK, linewidths=1)
+        if trial.status in style.CROSSES:
+            panel.scatter(at, scores.low, marker=style.CROSSES[trial.status], s=28, color=style.INK, linewidths=1)
         elif trial.score is not None:
-            color = color_of(scores, history, trial.score)
+            color = style.color_of(scores, history, trial.score)
             face, rim = ("white", color) if trial.status == "pruned" else (color, "white")
             dots.append(((at, scores.place(trial.score)), 30, face, rim, 0.8))
-    draw_dots(panel, dots)
+    style.draw_dots(panel, dots)
     line = [(getattr(end, along), best) for end, best in zip(history.ends, history.best_so_far(), strict=True)]
     known = [(at, scores.place(best)) for at, best in line if best is not None]
     if known:
         named: dict[str, Any] = {"label": "best so far", "gid": "best so far"}
-        panel.plot(*zip(*known, strict=True), color=STAR, linewidth=1.8, drawstyle="steps-post", zorder=1.5, **named)
+        panel.plot(
+            *zip(*known, strict=True), color=style.STAR, linewidth=1.8, drawstyle="steps-post", zorder=1.5, **named
+        )
     panel.set_xlim(0, (max(getattr(end, along) for end in history.ends) if history.ends else 1) * 1.02)
     for start, *_ in _round_spans(history, along)[1:]:
         panel.axvline(start, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.9)
@@ -99,5 +90,5 @@ def _name_rounds(panel: Any, history: SweepHistory, along: str) -> None:
                 break
         else:
             continue
-        style: dict[str, Any] = {"fontsize": 8, "color": QUIET, "ha": "center", "va": "bottom"}
-        panel.text((start + end) / 2, 1.01, text.strip(), transform=panel.get_xaxis_transform(), **style)
+        look: dict[str, Any] = {"fontsize": 8, "color": style.QUIET, "ha": "center", "va": "bottom"}
+        panel.text((start + end) / 2, 1.01, text.strip(), transform=panel.get_xaxis_transform(), **look)

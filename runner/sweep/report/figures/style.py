@@ -168,16 +168,13 @@ def bands_of(history: SweepHistory, axis: Axis) -> list[tuple[Round, tuple[float
 
 def span_of(history: SweepHistory, round_: Round, trial: TrialRecord, axis: Axis) -> tuple[float, float] | None:
     """What a trial's value was drawn from."""
-    if axis.options:
-        place = axis.place(history.value(trial, axis.label))
-        return None if place is None or place < 0 else (place - 0.45, place + 0.45)
     value = history.value(trial, axis.label)
     if value is None:
         return None
     about = round_.ranges.get(history.dimension_name(trial, axis.label))
-    if about is None:  # held, while another key had its turn
-        place = axis.place(value)
-        return None if place is None else (place - 0.012 * axis.width, place + 0.012 * axis.width)
+    if axis.options or about is None:  # an option, or held while another key had its turn
+        place, half = axis.place(value), 0.45 if axis.options else 0.012 * axis.width
+        return None if place is None else (place - half, place + half)
     low, high = axis.place(about["low"]), axis.place(about["high"])
     return None if low is None or high is None else (low, high)
 
