@@ -55,7 +55,7 @@ def sweep_any_application(
     Raises whatever a job raised.
     """
     parsed = parse_overrides(words, context.config_loader)
-    space = Space({override.key: override.value for override in parsed if not isinstance(override.value, str)})
+    space = Space({key: value for key, value in parsed.items() if not isinstance(value, str)})
     settings = SweepSettings(num_finalists=0)
     rounds = [RoundPlan(number, None) for number in (ROUNDS if space.size == math.inf else [int(space.size)])]
     plan = Plan(settings, space, rounds, None, Objective("score", "max"))
@@ -64,7 +64,7 @@ def sweep_any_application(
     OmegaConf.save(whole, path / "multirun.yaml")
     own = store.make_folder(path, "runner")  # the application may choose one folder for all its sweeps
     folder = SweepFolder.create(own, path.name, words, settings.seed, {})
-    shared = [f"{override.key}={override.value}" for override in parsed]  # a point's takes the place of a range's
+    shared = [f"{key}={value}" for key, value in parsed.items()]  # a point's takes the place of a range's
     with recorded_status(folder), launcher(context, task, whole) as launching:
         search = SearchRun(folder, plan, AnyTask(shared), launching.launch, TrialBatcher("off", None), max_batch_size)
         search.run()

@@ -38,22 +38,20 @@ def build_space(
     parse = partial(parse_overrides, config_loader=config_loader)
     # What is fixed decides which bounds the ranges have, so ranges are read twice: for their keys, then in full.
     parsed = parse([*listed, *given])
-    shared = [f"{override.key}={override.value}" for override in parsed if isinstance(override.value, str)]
+    shared = [f"{key}={value}" for key, value in parsed.items() if isinstance(value, str)]
     configs = TrialConfigs(compose, shared)
-    options = {override.key: override.value.options for override in parsed if isinstance(override.value, Categorical)}
+    options = {key: value.options for key, value in parsed.items() if isinstance(value, Categorical)}
     # What the command line says holds whatever the file says.
-    said = {bare_key(override.key) for override in parse(given)}
+    said = set(map(bare_key, parse(given)))
     bounded = parse([*listed, *given], bounds=partial(configs.bounds, options))
-    dimensions = {override.key: override.value for override in bounded if not isinstance(override.value, str)}
+    dimensions = {key: value for key, value in bounded.items() if not isinstance(value, str)}
     for group, option, words in parse_conditional(conditional):
         if group in said and not _may_be(configs, options, group, option):
             configs.choices([f"{group}={option}"])  # raises where it is no option at all
             continue
-        for override in parse(words, bounds=partial(configs.bounds, {**options, group: (option,)})):
-            if conditional_is_given or bare_key(override.key) not in said:
-                value = override.value
-                dimension = Categorical((value,)) if isinstance(value, str) else value
-                dimensions[f"{override.key}[{group}={option}]"] = dimension
+        for key, value in parse(words, bounds=partial(configs.bounds, {**options, group: (option,)})).items():
+            if conditional_is_given or bare_key(key) not in said:
+                dimensions[f"{key}[{group}={option}]"] = Categorical((value,)) if isinstance(value, str) else value
     _check_keys(dimensions)
     space = Space(dimensions, partial(_applies, configs, dimensions))
     # The command line may leave no option that has a key of the file.

@@ -11,7 +11,7 @@ optimizer=sgd,adam                                       options of a group, or 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,14 +30,6 @@ DISTRIBUTIONS = {"uniform": "interval({})", "loguniform": "tag(log,interval({}))
 DISTRIBUTION = re.compile(rf"(?<![\w.])({'|'.join(DISTRIBUTIONS)})\(([^()]*)\)")
 QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 Dimension = Interval | Categorical
-
-
-@dataclass(frozen=True)
-class ParsedOverride:
-    """One override: a key with its prefix, and the value or what it is drawn from."""
-
-    key: str
-    value: str | Dimension
 
 
 def to_hydra_syntax(word: str) -> str:
@@ -77,8 +69,8 @@ def parse_overrides(
     words: Sequence[str],
     config_loader: Any = None,
     bounds: Callable[[str], Bounds | None] = lambda key: None,
-) -> list[ParsedOverride]:
-    """The overrides in their order; where a key comes twice, the later one counts.
+) -> dict[str, str | Dimension]:
+    """The value of each key with its prefix, or what it is drawn from; where a key comes twice, the later one counts.
 
     Args:
         bounds: the hard bounds of a key's values, where they are known.
@@ -87,7 +79,7 @@ def parse_overrides(
         UserError: a word is no override, or its range makes no sense.
     """
     parser = OverridesParser.create(config_loader)
-    found: dict[str, ParsedOverride] = {}
+    found: dict[str, str | Dimension] = {}
     for word in words:
         try:
             override = parser.parse_override(to_hydra_syntax(word))
@@ -96,8 +88,8 @@ def parse_overrides(
             raise UserError(f"{word}: not a range ({reason}); such as {EXAMPLE}") from None
         key = override.get_key_element()
         found.pop(key, None)
-        found[key] = ParsedOverride(key, _value(override, config_loader, bounds))
-    return list(found.values())
+        found[key] = _value(override, config_loader, bounds)
+    return found
 
 
 def merge_overrides(shared: Sequence[str], words: Sequence[str]) -> list[str]:
