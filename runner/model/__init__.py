@@ -4,13 +4,9 @@
 `in_channels`, `image_size` and `num_classes` are filled in from the data for every constructor that takes them.
 """
 
-from runner.model.alexnet import alexnet, zfnet
-from runner.model.convnet import ConvNet
-from runner.model.googlenet import googlenet
-from runner.model.inception_v3 import inception_v3
-from runner.model.inception_v4 import InceptionV4
-from runner.model.mlp import MLP, Linear
+from runner.model.classic import alexnet, vgg, zfnet
+from runner.model.inception import InceptionV4, googlenet, inception_v3
 from runner.model.resnet import resnet
+from runner.model.small import MLP, ConvNet, Linear
 from runner.model.torchvision import torchvision
-from runner.model.vgg import vgg
 from runner.model.whitened import WhitenedConvNet

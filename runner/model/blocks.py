@@ -3,7 +3,6 @@
 B images, C channels, S by S pixels.
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -18,7 +17,6 @@ Norm = Literal["none", "batch"]
 Stem = Literal["auto", "imagenet", "cifar"]
 
 SMALL_IMAGE = 64  # pixels; up to here `stem: auto` means cifar
-HIDDEN = 4096  # features of the hidden layers of AlexNet, ZFNet and VGG
 
 
 def is_small(stem: Stem, image_size: int, network: str = "", smallest: int = 1) -> bool:
@@ -84,37 +82,6 @@ class ConvUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.bn(self.conv(x)))
-
-
-class Classic(nn.Module):
-    """Convolutions, pooling to a fixed map, two hidden layers with dropout, class scores: AlexNet, ZFNet and VGG.
-
-    `features` give `channels` maps. Parameters are named as in torchvision, whose weights fit.
-    """
-
-    def __init__(
-        self,
-        features: Sequence[nn.Module],
-        channels: int,
-        pooled_size: int,
-        num_classes: int,
-        activation: ActivationName,
-        dropout: float,
-        width: float,
-        dropout_first: bool = False,
-    ) -> None:
-        super().__init__()
-        self.features = nn.Sequential(*features)
-        self.avgpool = PoolTo(pooled_size)
-        hidden = scaled(HIDDEN, width)
-        classifier: list[nn.Module] = []
-        for fan_in in (channels * pooled_size**2, hidden):
-            layers, noise = linear(fan_in, hidden, activation), nn.Dropout(dropout)
-            classifier += [noise, *layers] if dropout_first else [*layers, noise]
-        self.classifier = nn.Sequential(*classifier, nn.Linear(hidden, num_classes))
-
-    def forward(self, images_BCSS: Tensor) -> Tensor:
-        return self.classifier(self.avgpool(self.features(images_BCSS)).flatten(1))
 
 
 class PoolTo(nn.Module):

@@ -47,7 +47,12 @@ def torchvision(
             network, trained_classes = _trained(name, weights)
         _probe(network, in_channels, image_size)
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise _misfit(name, image_size, error) from error
+        smallest = torchvision.models.get_model_weights(name).DEFAULT.meta["min_size"][0]
+        reason = (str(error).splitlines() or ["they do not fit"])[0].rstrip(".!")
+        sizes = f"{smallest} or a size that suits" if name.partition("_")[0] in SIZED else f"{smallest} or more"
+        raise UserError(
+            f"data.image_size: {name} cannot take images of {image_size} pixels ({reason}); it is made for {sizes}"
+        ) from error
     if weights is not None:
         for layer in network.modules():
             setattr(layer, KEPT, True)
@@ -111,14 +116,3 @@ def _probe(network: nn.Module, in_channels: int, image_size: int) -> None:
     with torch.no_grad():
         functional_call(network.eval(), shapes, (images,))
     network.train()
-
-
-def _misfit(name: str, image_size: int, error: Exception) -> UserError:
-    import torchvision.models
-
-    smallest = torchvision.models.get_model_weights(name).DEFAULT.meta["min_size"][0]
-    reason = (str(error).splitlines() or ["they do not fit"])[0].rstrip(".!")
-    sizes = f"{smallest} or a size that suits" if name.partition("_")[0] in SIZED else f"{smallest} or more"
-    return UserError(
-        f"data.image_size: {name} cannot take images of {image_size} pixels ({reason}); it is made for {sizes}"
-    )

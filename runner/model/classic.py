@@ -1,19 +1,22 @@
-"""AlexNet (Krizhevsky et al. 2012) and ZFNet (Zeiler and Fergus 2013): five convolutions, three fully connected layers.
+"""AlexNet (Krizhevsky et al. 2012), ZFNet (Zeiler and Fergus 2013) and VGG (Simonyan and Zisserman 2014).
 
-For small images (`stem` cifar, or auto up to 64 pixels) every convolution has stride 1, the first is 3x3, and each
-pooling halves the map, rounding up: they take images of any size.
+Convolutions, then three fully connected layers. AlexNet and ZFNet have five convolutions; for small images (`stem`
+cifar, or auto up to 64 pixels) each has stride 1, the first is 3x3, and each pooling halves the map, rounding up: they
+take images of any size.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from runner.constraints import FractionBelowOne, Positive
 from runner.model import blocks
 from runner.model.activation import ActivationName
-from runner.model.blocks import Classic, ResponseNorm, Stem, is_small, scaled
+from runner.model.blocks import SMALL_IMAGE, Norm, PoolTo, ResponseNorm, Stem, is_small, scaled
 
-POOLED_SIZE = 6  # of the map that the first fully connected layer sees
+HIDDEN = 4096  # features of the hidden layers
+POOLED_SIZE = 6  # of the map that the first fully connected layer sees; 7 in VGG
 
 
 class Row(NamedTuple):
@@ -60,6 +63,14 @@ ZFNET = Plan(
     ),
     ceil_mode=True,
 )
+VGGDepth = Literal[11, 13, 16, 19]
+VGG_CHANNELS = (64, 128, 256, 512, 512)  # of each stage
+VGG_CONVOLUTIONS: dict[VGGDepth, tuple[int, ...]] = {  # in each stage
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
 
 
 def alexnet(
@@ -110,7 +121,7 @@ def _built(
     dropout: float,
     width: float,
     stem: Stem,
-) -> Classic:
+) -> nn.Module:
     small = is_small(stem, image_size, plan.name, plan.smallest)
     layers: list[nn.Module] = []
     channels, size = in_channels, image_size
@@ -128,3 +139,65 @@ def _built(
             size = -(-size // 2)
     pooled_size = min(POOLED_SIZE, size) if small else POOLED_SIZE
     return Classic(layers, channels, pooled_size, num_classes, activation, dropout, width, plan.dropout_first)
+
+
+def vgg(
+    in_channels: int,
+    image_size: int,
+    num_classes: int,
+    depth: VGGDepth = 16,
+    norm: Norm = "none",
+    activation: ActivationName = "relu",
+    dropout: FractionBelowOne = 0.5,
+    width: Positive = 1.0,
+) -> nn.Module:
+    """VGG by depth: configurations A, B, D and E of table 1, torchvision's network.
+
+    Images of any size: a map smaller than 4x4 is not pooled further, for padded convolutions on a single pixel would
+    lose the signal. The fully connected layers see a map of 7x7, as published, or for images of 64 pixels or less the
+    map as it is.
+    Source: Simonyan and Zisserman 2014, arXiv 1409.1556; batch normalization as in torchvision, beside the biases.
+    """
+    layers: list[nn.Module] = []
+    size, channels = image_size, in_channels
+    for published, count in zip(VGG_CHANNELS, VGG_CONVOLUTIONS[depth], strict=True):
+        out_channels = scaled(published, width)
+        for _ in range(count):
+            layers += blocks.conv(channels, out_channels, 3, activation, norm, bias=True)
+            channels = out_channels
+        if size >= 4:
+            layers.append(nn.MaxPool2d(2))
+            size //= 2
+    pooled_size = size if image_size <= SMALL_IMAGE else 7
+    return Classic(layers, channels, pooled_size, num_classes, activation, dropout, width)
+
+
+class Classic(nn.Module):
+    """Convolutions, pooling to a fixed map, two hidden layers with dropout, class scores: AlexNet, ZFNet and VGG.
+
+    `features` give `channels` maps. Parameters are named as in torchvision, whose weights fit.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[nn.Module],
+        channels: int,
+        pooled_size: int,
+        num_classes: int,
+        activation: ActivationName,
+        dropout: float,
+        width: float,
+        dropout_first: bool = False,
+    ) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*features)
+        self.avgpool = PoolTo(pooled_size)
+        hidden = scaled(HIDDEN, width)
+        classifier: list[nn.Module] = []
+        for fan_in in (channels * pooled_size**2, hidden):
+            layers, noise = blocks.linear(fan_in, hidden, activation), nn.Dropout(dropout)
+            classifier += [noise, *layers] if dropout_first else [*layers, noise]
+        self.classifier = nn.Sequential(*classifier, nn.Linear(hidden, num_classes))
+
+    def forward(self, images_BCSS: Tensor) -> Tensor:
+        return self.classifier(self.avgpool(self.features(images_BCSS)).flatten(1))
