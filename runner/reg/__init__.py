@@ -1,33 +1,14 @@
+# ruff: noqa: F401 -- what is imported here are the words of the group
 """Regularizers: each word of the group is a class here; all promise what `Regularizer` says."""
 
 from typing import Any
 
 from runner import renamed
-from runner.reg.dropout import DropConnect, Dropout
-from runner.reg.max_norm import MaxNorm
-from runner.reg.mixing import CutMix, Cutout, Mixup
-from runner.reg.penalties import L1, L2, ElasticNet
+from runner.reg.mixing import CutMix, Cutout, LabelSmoothing, Mixup
+from runner.reg.noise import DropConnect, Dropout, StochasticDepth
 from runner.reg.pooling import FractionalMaxPool
 from runner.reg.regularizer import Regularizer, overrides
-from runner.reg.stochastic_depth import StochasticDepth
-from runner.reg.targets import LabelSmoothing
-
-__all__ = [
-    "L1",
-    "L2",
-    "CutMix",
-    "Cutout",
-    "DropConnect",
-    "Dropout",
-    "ElasticNet",
-    "FractionalMaxPool",
-    "LabelSmoothing",
-    "MaxNorm",
-    "Mixup",
-    "Regularizer",
-    "StochasticDepth",
-    "overrides",
-]
+from runner.reg.weights import L1, L2, ElasticNet, MaxNorm
 
 
 def __getattr__(name: str) -> Any:

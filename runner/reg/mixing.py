@@ -1,4 +1,4 @@
-"""Regularizers that mix images of a batch, or hide a part of each.
+"""Regularizers that mix images of a batch, hide a part of each, or soften the targets.
 
 B images, C channels, H by W pixels, K classes. Images come preprocessed and on the device. Every number is drawn on
 the CPU and nothing waits for the device.
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runner.constraints import Fraction, NonNegative
+from runner.constraints import Fraction, FractionBelowOne, NonNegative
 from runner.reg.regularizer import Regularizer
 
 
@@ -70,6 +70,16 @@ class Cutout(Regularizer):
         columns_BW = _within(start_B2[:, 1:], length, W)
         hidden_B1HW = (rows_BH[:, :, None] & columns_BW[:, None, :])[:, None]
         return images.clone().masked_fill_(hidden_B1HW, 0), targets  # a clone keeps the memory format
+
+
+@dataclass
+class LabelSmoothing(Regularizer):
+    """`(1 - smoothing) * onehot + smoothing / K`. Source: Szegedy et al. 2016, section 7."""
+
+    smoothing: FractionBelowOne = 0.1
+
+    def transform_targets(self, targets: Tensor) -> Tensor:
+        return targets * (1 - self.smoothing) + self.smoothing / targets.shape[-1]
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ class FractionalMaxPool(Regularizer):
             (parent, name, layer)
             for parent in network.modules()
             for name, layer in parent.named_children()
-            if isinstance(layer, nn.MaxPool2d) and _both(layer.stride) > 1
+            if isinstance(layer, nn.MaxPool2d) and np.min(layer.stride) > 1
         ]
         if not found:
             raise UserError(
@@ -75,8 +76,7 @@ def fractional_max_pool(x: Tensor, samples: Tensor | None, size: tuple[int, int]
     except TypeError:
         if samples is None:
             samples = torch.rand(*x.shape[:2], 2, dtype=x.dtype, device=x.device)
-        pooled: Tensor = torch.ops.aten.fractional_max_pool2d(x, [KERNEL, KERNEL], size, samples)[0]
-        return pooled
+        return torch.ops.aten.fractional_max_pool2d(x, [KERNEL, KERNEL], size, samples)[0]
 
 
 def fixed_samples(x: Tensor) -> Tensor:
@@ -101,7 +101,3 @@ def sizes(size: int, target: int, ratio: float) -> list[int]:
     # A region of 2 needs at least one pixel more than the outputs.
     below = [step for step in steps if target < step < size]
     return [*below, target]
-
-
-def _both(stride: int | tuple[int, int]) -> int:
-    return stride if isinstance(stride, int) else min(stride)

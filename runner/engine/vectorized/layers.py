@@ -24,8 +24,7 @@ class FoldedNorm(nn.BatchNorm1d):
         if self.training:
             self.num_batches_tracked.add_(1)
         given = (self.running_mean, self.running_var, self.weight, self.bias)
-        normalized: Tensor = _Normalize.apply(x, *given, self.training, self.momentum, self.eps)
-        return normalized
+        return _Normalize.apply(x, *given, self.training, self.momentum, self.eps)
 
 
 class ColumnLinear(nn.Linear):
@@ -55,17 +54,12 @@ def vmap_layer(layer: nn.Module) -> nn.Module | None:
         made = ColumnLinear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
         vars(made).update(vars(layer))  # the same parameters, and what hooks onto them
         return made
-    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-        return _folded(layer)
-    return None
-
-
-def _folded(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> FoldedNorm | None:
-    """Not one without running statistics, without weights, or with the mean over all batches."""
-    if not (layer.affine and layer.track_running_stats) or layer.momentum is None:
+    if not isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
         return None
-    made = FoldedNorm(layer.num_features, layer.eps, layer.momentum, device=layer.weight.device)
-    return made.train(layer.training)
+    if not (layer.affine and layer.track_running_stats) or layer.momentum is None:  # the mean over all batches
+        return None
+    folded = FoldedNorm(layer.num_features, layer.eps, layer.momentum, device=layer.weight.device)
+    return folded.train(layer.training)
 
 
 class _Normalize(torch.autograd.Function):
@@ -88,13 +82,9 @@ class _Normalize(torch.autograd.Function):
         return y.unflatten(1, (T, -1)), 1
 
 
-def vmap_fractional_max_pool(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Tensor:
-    """`pooling.fractional_max_pool` of images [B, C, H, W] to `size`, by samples [B, C, 2]."""
-    pooled: Tensor = _Pool.apply(x, samples, size)
-    return pooled
+class FoldedPool(torch.autograd.Function):
+    """Fractional max pooling of images [B, C, H, W] to a size, by samples [B, C, 2], of several trials at once."""
 
-
-class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Tensor:
         return pooling.fractional_max_pool(x, samples, size)
@@ -110,4 +100,4 @@ class _Pool(torch.autograd.Function):
             (part.expand(T, *part.shape) if dim is None else part.movedim(dim, 0)).flatten(0, 1)
             for part, dim in zip((x, samples), in_dims, strict=False)
         ]
-        return _Pool.forward(parts[0], parts[1], size).unflatten(0, (T, -1)), 0
+        return FoldedPool.forward(parts[0], parts[1], size).unflatten(0, (T, -1)), 0

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from runner.engine.vectorized.layers import vmap_fractional_max_pool
-from runner.reg.dropout import InputDropout, WeightDropout
+from runner.engine.vectorized.layers import FoldedPool
+from runner.reg.noise import InputDropout, WeightDropout
 from runner.reg.pooling import FractionalPools, fixed_samples
 
 Unit = Literal["element", "channel", "image", "batch"]
@@ -80,7 +80,7 @@ class DrawnPools(FractionalPools, Noise):
 
     def shrink(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         samples = self.draw((*x.shape[:2], 2)).to(x.dtype) if self.training else fixed_samples(x)
-        return vmap_fractional_max_pool(x, samples, size)
+        return FoldedPool.apply(x, samples, size)
 
 
 def drawn(layer: nn.Module) -> Noise | None:

@@ -1,6 +1,6 @@
-"""Penalties on the size of the weights, added to the loss.
+"""Penalties on the size of the weights, added to the loss, and a bound on it.
 
-They touch the weights of linear and convolutional layers; biases and normalization layers only with
+Penalties touch the weights of linear and convolutional layers; biases and normalization layers only with
 `all_parameters`.
 """
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from runner.constraints import NonNegative
+from runner.constraints import NonNegative, Positive
 from runner.reg.regularizer import Regularizer
 
 
@@ -29,7 +29,6 @@ class Penalty(Regularizer):
         raise NotImplementedError
 
 
-@dataclass
 class L2(Penalty):
     """`strength * sum W^2`. AlexNet's strength is 5e-4."""
 
@@ -56,3 +55,19 @@ class ElasticNet(Penalty):
 
     def size(self, weight: Tensor) -> Tensor:
         return self.beta * weight.square().sum() + weight.abs().sum()
+
+
+@dataclass
+class MaxNorm(Regularizer):
+    """After every update, scales each unit's incoming weights down to a Euclidean norm of at most `max_norm`.
+
+    A unit is an output of a linear layer or an output channel of a convolution. Source: Srivastava et al. 2014, 5.1.
+    """
+
+    max_norm: Positive = 3.0
+
+    @torch.no_grad()
+    def project_weights(self, network: nn.Module) -> None:
+        for parameter in network.parameters():
+            if parameter.ndim > 1 and parameter.requires_grad:
+                parameter.renorm_(2, 0, self.max_norm)
