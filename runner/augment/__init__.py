@@ -3,6 +3,5 @@
 
 from runner.augment.augmentation import Augmentation, Draws, Epoch, Pipeline, overrides
 from runner.augment.color import ColorJitter, PCAColor
-from runner.augment.crop_flip import Crop, Flip
-from runner.augment.geometric import Lens, Rotate, ScaleCrop, Shear, Stretch, Translate
+from runner.augment.geometric import Crop, Flip, Lens, Rotate, ScaleCrop, Shear, Stretch, Translate
 from runner.augment.randaugment import RandAugment

@@ -41,15 +41,12 @@ class ColorJitter(Augmentation):
         return {"factors": low + uniform[:, :3] * (high - low), "hue": (uniform[:, 3] * 2 - 1) * self.hue}
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
-        brightness, contrast, saturation = draws["factors"].unbind(-1)
-        if self.brightness > 0:
-            images_BCHW = adjust_brightness(images_BCHW, brightness)
-        if self.contrast > 0:
-            images_BCHW = adjust_contrast(images_BCHW, contrast)
-        if self.saturation > 0:
-            images_BCHW = adjust_saturation(images_BCHW, saturation)
-        if self.hue > 0:
-            images_BCHW = adjust_hue(images_BCHW, draws["hue"])
+        strengths = (self.brightness, self.contrast, self.saturation, self.hue)
+        adjustments = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+        numbers = (*draws["factors"].unbind(-1), draws["hue"])
+        for strength, adjust, numbers_B in zip(strengths, adjustments, numbers, strict=True):
+            if strength > 0:
+                images_BCHW = adjust(images_BCHW, numbers_B)
         return images_BCHW
 
 
@@ -66,15 +63,13 @@ class PCAColor(Augmentation):
     axes: Tensor | None = field(default=None, init=False, repr=False)  # l_k * p_k in columns [C, C], once prepared
 
     def prepare(self, images: Iterable[Tensor]) -> None:
-        total: Tensor | float = 0.0
-        products: Tensor | float = 0.0
+        total = products = torch.zeros((), dtype=torch.float64)
         count = 0
         for chunk in images:
             colors = chunk.to(torch.float64).movedim(1, 0).flatten(1)  # [C, pixels]
             total = total + colors.sum(1)
             products = products + colors @ colors.T
             count += colors.shape[1]
-        assert isinstance(total, Tensor), "an empty split"
         mean = total / count
         values, vectors = torch.linalg.eigh(products / count - mean.outer(mean))
         # An eigenvector's sign is the library's choice; the same seed is to give the same pixels everywhere.

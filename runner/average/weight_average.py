@@ -1,4 +1,4 @@
-"""A second set of weights beside the trained ones."""
+"""Averages: a second set of weights beside the trained ones."""
 
 import copy
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from runner.constraints import Duration, Fraction, NonNegative, PositiveInt
 from runner.optimizer.torch_kernels import foreach
+from runner.schedule import Schedule
 
 
 class WeightAverage:
@@ -40,6 +42,56 @@ class WeightAverage:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state)
+
+
+class EMA(WeightAverage):
+    """Polyak average: `x_test = decay*x_test + (1-decay)*x` after every update; validation and test use x_test.
+
+    torch's AveragedModel is the same average, but asks the device a question at every update.
+    """
+
+    def __init__(self, network: nn.Module, decay: Fraction = 0.995) -> None:
+        super().__init__(network)
+        self.decay = decay
+
+    def due(self) -> tuple[float, bool]:
+        return 1 - self.decay, False
+
+
+class Lookahead(WeightAverage):
+    """`slow = d*slow + (1-d)*x; x = slow` every `every_steps` updates; `d = decay * (t/T)^power` after t updates of T.
+
+    So, unlike an average, it changes the trained weights x. Before the first multiple of `every_steps` at or after
+    `start_epochs`, slow is x. The number of updates is the schedule's, which moves on before this is updated.
+    Source: Zhang et al. 2019, algorithm 1, with alpha `1 - decay` and power 0; the power, the late start and
+    `return_each_epoch` are of Jordan 2024, arXiv 2404.00498.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        every_steps: PositiveInt = 5,
+        decay: Fraction = 0.5,
+        power: NonNegative = 0.0,
+        start_epochs: Duration = 0,
+        return_each_epoch: bool = False,
+    ) -> None:
+        super().__init__(network)
+        self.schedule = schedule
+        self.every_steps = every_steps
+        self.decay = decay
+        self.power = power
+        self.start = -(-schedule.curve.steps(start_epochs) // every_steps) * every_steps
+        self.return_each_epoch = return_each_epoch
+
+    def due(self) -> tuple[float, bool]:
+        step, curve = self.schedule.num_steps, self.schedule.curve
+        if step <= self.start:
+            return 1.0, False
+        if step % self.every_steps == 0:
+            return 1 - self.decay * (step / curve.total_steps) ** self.power, True
+        return 0.0, self.return_each_epoch and step % curve.steps_per_epoch == 0
 
 
 def _floats(network: nn.Module) -> list[Tensor]:

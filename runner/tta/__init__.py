@@ -1,11 +1,10 @@
+# ruff: noqa: F401 -- what is imported here are the words of the group
 """Test-time augmentation: each word of the group is a class here; scores are means over changed copies of an image."""
 
 from typing import Any
 
 from runner import renamed
 from runner.tta.tta import TTA, Flip, FlipTranslate, MCDropout, MultiScale, Single, TenCrop
-
-__all__ = ["TTA", "Flip", "FlipTranslate", "MCDropout", "MultiScale", "Single", "TenCrop"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,8 +31,7 @@ class Single(TTA):
     """The image as it is; scores are the network's own."""
 
     def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
-        scores: Tensor = network(images_BCSS)
-        return scores
+        return network(images_BCSS)
 
 
 class Flip(TTA):
@@ -80,7 +79,10 @@ class TenCrop(TTA):
         from torchvision.transforms.v2.functional import ten_crop
 
         size = images_BCSS.shape[-1]
-        yield from ten_crop(enlarged(images_BCSS, self.scale), [size, size])
+        enlarged = round(size * self.scale)
+        if enlarged != size:
+            images_BCSS = F.interpolate(images_BCSS, size=(enlarged, enlarged), mode="bilinear", align_corners=False)
+        yield from ten_crop(images_BCSS, [size, size])
 
 
 @dataclass
@@ -131,12 +133,4 @@ class _FirstOutput(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         output = self.network(images)
-        scores: Tensor = output if isinstance(output, Tensor) else output[0]
-        return scores
-
-
-def enlarged(images_BCSS: Tensor, factor: float) -> Tensor:
-    size = round(images_BCSS.shape[-1] * factor)
-    if size == images_BCSS.shape[-1]:
-        return images_BCSS
-    return F.interpolate(images_BCSS, size=(size, size), mode="bilinear", align_corners=False)
+        return output if isinstance(output, Tensor) else output[0]
