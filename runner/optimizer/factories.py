@@ -14,8 +14,8 @@ from torch.optim import LBFGS, Optimizer
 
 from runner.constraints import FractionBelowOne, NonNegative, Positive, PositiveInt
 from runner.errors import UserError
-from runner.optimizer.adam_uncorrected import UncorrectedAdam
 from runner.optimizer.fast_step import FastAdagrad, FastAdam, FastAdamW, FastRMSprop, FastSGD
+from runner.optimizer.own import Muon, UncorrectedAdam
 from runner.optimizer.param_groups import ParamGroups, all_params, grouped
 
 Betas = tuple[FractionBelowOne, FractionBelowOne]
@@ -111,6 +111,25 @@ def adamw(
     params = grouped(network, lr, param_groups, ["betas", "eps", "weight_decay"])
     b1, b2 = betas
     return FastAdamW(params, lr=lr, betas=(b1, b2), eps=eps, weight_decay=weight_decay, **_kernels(params))
+
+
+def muon(
+    network: nn.Module,
+    lr: Positive,
+    momentum: FractionBelowOne = 0.95,
+    nesterov: bool = True,
+    num_iterations: PositiveInt = 5,
+    weight_decay: NonNegative = 0.01,
+    adamw_lr_scale: Positive = 0.15,
+    param_groups: ParamGroups = (),
+) -> Optimizer:
+    """`v = rho*v + (1-rho)*g; x -= lr * sqrt(max(1, out/in)) * orthogonalized(v)`, decay decoupled as in AdamW.
+
+    Biases and normalization layers get AdamW at `adamw_lr_scale * lr`.
+    Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
+    """
+    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"])
+    return Muon(params, lr, momentum, nesterov, num_iterations, weight_decay, adamw_lr_scale)
 
 
 def lbfgs(

@@ -6,8 +6,8 @@ names, so that a row of it is the state of that trial's own optimizer. Notation 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any, Literal
 
 import torch
@@ -16,8 +16,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from runner.errors import CannotVectorize
 from runner.optimizer import fast_step, torch_kernels
-from runner.optimizer.adam_uncorrected import UncorrectedAdam
-from runner.optimizer.muon import Muon, orthogonalized
+from runner.optimizer.own import Muon, UncorrectedAdam, orthogonalized
 
 State = dict[str, Tensor]
 Hyper = Mapping[str, Tensor]
@@ -81,19 +80,11 @@ def sgd(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None:
     x.addcmul_(_decayed(x, g, hyper), lr, value=-1)
 
 
-def momentum(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None:
-    lr, rho = across(x, hyper["lr"], hyper["momentum"])
-    v = state["momentum_buffer"]
-    v.mul_(rho).add_(_decayed(x, g, hyper))
-    x.addcmul_(v, lr, value=-1)
-
-
-def nesterov(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None:
+def momentum(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int, nesterov: bool = False) -> None:
     lr, rho = across(x, hyper["lr"], hyper["momentum"])
     g = _decayed(x, g, hyper)
-    v = state["momentum_buffer"]
-    v.mul_(rho).add_(g)
-    x.addcmul_(torch.addcmul(g, v, rho), lr, value=-1)
+    v = state["momentum_buffer"].mul_(rho).add_(g)
+    x.addcmul_(torch.addcmul(g, v, rho) if nesterov else v, lr, value=-1)
 
 
 def adagrad(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None:
@@ -162,11 +153,11 @@ def muon_other(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None
 # Options of torch's optimizers that no configuration of ours sets; the rules are without them.
 LACKING = ("dampening", "maximize", "amsgrad", "centered", "lr_decay", "initial_accumulator_value")
 
-PLAIN = Rule(sgd, kernel=torch_kernels.KERNELS[SGD])
-MOMENTUM, NESTEROV = (Rule(update, ("momentum_buffer",), torch_kernels.KERNELS[SGD]) for update in (momentum, nesterov))
+MOMENTUM = Rule(momentum, ("momentum_buffer",), torch_kernels.KERNELS[SGD])
+NESTEROV = replace(MOMENTUM, update=partial(momentum, nesterov=True))
 MUON_OTHER = Rule(muon_other, ("m", "h"), count="t")
 RULES: dict[type[Optimizer], Rule] = {
-    SGD: PLAIN,
+    SGD: Rule(sgd, kernel=torch_kernels.KERNELS[SGD]),
     Adagrad: Rule(adagrad, ("sum",), count="step"),
     RMSprop: Rule(rmsprop, ("square_avg",), count="step"),
     Adam: Rule(adam, ("exp_avg", "exp_avg_sq"), torch_kernels.KERNELS[Adam], count="step"),

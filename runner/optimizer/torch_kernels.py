@@ -27,40 +27,18 @@ def foreach(name: str, tensors: Sequence[Tensor], *arguments: Any, **options: An
 
 def sgd(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
     """torch's fused update of parameters that share a group's settings. States that count updates have counted this."""
-    rho = group["momentum"]
-    torch._fused_sgd_(
-        params,
-        grads,
-        [state["momentum_buffer"] for state in states] if rho else [],
-        weight_decay=group["weight_decay"],
-        momentum=rho,
-        lr=group["lr"],
-        dampening=group["dampening"],
-        nesterov=group["nesterov"],
-        maximize=group["maximize"],
-        is_first_step=False,
-    )
+    options = {key: group[key] for key in ("lr", "momentum", "weight_decay", "dampening", "nesterov", "maximize")}
+    velocities = [state["momentum_buffer"] for state in states] if group["momentum"] else []
+    torch._fused_sgd_(params, grads, velocities, **options, is_first_step=False)
 
 
 def adam(params: list[Tensor], grads: list[Tensor], states: Sequence[State], group: Mapping[str, Any]) -> None:
     """The same of Adam, and of AdamW, which is Adam with decoupled decay."""
     b1, b2 = group["betas"]
+    options = {key: group[key] for key in ("lr", "weight_decay", "eps", "maximize")}
+    means, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
     update = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-    update(
-        params,
-        grads,
-        [state["exp_avg"] for state in states],
-        [state["exp_avg_sq"] for state in states],
-        [],
-        [state["step"] for state in states],
-        lr=group["lr"],
-        beta1=b1,
-        beta2=b2,
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        amsgrad=False,
-        maximize=group["maximize"],
-    )
+    update(params, grads, means, squares, [], steps, beta1=b1, beta2=b2, amsgrad=False, **options)
 
 
 KERNELS: Mapping[type[Optimizer], Kernel] = {SGD: sgd, Adam: adam, AdamW: adam}

@@ -1,4 +1,4 @@
-"""Muon: momentum whose update is brought near the closest orthogonal matrix.
+"""Optimizers that torch lacks: Muon for a whole network, and Adam without its bias correction.
 
 torch.optim.Muon takes matrices only; ours takes convolutions too, as matrices [out, in*k*k], and updates the
 parameters that are no matrices (biases, normalization) by AdamW, so that it trains a whole network.
@@ -8,32 +8,45 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from runner.constraints import FractionBelowOne, NonNegative, Positive, PositiveInt
-from runner.optimizer.param_groups import ParamGroups, grouped
+from runner.optimizer.torch_kernels import foreach
 
 A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration
 
 
-def muon(
-    network: nn.Module,
-    lr: Positive,
-    momentum: FractionBelowOne = 0.95,
-    nesterov: bool = True,
-    num_iterations: PositiveInt = 5,
-    weight_decay: NonNegative = 0.01,
-    adamw_lr_scale: Positive = 0.15,
-    param_groups: ParamGroups = (),
-) -> Optimizer:
-    """`v = rho*v + (1-rho)*g; x -= lr * sqrt(max(1, out/in)) * orthogonalized(v)`, decay decoupled as in AdamW.
+class UncorrectedAdam(Optimizer):
+    """`m = b1*m + (1-b1)*g; h = b2*h + (1-b2)*g*g; x -= lr*m / (sqrt(h) + eps)`, to see what the correction is for.
 
-    Biases and normalization layers get AdamW at `adamw_lr_scale * lr`.
-    Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
+    With b1 0.9 and b2 0.999 the first step is `lr * 0.1 / sqrt(0.001)`, about 3.2 times too large.
     """
-    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"])
-    return Muon(params, lr, momentum, nesterov, num_iterations, weight_decay, adamw_lr_scale)
+
+    def __init__(self, params: Any, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            params = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not params:
+                continue
+            grads: Any = [parameter.grad for parameter in params]
+            if group["weight_decay"]:
+                grads = foreach("add", grads, params, alpha=group["weight_decay"])
+            for parameter in params:
+                if not self.state[parameter]:
+                    self.state[parameter] = {key: torch.zeros_like(parameter) for key in ("m", "h")}
+            m = [self.state[parameter]["m"] for parameter in params]
+            h = [self.state[parameter]["h"] for parameter in params]
+            b1, b2 = group["betas"]
+            foreach("lerp_", m, grads, 1 - b1)
+            foreach("mul_", h, b2)
+            foreach("addcmul_", h, grads, grads, value=1 - b2)
+            denominators = foreach("sqrt", h)
+            foreach("add_", denominators, group["eps"])
+            foreach("addcdiv_", params, m, denominators, value=-group["lr"])
 
 
 class Muon(Optimizer):
