@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 
 def seed_everything(seed: int) -> None:
@@ -34,10 +33,6 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
     random.setstate((version, tuple(int(word) for word in internal), gauss_next))
     keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(_cpu(state["torch"]))
+    torch.set_rng_state(state["torch"].to("cpu", torch.uint8))
     if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(_cpu(state["cuda"]), device)
-
-
-def _cpu(state: Tensor) -> Tensor:
-    return state.to("cpu", torch.uint8)
+        torch.cuda.set_rng_state(state["cuda"].to("cpu", torch.uint8), device)

@@ -5,8 +5,8 @@ B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here 
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,12 +25,6 @@ Penalty = Callable[[Mapping[str, Tensor]], Tensor]
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 TransformTargets = Callable[[Tensor], Tensor]
 ProjectWeights = Callable[[nn.Module], None]
-
-
-class Batches(Protocol):
-    """Training batches, epoch by epoch, from any batch on. See `runner.data`."""
-
-    def epoch(self, epoch: int, start: int) -> Iterator[Any]: ...
 
 
 class Step:
@@ -208,7 +202,7 @@ def _total(values: list[Tensor]) -> Tensor:
 
 
 def seconds_per_step(
-    state: TrainState, step: Callable[[TrainState, Any], StepResult], train: Batches, num_steps: int, num_first: int = 3
+    state: TrainState, step: Callable[[TrainState, Any], StepResult], train: Any, num_steps: int, num_first: int = 3
 ) -> float:
     """The mean time of an update, after the first few, which are slower. The state is trained by it."""
     batches = (batch for epoch in itertools.count() for batch in train.epoch(epoch, 0))

@@ -1,6 +1,6 @@
 """The scores of T trials on a split: what one trial does, mapped over their rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,8 @@ from torch.func import functional_call
 from runner.engine.evaluate import TTA, Evaluate, predict
 from runner.engine.state import TrainState
 from runner.engine.step import Step
-from runner.engine.vectorized.batched import Numbers, batched_criteria
 from runner.engine.vectorized.state import VectorizedState
-from runner.engine.vectorized.template import Template
+from runner.engine.vectorized.template import Template, batched_criteria
 
 
 @dataclass
@@ -26,27 +25,17 @@ class VectorizedEvaluate(Evaluate):
         assert isinstance(state, VectorizedState)
         index = torch.tensor(state.present, device=state.device)
         rows, network = state.scored_rows, self.template.network
-        tensors = {**rows.views, **rows.others}
         criteria = batched_criteria([self.steps[trial] for trial in state.present], state.device)
         augmented = _Augmented(network, self.tta)
 
-        def scores_of_one(tensors: Mapping[str, Tensor], images: Tensor) -> Tensor:
-            given = {f"network.{name}": tensor for name, tensor in tensors.items()}
-            scores: Tensor = functional_call(augmented, given, (images,))
-            return scores
-
         def tta(network: nn.Module, images: Tensor) -> Tensor:
-            given = {**tensors, **self.template.drawing(index, 0)}
-            scores: Tensor = torch.vmap(scores_of_one, (0, None))(given, images)
-            return scores
+            tensors = {**rows.views, **rows.others, **self.template.drawing(index, 0)}
+            given = {f"network.{name}": tensor for name, tensor in tensors.items()}
+            return torch.vmap(lambda own: functional_call(augmented, own, (images,)))(given)
 
         def criterion(scores: Tensor, labels: Tensor) -> Tensor:
-            def of_one(numbers: Numbers, scores: Tensor) -> Tensor:
-                loss: Tensor = criteria.with_numbers(numbers)(scores, labels)
-                return loss
-
-            losses: Tensor = torch.vmap(of_one)(criteria.numbers, scores)
-            return losses
+            of_one = torch.vmap(lambda numbers, own: criteria.with_numbers(numbers)(own, labels))
+            return of_one(criteria.numbers, scores)
 
         scores, labels, losses = predict(network, self.batches, criterion, self.precision, tta)
         accuracies = (scores.argmax(-1) == labels).double().mean(-1)

@@ -47,18 +47,13 @@ class Piece:
                 state = {key: value[row] for key, value in self.state.items()}
                 self.by_row.append((x, g, state | {"step": count}))
 
-    def slices(self, rows: StackedParameters) -> dict[str, dict[str, Tensor]]:
-        """The state [T, ...] of each parameter, views of the piece's own."""
-        start = rows.columns[self.names[0]].start
-        found = {}
-        for name in self.names:
-            columns, shape = rows.columns[name], (-1, *rows.shapes[name])
-            inside = slice(columns.start - start, columns.stop - start)
-            found[name] = {
-                key: value[:, inside].view(shape) if self.rule.elementwise else value
-                for key, value in self.state.items()
-            }
-        return found
+    def state_of(self, name: str, rows: StackedParameters) -> dict[str, Tensor]:
+        """The state [T, ...] of one parameter, views of the piece's own."""
+        if not self.rule.elementwise:
+            return self.state
+        start, columns = rows.columns[self.names[0]].start, rows.columns[name]
+        inside = slice(columns.start - start, columns.stop - start)
+        return {key: value[:, inside].view(-1, *rows.shapes[name]) for key, value in self.state.items()}
 
 
 class VectorizedOptimizer:
@@ -73,7 +68,7 @@ class VectorizedOptimizer:
         self.rows = rows
         self.num_updates = 0
         self.pieces: list[Piece] = []
-        for number, (rule, names) in self._cut():
+        for number, rule, names in self._cut():
             x, g = self._tensors(rule, names)
             self.pieces.append(Piece(rule, number, names, x, g, rule.init(x), self._hyper(number)))
 
@@ -111,7 +106,7 @@ class VectorizedOptimizer:
         for row, optimizer in enumerate(self.optimizers):
             for piece, name, parameter in self._parameters(optimizer):
                 loaded = optimizer.state[parameter]
-                for key, value in piece.slices(self.rows)[name].items():
+                for key, value in piece.state_of(name, self.rows).items():
                     if key in loaded:
                         value[row].copy_(loaded[key])
                 if piece.rule.count in loaded:  # of parameters that have ended, it stands still
@@ -121,7 +116,7 @@ class VectorizedOptimizer:
         """Make the states of the trials' own optimizers views of the stacked one."""
         for row, optimizer in enumerate(self.optimizers):
             for piece, name, parameter in self._parameters(optimizer):
-                own = {key: value[row] for key, value in piece.slices(self.rows)[name].items()}
+                own = {key: value[row] for key, value in piece.state_of(name, self.rows).items()}
                 if own:
                     optimizer.state[parameter] = {"step": 0, **own} if piece.rule.count == "step" else own
             self.note_count(optimizer)
@@ -134,12 +129,12 @@ class VectorizedOptimizer:
             optimizer.state[parameter][key].data_ptr() == value[row].data_ptr()
             for row, optimizer in enumerate(self.optimizers)
             for piece, name, parameter in self._parameters(optimizer)
-            for key, value in piece.slices(self.rows)[name].items()
+            for key, value in piece.state_of(name, self.rows).items()
         )
 
-    def _cut(self) -> list[tuple[int, tuple[Rule, list[str]]]]:
+    def _cut(self) -> list[tuple[int, Rule, list[str]]]:
         """Parameters, in their order, that one call of a rule can update: its group, the rule, their names."""
-        cut: list[tuple[int, tuple[Rule, list[str]]]] = []
+        cut: list[tuple[int, Rule, list[str]]] = []
         left = iter(self.rows.order)
         for number, group in enumerate(self.optimizers[0].param_groups):
             for place, parameter in enumerate(group["params"]):
@@ -148,10 +143,10 @@ class VectorizedOptimizer:
                     own = other.param_groups[number]
                     if rule_for(other, own, own["params"][place]) != rule:
                         raise CannotVectorize("optimizer: its options, other than numbers, differ between the trials")
-                if cut and rule.elementwise and cut[-1][0] == number and cut[-1][1][0] == rule:
-                    cut[-1][1][1].append(next(left))
+                if cut and rule.elementwise and cut[-1][:2] == (number, rule):
+                    cut[-1][2].append(next(left))
                 else:
-                    cut.append((number, (rule, [next(left)])))
+                    cut.append((number, rule, [next(left)]))
         return cut
 
     def _tensors(self, rule: Rule, names: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,14 @@ ended leaves at the next epoch's start. N parameters a trial.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from runner.engine.state import TrainState
 from runner.engine.vectorized.average import VectorizedAverage
 from runner.engine.vectorized.optimizer import VectorizedOptimizer
 from runner.engine.vectorized.parameters import StackedParameters
 from runner.errors import CannotVectorize
+from runner.optimizer.param_groups import all_params
 
 
 class VectorizedState(TrainState):
@@ -33,7 +34,9 @@ class VectorizedState(TrainState):
         self.members = list(members)
         self._present = list(range(len(members)))
         optimizers = [member.optimizer for member in members]
-        self.rows = StackedParameters([member.network for member in members], _order(first))
+        names: dict[Tensor, str] = {parameter: name for name, parameter in first.network.named_parameters()}
+        order = [names[parameter] for parameter in all_params(first.optimizer.param_groups)]
+        self.rows = StackedParameters([member.network for member in members], order)
         self._optimizer = VectorizedOptimizer(optimizers, self.rows)
         averages = [member.average for member in members]
         self._average = VectorizedAverage(averages, self.rows) if first.average else None
@@ -123,12 +126,6 @@ class VectorizedState(TrainState):
         self.trials[:] = [member.trials[0] for member in self.members]
         self._optimizer.gather()
         self.bind()
-
-
-def _order(state: TrainState) -> list[str]:
-    """Names of the trained parameters, in the order of the optimizer's groups."""
-    names = {parameter: name for name, parameter in state.network.named_parameters()}
-    return [names[parameter] for group in state.optimizer.param_groups for parameter in group["params"]]
 
 
 class VectorizedSchedule:

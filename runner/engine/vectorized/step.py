@@ -15,10 +15,9 @@ from torch.func import functional_call
 from runner.engine.settings import Settings
 from runner.engine.state import TrainState
 from runner.engine.step import Batch, Step, StepResult, compiled
-from runner.engine.vectorized.batched import BatchedObject, Numbers, batched_criteria
 from runner.engine.vectorized.parameters import StackedParameters
 from runner.engine.vectorized.state import VectorizedState
-from runner.engine.vectorized.template import Template
+from runner.engine.vectorized.template import BatchedObject, Numbers, Template, batched_criteria
 from runner.errors import CannotVectorize
 
 
@@ -88,9 +87,8 @@ class VectorizedStep(Step):
     def _take(self, state: TrainState) -> None:
         """Go on with the trials that are left."""
         device = self.rows.matrix.device
-        own = [self.steps[trial] for trial in state.present]
         self.trials = list(state.present)
-        self.own = own
+        self.own = own = [self.steps[trial] for trial in self.trials]
         self.ending = list(_ending(state, self.rows)) if self.clip_grad_norm is not None else []
         self.index = torch.tensor(self.trials, device=device)
         self.criteria = batched_criteria(own, device)
@@ -101,8 +99,7 @@ class VectorizedStep(Step):
 
     def _losses(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Losses [T], sums of the penalties [T], scores [T, B, K]."""
-        losses, penalties, scores = self.mapped(*self._given(images, targets))
-        return losses, penalties, scores
+        return self.mapped(*self._given(images, targets))
 
     def _given(self, images: Tensor, targets: Tensor) -> tuple[Any, ...]:
         """What the mapped losses are a function of, for the next forward pass."""
@@ -122,8 +119,7 @@ class VectorizedStep(Step):
         dims = [0 if own else None for own in each_its_own]
         out_dims = (0, 0 if self.penalizing else None, 0)
         mapped = torch.vmap(self._losses_of_one, (0, 0, 0, *dims), out_dims)  # type: ignore[arg-type]  # None is allowed
-        found: tuple[Tensor, Tensor | None, Tensor] = mapped(parameters, others, numbers, images, targets)
-        return found
+        return mapped(parameters, others, numbers, images, targets)
 
     def _losses_of_one(
         self, parameters: Numbers, others: Numbers, numbers: Any, images: Tensor, targets: Tensor
@@ -154,7 +150,7 @@ class VectorizedStep(Step):
             own.mixed(images if shared else images[row], targets if shared else targets[row], step)
             for row, own in enumerate(self.own)
         ]
-        images, targets = (torch.stack(parts) for parts in zip(*mixed, strict=True))
+        images, targets = map(torch.stack, zip(*mixed, strict=True))
         return images, targets
 
     def _backward(self, total: Tensor) -> None:
@@ -169,9 +165,8 @@ class VectorizedStep(Step):
         gradients.mul_((norm / (gradients.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1))
 
     def _project_weights(self) -> None:
-        for own, network in zip(self.own, self.rows.networks, strict=True):
-            for project in own.weight_projections:
-                project(network)
+        for own in self.own:
+            own._project_weights()
 
 
 def _ending(state: TrainState, rows: StackedParameters) -> Iterator[tuple[int, slice, Tensor]]:
