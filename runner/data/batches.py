@@ -21,13 +21,15 @@ from runner.seeds import generator
 READY_SHARE = 1 / 16  # of free memory, for preprocessed images where nothing random happens to them
 SAMPLE_CHUNK = 256  # images at a time, where some are looked at before training
 
+Draws = list[dict[str, Tensor]]  # of each augmentation, a row an image
+
 
 class Augment(Protocol):
     """Random changes of images, drawn apart from the pixels. See `runner.augment`."""
 
-    def draw_epoch(self, number: int, seed: int, images: Tensor, num_images: int) -> Any: ...
+    def draw_epoch(self, number: int, seed: int, images: Tensor, num_images: int) -> Draws: ...
 
-    def apply(self, images_BCHW: Tensor, draws: Any) -> Tensor: ...
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor: ...
 
 
 class Batches:
@@ -212,20 +214,10 @@ def as_float(pixels: Tensor) -> Tensor:
     return pixels.to(torch.float32).mul_(1 / 255)
 
 
-def _each(draws: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Nested draws, every tensor of them changed."""
-    if isinstance(draws, Tensor):
-        return change(draws)
-    if isinstance(draws, dict):
-        return {key: _each(value, change) for key, value in draws.items()}
-    return [_each(value, change) for value in draws]
+def _each(draws: Draws, change: Callable[[Tensor], Tensor]) -> Draws:
+    return [{key: change(numbers) for key, numbers in own.items()} for own in draws]
 
 
-def _joined(parts: Sequence[Any]) -> Any:
-    """Nested draws of several batches as those of one."""
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(parts))
-    if isinstance(first, dict):
-        return {key: _joined([part[key] for part in parts]) for key in first}
-    return [_joined(columns) for columns in zip(*parts, strict=True)]
+def _joined(parts: Sequence[Draws]) -> Draws:
+    """The draws of several batches as those of one."""
+    return [{key: torch.cat([own[key] for own in column]) for key in column[0]} for column in zip(*parts, strict=True)]

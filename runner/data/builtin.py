@@ -4,6 +4,7 @@ import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,13 +26,8 @@ class Digits(Data):
     batch_size: PositiveInt = 32
     val_fraction: OpenFraction = 0.2
 
-    @property
-    def class_names(self) -> list[str]:
-        return [str(digit) for digit in range(10)]
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return 1, 8, 8
+    image_shape = (1, 8, 8)
+    class_names: ClassVar = [str(digit) for digit in range(10)]
 
     def read(self, split: Split) -> Images | None:
         if split == "val":
@@ -79,9 +75,6 @@ class Synthetic(Data):
     noise: NonNegative = 1.0
     pattern_seed: NonNegativeInt = 0
 
-    def __post_init__(self) -> None:
-        self._cached: dict[str, Images] = {}
-
     @property
     def class_names(self) -> list[str]:
         return [f"pattern {index}" for index in range(self.num_classes)]
@@ -93,15 +86,9 @@ class Synthetic(Data):
     def read(self, split: Split) -> Images | None:
         if split == "val":
             return None
-        if split not in self._cached:
-            num_images = self.num_images if split == "train" else max(1, self.num_images // 5)
-            self._cached[split] = self._make(num_images, split)
-        return self._cached[split]
-
-    def _make(self, num_images: int, split: str) -> Images:
-        coarse = torch.randn(
-            self.num_classes, self.in_channels, 4, 4, generator=generator(self.pattern_seed, "patterns")
-        )
+        num_images = self.num_images if split == "train" else max(1, self.num_images // 5)
+        numbers = generator(self.pattern_seed, "patterns")
+        coarse = torch.randn(self.num_classes, self.in_channels, 4, 4, generator=numbers)
         patterns = F.interpolate(coarse, size=(self.image_size,) * 2, mode="bicubic", align_corners=False)
         numbers = generator(self.pattern_seed, split)
         labels = torch.arange(num_images) % self.num_classes

@@ -89,9 +89,6 @@ class _Queue:
     def __iter__(self) -> Iterator[list[int]]:
         return iter(list(self.queue))
 
-    def __len__(self) -> int:
-        return len(self.queue)
-
 
 class _BatchReader(Dataset[Any]):
     """Reads a batch for a list of indices. A file that cannot be read comes back as the message about it."""

@@ -39,8 +39,7 @@ def fit(source: Source, name: PreprocessName) -> Preprocess:
     """The preprocessing of that name for this training split.
 
     none: as it is. mean_image: minus the mean image (AlexNet). channel_mean: minus each channel's mean (VGG).
-    standardize: minus each channel's mean, divided by its standard
-    deviation (ResNet).
+    standardize: minus each channel's mean, divided by its standard deviation (ResNet).
     """
     result = blank(source.image_shape, name)
     if name == "none":

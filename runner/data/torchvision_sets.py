@@ -1,7 +1,6 @@
 """Published data sets that torchvision downloads on first use."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,44 +10,25 @@ from runner.data.dataset import Data, Split
 from runner.data.source import Images
 from runner.errors import UserError
 
+CLOTHES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+
 
 @dataclass(kw_only=True)
 class TorchvisionSet(Data):
     """A data set of torchvision's, kept under `root`. Its training set is cut into train and val."""
 
     root: str = "data"
-    shape: ClassVar[tuple[int, int, int]]
-    names: ClassVar[list[str]]
     files: ClassVar[str]  # what to put where, for a machine without a network
-
-    @property
-    def class_names(self) -> list[str]:
-        return self.names
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.shape
 
     def read(self, split: Split) -> Images | None:
         if split == "val":
             return None
-        return self._train if split == "train" else self._test
-
-    @cached_property
-    def _train(self) -> Images:
-        return self._fetch(train=True)
-
-    @cached_property
-    def _test(self) -> Images:
-        return self._fetch(train=False)
-
-    def _fetch(self, train: bool) -> Images:
         import torchvision.datasets
 
         kind: Any = getattr(torchvision.datasets, type(self).__name__)
         root = Path(self.root).expanduser()
         try:
-            stored = kind(root, train=train, download=True)
+            stored = kind(root, train=split == "train", download=True)
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a damaged archive is a RuntimeError
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise UserError(
@@ -64,8 +44,8 @@ class TorchvisionSet(Data):
 class CIFAR10(TorchvisionSet):
     """60,000 color images, 32 x 32, 10 classes. Source: Krizhevsky 2009."""
 
-    shape = (3, 32, 32)
-    names: ClassVar = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    image_shape = (3, 32, 32)
+    class_names: ClassVar = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     files = "cifar-10-python.tar.gz (or its folder cifar-10-batches-py)"
 
 
@@ -73,20 +53,17 @@ class CIFAR10(TorchvisionSet):
 class CIFAR100(TorchvisionSet):
     """60,000 color images, 32 x 32, 100 classes. Source: Krizhevsky 2009."""
 
-    shape = (3, 32, 32)
+    image_shape = (3, 32, 32)
+    class_names: ClassVar = [f"class {index}" for index in range(100)]
     files = "cifar-100-python.tar.gz (or its folder cifar-100-python)"
-
-    @property
-    def class_names(self) -> list[str]:
-        return [f"class {index}" for index in range(100)]
 
 
 @dataclass(kw_only=True)
 class MNIST(TorchvisionSet):
     """70,000 handwritten digits, 28 x 28, 10 classes. Source: LeCun et al. 1998."""
 
-    shape = (1, 28, 28)
-    names: ClassVar = [str(digit) for digit in range(10)]
+    image_shape = (1, 28, 28)
+    class_names: ClassVar = [str(digit) for digit in range(10)]
     files = "the four files *-ubyte.gz into {root}/MNIST/raw,"
 
 
@@ -94,6 +71,6 @@ class MNIST(TorchvisionSet):
 class FashionMNIST(TorchvisionSet):
     """70,000 pictures of clothes, 28 x 28, 10 classes. Source: Xiao et al. 2017."""
 
-    shape = (1, 28, 28)
-    names: ClassVar = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+    image_shape = (1, 28, 28)
+    class_names: ClassVar = CLOTHES
     files = "the four files *-ubyte.gz into {root}/FashionMNIST/raw,"
