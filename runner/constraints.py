@@ -111,22 +111,17 @@ def _annotated_problem(value: Any, inner: Any, extras: tuple[Any, ...]) -> str |
 
 
 def _union_problem(value: Any, options: tuple[Any, ...]) -> str | None:
-    problems = [problem(value, option) for option in options]
-    if None in problems:
-        return None
     # The null option is the least informative one to complain about.
-    wanted = [found for found, option in zip(problems, options, strict=True) if option is not types.NoneType]
-    return wanted[0]
+    options = tuple(sorted(options, key=lambda option: option is types.NoneType))
+    problems = [problem(value, option) for option in options]
+    return None if None in problems else problems[0]
 
 
 def _scalar_problem(value: Any, kind: type) -> str | None:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    fits = isinstance(value, (int, float) if kind is float else kind)
-    if isinstance(value, bool) and kind is not bool:
-        fits = False
-    if fits and isinstance(value, float) and not math.isfinite(value):
-        fits = False
-    return None if fits else f"must be {names[kind]}, not {_show(value)}"
+    fits = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+    infinite = isinstance(value, float) and not math.isfinite(value)
+    return None if fits and not infinite else f"must be {names[kind]}, not {_show(value)}"
 
 
 def _sequence_problem(value: Any, origin: Any, args: tuple[Any, ...]) -> str | None:

@@ -62,10 +62,8 @@ def compare(a: Sequence[float], b: Sequence[float], paired: bool) -> float:
     """
     if min(len(a), len(b)) < 2:
         return math.nan
-    if paired:
-        p = paired_t(a, b)
-        return welch(a, b) if math.isnan(p) else p
-    return welch(a, b)
+    p = paired_t(a, b) if paired else math.nan
+    return welch(a, b) if math.isnan(p) else p
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> float:

@@ -4,7 +4,8 @@ Where another version of TensorBoard lacks a piece, that piece alone is left out
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -111,28 +112,18 @@ def rewind(folder: Path, last_step: int) -> Written:
         return set()
     target = paths[-1].with_name(paths[-1].name + ".0")
     temporary = folder / ".events.tmp"
+    written: Written = set()
     with temporary.open("wb") as file:
         writer = RecordWriter(file)
-        raw = (data for path in paths for data in RawEventFileLoader(str(path)).Load())
-        kept, written = _kept(raw, Event.FromString, last_step)
-        for data in kept:
-            writer.write(data)
+        for data in chain.from_iterable(RawEventFileLoader(str(path)).Load() for path in paths):
+            event = Event.FromString(data)
+            values = {(value.tag, event.step) for value in event.summary.value}
+            # Doubled where an earlier rewriting was cut short; and an end is none where the run goes on.
+            if event.step <= last_step and not (values and values <= written | {(SESSION_END, 0)}):
+                writer.write(data)
+                written |= values
         writer.flush()
     temporary.replace(target)
     for path in paths:
         path.unlink()
     return written
-
-
-def _kept(raw: Iterable[bytes], parse: Callable[[bytes], Any], last_step: int) -> tuple[list[bytes], Written]:
-    """The records up to a step, each once, and what they hold."""
-    kept: list[bytes] = []
-    written: Written = set()
-    for data in raw:
-        event = parse(data)
-        values = {(value.tag, event.step) for value in event.summary.value}
-        # Doubled where an earlier rewriting was cut short; and an end is none where the run goes on.
-        if event.step <= last_step and not (values and values <= written | {(SESSION_END, 0)}):
-            kept.append(data)
-            written |= values
-    return kept, written

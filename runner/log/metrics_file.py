@@ -1,22 +1,12 @@
 """Writes each epoch's metrics to the run's plain files."""
 
 import time
-from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import asdict
 
 from runner.engine.observer import Record
 from runner.engine.state import TrainState
 from runner.objective import Objective
-
-
-class Files(Protocol):
-    """The plain files of a run. See `runner.store`."""
-
-    record: dict[str, Any]
-
-    def update(self, **fields: Any) -> None: ...
-    def append_metrics(self, record: Mapping[str, Any]) -> None: ...
-    def rewind_metrics(self, epoch: int) -> None: ...
+from runner.store import RunFolder
 
 
 class MetricsFile:
@@ -26,7 +16,7 @@ class MetricsFile:
         trial: whose run it is, where several train together.
     """
 
-    def __init__(self, folder: Files, objective: Objective, trial: int = 0) -> None:
+    def __init__(self, folder: RunFolder, objective: Objective, trial: int = 0) -> None:
         self.folder = folder
         self.objective = objective
         self.trial = trial
@@ -40,21 +30,15 @@ class MetricsFile:
         pass
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
-        if self.trial not in state.present:
-            return
-        self.folder.append_metrics(records[self.trial])
-        self.note(state, metrics=records[self.trial])
+        if self.trial in state.present:
+            self.folder.append_metrics(records[self.trial])
+            self.note(state, metrics=records[self.trial])
 
     def note(self, state: TrainState, **fields: object) -> None:
         """Bring run.json up to date."""
         trial = state.trials[self.trial]
         self.folder.update(
             seconds=round(self.seconds_before + time.perf_counter() - self.began, 3),
-            objective={
-                "name": self.objective.name,
-                "mode": self.objective.mode,
-                "value": trial.best_value,
-                "epoch": trial.best_epoch,
-            },
+            objective={**asdict(self.objective), "value": trial.best_value, "epoch": trial.best_epoch},
             **fields,
         )

@@ -62,9 +62,8 @@ class TensorBoard:
         self._later(self._open, state.step)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
-        if self.trial not in state.present:
-            return
-        self._later(self._scalars, {"train/batch_loss": losses[self.trial]}, state.step)
+        if self.trial in state.present:
+            self._later(self._scalars, {"train/batch_loss": losses[self.trial]}, state.step)
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         if self.trial not in state.present:
@@ -86,11 +85,12 @@ class TensorBoard:
         """Have histograms of weights and gradients written."""
         self.left_out = None
         self.throttle.queued()
-        copies: list[tuple[str, Tensor]] = []
+        tensors: dict[str, Tensor] = {}
         for name, parameter in state.of(self.trial).network.named_parameters():
-            copies.append((f"weights/{name}", _host(parameter)))
+            tensors[f"weights/{name}"] = parameter
             if parameter.grad is not None:
-                copies.append((f"gradients/{name}", _host(parameter.grad)))
+                tensors[f"gradients/{name}"] = parameter.grad
+        copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
         self._later(self._histograms, copies, state.step)
 
     def _later(self, work: Any, *args: Any) -> None:
@@ -114,10 +114,9 @@ class TensorBoard:
 
     def _close(self, status: str) -> None:
         """Note how the run ended."""
-        if self.writer is None:
-            return
-        event_files.write_session_end(self.writer, status)
-        self.writer.close()
+        if self.writer is not None:
+            event_files.write_session_end(self.writer, status)
+            self.writer.close()
 
     def _scalars(self, record: Mapping[str, float | None], step: int) -> None:
         for name, value in record.items():
@@ -125,28 +124,25 @@ class TensorBoard:
                 self.writer.add_scalar(name, math.nan if value is None else value, step)
         self.writer.flush()
 
-    def _histograms(self, copies: list[tuple[str, Tensor]], step: int) -> None:
+    def _histograms(self, copies: Mapping[str, Tensor], step: int) -> None:
         with self.throttle.done():
-            for name, values in copies:
-                self._histogram(name, values, step)
-
-    def _histogram(self, name: str, values: Tensor, step: int) -> None:
-        """As add_histogram, but with equal bins: its own take a millisecond for each of many small layers."""
-        array = values.float().flatten().numpy()
-        if not np.isfinite(array).all():
-            return
-        counts, limits = np.histogram(array, bins=HISTOGRAM_BINS)
-        self.writer.add_histogram_raw(
-            name,
-            min=float(array.min()),
-            max=float(array.max()),
-            num=array.size,
-            sum=float(array.sum(dtype=np.float64)),
-            sum_squares=float(np.square(array, dtype=np.float64).sum()),
-            bucket_limits=limits[1:].tolist(),
-            bucket_counts=counts.tolist(),
-            global_step=step,
-        )
+            for name, values in copies.items():
+                array = values.float().flatten().numpy()
+                if not np.isfinite(array).all():
+                    continue
+                # Equal bins: add_histogram's own take a millisecond for each of many small layers.
+                counts, limits = np.histogram(array, bins=HISTOGRAM_BINS)
+                self.writer.add_histogram_raw(
+                    name,
+                    min=float(array.min()),
+                    max=float(array.max()),
+                    num=array.size,
+                    sum=float(array.sum(dtype=np.float64)),
+                    sum_squares=float(np.square(array, dtype=np.float64).sum()),
+                    bucket_limits=limits[1:].tolist(),
+                    bucket_counts=counts.tolist(),
+                    global_step=step,
+                )
 
 
 def grid(images: Tensor, columns: int = 8, side: int = 96) -> Tensor:
@@ -158,7 +154,3 @@ def grid(images: Tensor, columns: int = 8, side: int = 96) -> Tensor:
     padded = torch.ones(rows * columns, C, H + 4, W + 4)
     padded[:N, :, 2:-2, 2:-2] = images
     return padded.reshape(rows, columns, C, H + 4, W + 4).permute(2, 0, 3, 1, 4).reshape(C, rows * (H + 4), -1)
-
-
-def _host(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True)
