@@ -491,7 +491,7 @@ def test_a_ramp_of_grays_is_one_in_every_mode_of_pillows(tmp_path, mode, channel
     if mode == "LAB":  # lightness is not proportional to the value of sRGB, but rises with it from black to white
         assert (np.diff(values.flatten()) >= 0).all()
         assert values.min() < 1
-        assert values.max() == 255
+        assert values.max() > 254
     else:
         assert np.abs(values - RAMP).max() <= 1.5
 
