@@ -4,11 +4,12 @@ Where another version of TensorBoard lacks a piece, that piece alone is left out
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from runner.files import replacing
 from runner.warnings import warn
 
 PATTERN = "events.out.tfevents.*"
@@ -92,10 +93,13 @@ def png_size(png: bytes) -> tuple[int, int]:
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
 
 
-def rewind(folder: Path, last_step: int) -> Written:
+def rewind(folder: Path, last_step: int, last_tags: Container[str] | None = None) -> Written:
     """Rewrite the folder's event files as one without what comes after `last_step`.
 
     So a resumed curve has no doubled steps in any reader. A record cut short by a crash goes too.
+
+    Args:
+        last_tags: what the last step keeps; None: all.
 
     Returns:
         Tag and step of all that is kept.
@@ -110,20 +114,20 @@ def rewind(folder: Path, last_step: int) -> Written:
     except ImportError as error:
         warn(f"this TensorBoard cannot rewrite event files ({error}); curves may show some steps twice")
         return set()
-    target = paths[-1].with_name(paths[-1].name + ".0")
-    temporary = folder / ".events.tmp"
     written: Written = set()
-    with temporary.open("wb") as file:
+    with replacing(paths[0]) as file:  # whose name comes before that of the file to come
         writer = RecordWriter(file)
         for data in chain.from_iterable(RawEventFileLoader(str(path)).Load() for path in paths):
             event = Event.FromString(data)
             values = {(value.tag, event.step) for value in event.summary.value}
+            if values and event.step == last_step and last_tags is not None:
+                values = {(tag, step) for tag, step in values if tag in last_tags}
             # Doubled where an earlier rewriting was cut short; and an end is none where the run goes on.
-            if event.step <= last_step and not (values and values <= written | {(SESSION_END, 0)}):
+            is_new = not values <= written | {(SESSION_END, 0)}
+            if event.step <= last_step and (is_new or not event.summary.value):
                 writer.write(data)
                 written |= values
         writer.flush()
-    temporary.replace(target)
-    for path in paths:
+    for path in paths[1:]:
         path.unlink()
     return written

@@ -20,6 +20,7 @@ from runner.log.settings import LogSettings
 from runner.log.throttle import Throttle
 
 IMAGES = "train/images"
+BATCH_LOSS = "train/batch_loss"
 HISTOGRAM_BINS = 60
 HISTOGRAMS_SHARE = 0.01  # of the time of a run
 
@@ -59,11 +60,11 @@ class TensorBoard:
 
     def started(self, state: TrainState) -> None:
         self.state = state
-        self._later(self._open, state.step)
+        self._later(self._open, state.step, state.epoch)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         if self.trial in state.present:
-            self._later(self._scalars, {"train/batch_loss": losses[self.trial]}, state.step)
+            self._later(self._scalars, {BATCH_LOSS: losses[self.trial]}, state.step)
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         if self.trial not in state.present:
@@ -98,18 +99,20 @@ class TensorBoard:
         if future.done():
             future.result()  # a failure of an earlier write surfaces here or at the close
 
-    def _open(self, step: int) -> None:
-        """Go on after `step`. What a killed run had no time to write is written now."""
-        written = event_files.rewind(self.folder, step)
+    def _open(self, step: int, epoch: int) -> None:
+        """Go on after that step and epoch. What a killed run had no time to write is written now."""
+        past = [record for record in self.past if record["epoch"] <= epoch]
+        # Of an epoch's last step there may be a checkpoint from before the epoch's end, whose figures are yet to come.
+        is_end = step == 0 or (past and past[-1]["step"] == step)
+        written = event_files.rewind(self.folder, step, None if is_end else {BATCH_LOSS})
         self.writer = event_files.open_writer(self.folder)
         if (event_files.SESSION_START, 0) not in written:
             event_files.write_session_start(self.writer, self.hparams)
         if self.grid is not None and (IMAGES, 0) not in written:
             self.writer.add_image(IMAGES, self.grid, 0)
-        for record in self.past:
-            if record["step"] <= step:
-                lost = {name: value for name, value in record.items() if (name, record["step"]) not in written}
-                self._scalars(lost, record["step"])
+        for record in past:
+            lost = {name: value for name, value in record.items() if (name, record["step"]) not in written}
+            self._scalars(lost, record["step"])
         self.writer.flush()
 
     def _close(self, status: str) -> None:

@@ -5,8 +5,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
+from runner.engine.checkpoint_files import read
 from runner.log.event_files import rewind
 from runner.log.tensorboard import grid
+from runner.store import RunFolder
 
 
 def events_of(folder):
@@ -104,12 +106,33 @@ def test_events_after_a_step_can_be_forgotten(run, tmp_path):
     assert len(list(copy.iterdir())) == 1
 
 
+def test_a_run_that_goes_on_from_an_epochs_last_step_shows_its_figures_once(train):
+    from runner.training.resume import resume
+
+    # Saved at an epoch's last step, and killed before the save at its end.
+    words = ["model=linear", "engine.epochs=2", "log.tensorboard=true", "log.every_steps=19", "log.histograms=true"]
+    run = train(*words, "engine.checkpoint_every_steps=38", "engine.checkpoint_every_seconds=1000")
+    last, previous = (run.folder / f"checkpoints/{name}.pt" for name in ("last", "previous"))
+    for name in (last, run.folder / "checkpoints/best.pt"):
+        name.unlink()
+    assert read(previous)["state"]["position"] == {"epoch": 1, "batch": 38, "step": 76}
+    RunFolder.open(run.folder).update(status="running")
+    run = resume(run.folder)
+    events = events_of(run.folder)
+    for tag in ("val/accuracy", "train/batch_loss"):
+        steps = [event.step for event in events.Scalars(tag)]
+        assert len(steps) == len(set(steps)), tag
+    assert [event.step for event in events.Scalars("val/accuracy")] == [38, 76]
+    assert [event.step for event in events.Histograms("weights/1.weight")] == [38, 76]
+
+
 @pytest.mark.parametrize("left", ["nothing", "no epoch", "an epoch twice"])
 def test_what_a_killed_run_had_no_time_to_write_is_written_when_it_goes_on(train, left):
     from runner.training.resume import resume
 
     run = train("model=linear", "engine.epochs=2", "log.tensorboard=true")
     (path,) = run.folder.glob("events.out.tfevents.*")
+    path = path.rename(path.with_name("events.out.tfevents.1.host.1.0"))  # of an earlier second, as a killed run's is
     if left == "nothing":
         path.unlink()
     elif left == "no epoch":
