@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from runner.errors import UserError
 
-TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")
+TEMPORARY = re.compile(r"\..+\.([0-9]+)\.tmp")
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none, and lets administrators alone make links
 
 
@@ -89,11 +89,13 @@ def refuse_links(*folders: Path) -> None:
 
 
 def remove_temporaries(*folders: Path) -> None:
-    """Remove what a killed process left half written."""
-    for folder in folders:
-        for path in folder.glob(".*.tmp"):
-            if TEMPORARY.fullmatch(path.name):
-                path.unlink(missing_ok=True)
+    """Remove what killed processes left half written."""
+    import psutil
+
+    for path in (path for folder in folders for path in folder.glob(".*.tmp")):
+        found = TEMPORARY.fullmatch(path.name)
+        if found and not psutil.pid_exists(int(found[1])):
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,9 @@ import gc
 import importlib
 import logging
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +42,9 @@ def run_hydra(config_name: str, words: Sequence[str], job: Callable[[Any], Any])
 
     register()
     overrides = flags_first(words)
+    folders = re.findall(r"^(?:--config-dir|-cd)[=\n](.+)$", "\n".join(overrides), re.MULTILINE)
+    for folder in map(Path, folders):
+        config.add_user_folder(folder)
     if Path("hydra_plugins").exists() and any(word.startswith("hydra/launcher=") for word in overrides):
         raise UserError("hydra_plugins: the launcher's processes would run this folder; install it, or move it away")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us instead of Hydra's printer
@@ -49,7 +54,14 @@ def run_hydra(config_name: str, words: Sequence[str], job: Callable[[Any], Any])
     try:
         entry(job)()
     except Exception as error:
-        raise config.explain(error, [w for w in overrides if not w.startswith("-")], config_name) from error
+        said = [word for word in overrides if not word.startswith("-")]
+        raise config.explain(error, said, config_name, composing=not _is_ours(error)) from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it came by way of our job or sweeper, so not while Hydra composed the config for them."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(frame.f_globals.get("__name__", "").startswith("runner.") for frame in frames[1:])
 
 
 class TrainJob:

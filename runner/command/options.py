@@ -122,6 +122,8 @@ def options(folders: Sequence[Path], group: str) -> list[Option]:
 
 
 def _read(path: Path, group: str) -> Option:
+    if wrong := config.odd_file([path]):
+        raise UserError(wrong)
     text = path.read_text()
     comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
     description = next((line for line in comments if line and not line.startswith("@package")), "")

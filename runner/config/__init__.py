@@ -3,7 +3,7 @@
 from runner.config.allowlist import check_trusted, trust_flag
 from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, renamed_or_nearest, resolve
 from runner.config.composing import choices, compose, compose_with_choices, explain, flatten, load_plugins
-from runner.config.errors import LIST_GROUPS, unchosen_option, visible
+from runner.config.errors import LIST_GROUPS, odd_file, unchosen_option, visible
 from runner.config.folders import add_user_folder, folder, search_path_override, user_folders
 from runner.config.stored import FREE_KEYS, check_stored_words, identity, is_free, with_overrides
 
@@ -26,6 +26,7 @@ __all__ = [
     "is_free",
     "is_plain",
     "load_plugins",
+    "odd_file",
     "parameters_of",
     "renamed_or_nearest",
     "resolve",

@@ -33,7 +33,7 @@ def compose_with_choices(overrides: Sequence[str], command: str = "train") -> tu
         with initialize_config_dir(str(folder()), version_base="1.3"):
             whole = hydra_compose(command, words, return_hydra_config=True)
     except Exception as error:
-        raise explain(error, overrides, command) from error
+        raise explain(error, overrides, command, composing=True) from error
     chosen = choices(whole, whole.hydra.runtime.choices)
     config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     return config, chosen
@@ -69,6 +69,9 @@ def flatten(config: Any) -> dict[str, Any]:
     return flat.flatten(plain)
 
 
-def explain(error: Exception, overrides: Sequence[str], command: str = "train") -> Exception:
-    """A composition error of Hydra's as one line that names the key and the remedy; any other error as it is."""
-    return one_line(error, overrides, lambda words: compose(words, command))
+def explain(error: Exception, overrides: Sequence[str], command: str = "train", composing: bool = False) -> Exception:
+    """A composition error of Hydra's as one line that names the key and the remedy; any other error as it is.
+
+    `composing`: whether it was raised while the config was composed, whatever its kind.
+    """
+    return one_line(error, overrides, lambda words: compose(words, command), composing)

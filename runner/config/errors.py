@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,21 +25,29 @@ LIST_GROUPS = ("reg", "augment")  # groups of which several options may be chose
 Compose = Callable[[Sequence[str]], DictConfig]
 
 
-def one_line(error: Exception, overrides: Sequence[str], compose: Compose) -> Exception:
+def one_line(error: Exception, overrides: Sequence[str], compose: Compose, composing: bool = False) -> Exception:
     """A composition error of Hydra's as one line that names the key and the remedy; any other error as it is.
 
     What went wrong is in the English of Hydra's messages alone; one that is not known is shown as it is, in one line.
+
+    Args:
+        composing: it was raised while the config was composed, so that any error is one of that.
     """
     from hydra.errors import HydraException, OverrideParseException
 
     if isinstance(error, yaml.YAMLError):
         return UserError(f"config: a YAML file cannot be read: {reason(error)}")
     null_group = next((word for word in overrides if re.fullmatch(r"(reg|augment|average)=null", word)), None)
-    if isinstance(error, UserError) or not (null_group or isinstance(error, HydraException | OmegaConfBaseException)):
+    known = isinstance(error, HydraException | OmegaConfBaseException)
+    if isinstance(error, UserError) or not (null_group or known or (composing and not isinstance(error, OSError))):
         return error
     if null_group:
         group = null_group.partition("=")[0]
         return UserError(f"{group}: null is no option; use {group}=none")
+    if not known:
+        return UserError(
+            _no_option(overrides) or odd_file(_user_files()) or f"config: {type(error).__name__}: {reason(error)}"
+        )
     text = str(error)
     if isinstance(error, OverrideParseException):
         return UserError(
@@ -55,6 +64,41 @@ def one_line(error: Exception, overrides: Sequence[str], compose: Compose) -> Ex
     cause = error.__cause__
     whole = " ".join((text if cause is None else f"{text} {cause}").split())
     return UserError(f"config: {whole}")
+
+
+def _no_option(overrides: Sequence[str]) -> str | None:
+    """Of the first override that gives a group something other than the name of an option, or names of some."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+
+    parser = OverridesParser.create()
+    for override in (parser.parse_override(word) for word in overrides if "=" in word):
+        group, value = override.key_or_group, override.value()
+        values = value.list if isinstance(value, ChoiceSweep) else [value]
+        names = [name for one in values for name in (one if isinstance(one, list) else [one])]
+        is_group = bool(group) and (folders.folder() / group).is_dir()
+        if is_group and not all(isinstance(name, str | QuotedString) for name in names):
+            options = sorted(visible(path.stem for path in (folders.folder() / group).glob("*.yaml")))
+            said = override.get_value_string()
+            return f"{group}={said}: {said} names no option; choose from {', '.join(options)}"
+    return None
+
+
+def _user_files() -> list[Path]:
+    return [path for folder in folders.user_folders() for path in sorted(folder.rglob("*.yaml"))]
+
+
+def odd_file(paths: Sequence[Path]) -> str | None:
+    """Of the first of these files that Hydra cannot take, for its errors do not always name one."""
+    for path in paths:
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            return f"{path}: cannot be read ({reason(error)}); save it as YAML in UTF-8"
+        defaults = content.get("defaults", []) if isinstance(content, dict) else []
+        if not isinstance(defaults, list) or not all(isinstance(entry, str | dict) for entry in defaults):
+            return f"{path}: defaults must be a list of options, as in [group: option, _self_], not {defaults!r}"
+    return None
 
 
 def _unknown_option(missing: str, options: Sequence[str]) -> UserError:

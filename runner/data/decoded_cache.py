@@ -3,12 +3,13 @@
 A file of the cache belongs to a list of image files, each with its path, size and times, and to the size and channels
 that they are brought to: whatever changes among them makes another file. Of the times, that of the content can be set
 (`cp -p` and rsync do) while that of the inode cannot, so no file is rewritten unnoticed. The least recently used files
-go when the cache outgrows `LIMIT_BYTES`.
+go when the cache outgrows `LIMIT_BYTES`: files that this module has written, in a folder of its own, and no others.
 """
 
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +18,14 @@ import torch
 from torch import Tensor
 
 from runner.errors import UserError
+from runner.files import remove_temporaries, replace_file, replacing
 
 FORMAT = 2  # of the cache, and of how images are decoded: another number makes other files
 LIMIT_BYTES = 32 * 2**30
+FOLDER, TAG = "runner-decoded", "CACHEDIR.TAG"
+# As https://bford.info/cachedir says, so that backups leave the folder out; the second line says whose it is.
+SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# Decoded images, written by runner.\n"
+NAME = re.compile("[0-9a-f]{32}[.]npy")
 
 
 def folder(setting: str) -> Path | None:
@@ -54,7 +60,7 @@ def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Calla
 
     A cache that cannot be written costs the decoding and nothing else.
     """
-    path = cache / f"{name}.npy"
+    path = cache / FOLDER / f"{name}.npy"
     with contextlib.suppress(Exception):  # missing, or damaged: numpy's reader has an error for every kind of rubbish
         pixels = np.lib.format.open_memmap(path, mode="c")  # copy on write: torch wants a writable array
         if pixels.shape == shape and pixels.dtype == np.uint8:
@@ -64,25 +70,25 @@ def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Calla
     fresh = torch.empty(shape, dtype=torch.uint8)
     decode(fresh)
     with contextlib.suppress(OSError):
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, fresh.numpy())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _make_room(cache, keep=path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not (path.parent / TAG).exists():
+            replace_file(path.parent / TAG, SIGNATURE)
+        with replacing(path) as file:
+            np.save(file, fresh.numpy())
+            file.flush()
+            os.fsync(file.fileno())
+        _make_room(path.parent, keep=path)
     return fresh
 
 
-def _make_room(cache: Path, keep: Path) -> None:
+def _make_room(folder: Path, keep: Path) -> None:
     """Remove the least recently used files beyond the limit."""
-    files = sorted(cache.glob("*.npy"), key=lambda path: path.stat().st_mtime, reverse=True)
+    remove_temporaries(folder)
+    if (folder / TAG).read_text() != SIGNATURE:
+        return
+    own = [path for path in folder.iterdir() if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()]
     total = keep.stat().st_size
-    for path in files:
+    for path in sorted(own, key=lambda path: path.stat().st_mtime, reverse=True):
         if path != keep:
             total += path.stat().st_size
             if total > LIMIT_BYTES:

@@ -42,6 +42,14 @@ MISTAKES = {
     "optimizer.lr=interval(1e-3,1e-1)": "config: a range is searched by runner sweep; runner train -m takes values",
     "-m optimizer.lr=interval(1e-3,1e-1)": "config: a range is searched by runner sweep; runner train -m takes values",
     "engine.epochs": "engine.epochs: not an override",
+    "model=0": "model=0: 0 names no option; choose from alexnet, convnet",
+    "tta=true": "tta=true: true names no option; choose from flip,",
+    "average=[1]": "average=[1]: [1] names no option; choose from ema, lookahead, none",
+    "schedule=+1": "schedule=+1: +1 names no option; choose from constant,",
+    "loss=null": "loss=null: null names no option; choose from cross_entropy, hinge",
+    "-m model=0,1": "model=0,1: 0,1 names no option",
+    "=3": "config: ValueError: Config group override must be",
+    "--config-dir nowhere": "--config-dir: no folder nowhere; correct it",
     "model.hidden=[": "model.hidden=[: not an override",
 }
 
@@ -95,7 +103,7 @@ def test_in_a_yaml_file_it_is_the_same(run, tmp_path):
         (["resume", "nowhere"], "nowhere: no such folder"),
         (["resume", "."], ".: not a run's folder (it has no run.json)"),
         (["test", "."], ".: not a run's folder (it has no run.json)"),
-        (["train", "--config-dir", "nowhere"], "config: Additional config directory"),
+        (["train", "--config-dir", "nowhere"], "--config-dir: no folder"),
     ],
 )
 def test_wrong_words_and_folders(run, words, said):
@@ -128,3 +136,39 @@ def test_what_a_stored_run_refuses(run, tmp_path, train):
     (folder / "config.yaml").write_text("engine: [")
     status, _, err = run("resume", folder)
     assert err.startswith(f"runner: {folder}/config.yaml: cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\xff\xfe", "cannot be read ('utf-8' codec"),
+        (b"defaults: 3", "defaults must be a list of options, as in [group: option, _self_], not 3"),
+        (b"defaults: [[1]]", "defaults must be a list of options"),
+        (b"defaults: 3\na: [", "cannot be read (while parsing"),
+    ],
+)
+def test_a_file_of_the_users_that_is_none_is_named(run, tmp_path, content, problem):
+    folder = tmp_path / "mine/model"
+    folder.mkdir(parents=True)
+    (folder / "odd.yaml").write_bytes(content)
+    for words in (["train", "--config-dir", "mine", "model=odd"], ["train", "--config-dir=mine", "model=odd"]):
+        status, _, err = run(*words)
+        assert (status, err.count("\n")) == (2, 1)
+        assert problem in err or "YAML file cannot be read" in err
+    status, _, err = run("options", "model", "--config-dir", "mine")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith(f"runner: mine/model/odd.yaml: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("optimizer.lr=range(1,10,0)", "optimizer.lr: a range by steps of 0 has no end; give a step such as 1"),
+        ("reg=tag(interval(0,1))", "reg: its values are options, not numbers; name them, as in reg=first,second"),
+        ("model=0", "model=0: 0 names no option"),
+    ],
+)
+def test_a_sweeps_mistakes_are_one_line_too(run, word, line):
+    status, _, err = run("sweep", word)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith(f"runner: {line}")

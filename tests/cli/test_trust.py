@@ -173,3 +173,53 @@ def test_a_link_that_guesses_the_name_of_a_temporary_file_is_refused(runner, tmp
     (folder / name).symlink_to(tmp_path / "precious")
     assert "is a link" in runner("resume", folder, "engine.epochs=2", status=2).stderr
     assert (tmp_path / "precious").read_text() == "as it was"
+
+
+def test_a_trial_whose_only_checkpoint_is_damaged_begins_anew(runner, finished_sweep):
+    folder = reopen(finished_sweep)
+    before = json.loads((folder / "run.json").read_text())["objective"]["value"]
+    for path in (folder / "checkpoints").glob("*.pt"):
+        path.write_bytes(b"rubbish")
+    done = runner("resume", finished_sweep)
+    assert "the checkpoint is damaged" in done.stderr
+    assert "the training begins anew" in done.stderr
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["objective"]["value"]) == ("finished", before)
+
+
+def test_a_trial_that_cannot_be_read_costs_its_job_mates_nothing(runner, finished_sweep, monkeypatch):
+    from runner.sweep.execution.task import TrainingTask
+
+    folder = reopen(finished_sweep)
+    monkeypatch.setattr(TrainingTask, "mend", lambda self, trial: None)  # as if it broke after the sweep had looked
+    (folder / "config.yaml").write_text("[")
+    runner("resume", finished_sweep)
+    events = [json.loads(line) for line in (finished_sweep / "journal.jsonl").read_text().splitlines()]
+    failed = [event for event in events if event["event"] == "failed"]
+    assert [event["trial"] for event in failed] == [int(folder.name)]
+    assert "config.yaml: cannot be read" in failed[0]["error"]
+
+
+def test_a_lock_stays_whatever_else_opens_the_folders_files(finished_sweep):
+    from runner.errors import UserError
+    from runner.store import SweepFolder
+
+    first, second = SweepFolder.open(finished_sweep), SweepFolder.open(finished_sweep)
+    first.lock()
+    for path in finished_sweep.iterdir():
+        if path.is_file():
+            path.read_bytes()  # a POSIX lock would be dropped where its file is closed
+    with pytest.raises(UserError, match="another process is training in this folder"):
+        second.lock()
+    first.unlock()
+    second.lock()
+    second.unlock()
+
+
+def test_the_line_that_trains_trains_on_a_machine_without_fcntl(tmp_path, process):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['fcntl'] = None\n")
+    hidden = {"PYTHONPATH": f"{tmp_path}:{process.environment.get('PYTHONPATH', '')}"}
+    process("train", "model=linear", "engine.epochs=1", env=hidden)
+    (folder,) = process.runs()
+    process("resume", folder, "engine.epochs=2", env=hidden)
+    process("sweep", *SWEEP, "sweep.rounds=[{trials: 2, epochs: 1}]", env=hidden)

@@ -100,7 +100,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_made_again(photos, num_decoded, damage):
     first = pixels(photos)
-    (path,) = Path(os.environ["XDG_CACHE_HOME"]).glob("runner/*.npy")
+    (path,) = Path(os.environ["XDG_CACHE_HOME"]).glob("runner/runner-decoded/*.npy")
     whole = path.read_bytes()
     path.write_bytes(DAMAGES[damage](whole))
     assert path.read_bytes() != whole
@@ -136,17 +136,39 @@ def test_a_user_without_a_home_has_no_cache_unless_it_is_elsewhere(photos, monke
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert len(pixels(photos)[0]) == 10
     pixels(photos, f"data.cache={tmp_path}/here")
-    assert list(tmp_path.glob("here/*.npy"))
+    assert list(tmp_path.glob("here/runner-decoded/*.npy"))
     with pytest.raises(UserError, match=r"^data\.cache: no home for the ~ of ~/photos; give the folder's whole path"):
         pixels(photos, "data.cache='~/photos'")
 
 
 def test_the_least_recently_used_files_make_room(tmp_path, monkeypatch):
     monkeypatch.setattr(decoded, "LIMIT_BYTES", 3000)
+    own = tmp_path / "runner-decoded"
     for number in range(4):
-        decoded.read_or_decode(tmp_path, str(number), (1000,), lambda fresh: fresh.zero_())
-        os.utime(tmp_path / f"{number}.npy", (number, number))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2.npy", "3.npy"]
+        decoded.read_or_decode(tmp_path, f"{number:032x}", (1000,), lambda fresh: fresh.zero_())
+        os.utime(own / f"{number:032x}.npy", (number, number))
+    assert {path.name for path in own.iterdir()} == {"CACHEDIR.TAG", f"{2:032x}.npy", f"{3:032x}.npy"}
+
+
+def test_files_of_others_are_never_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoded, "LIMIT_BYTES", 0)
+    foreign = [tmp_path / "mine.npy", tmp_path / f"{7:032x}.npy", tmp_path / "runner-decoded/mine.npy"]
+    (tmp_path / "runner-decoded").mkdir()
+    for path in foreign:
+        np.save(path, np.zeros(1000))
+    decoded.read_or_decode(tmp_path, f"{1:032x}", (1000,), lambda fresh: fresh.zero_())
+    decoded.read_or_decode(tmp_path, f"{2:032x}", (1000,), lambda fresh: fresh.zero_())
+    assert all(path.exists() for path in foreign)
+    assert not (tmp_path / f"runner-decoded/{1:032x}.npy").exists()
+
+
+def test_a_folder_whose_tag_is_not_ours_is_not_cleaned(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoded, "LIMIT_BYTES", 0)
+    (tmp_path / "runner-decoded").mkdir()
+    (tmp_path / "runner-decoded/CACHEDIR.TAG").write_text("of another program")
+    for number in range(3):
+        decoded.read_or_decode(tmp_path, f"{number:032x}", (1000,), lambda fresh: fresh.zero_())
+    assert len(list(tmp_path.glob("runner-decoded/*.npy"))) == 3
 
 
 def test_a_disk_that_fills_up_keeps_nothing_half_written(tmp_path, monkeypatch):
@@ -156,4 +178,4 @@ def test_a_disk_that_fills_up_keeps_nothing_half_written(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "save", fill)
     pixels = decoded.read_or_decode(tmp_path, "name", (4,), lambda fresh: fresh.fill_(7))
     assert pixels.tolist() == [7] * 4
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in (tmp_path / "runner-decoded").iterdir()] == ["CACHEDIR.TAG"]

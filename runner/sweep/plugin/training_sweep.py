@@ -112,7 +112,7 @@ def _compose(
     try:
         composed = context.config_loader.load_configuration("sweep", overrides, RunMode.RUN)
     except Exception as error:
-        raise config.explain(error, words, "sweep") from error
+        raise config.explain(error, words, "sweep", composing=True) from error
     chosen = config.choices(composed, composed.hydra.runtime.choices)
     return _without_hydra(composed), chosen
 

@@ -8,7 +8,7 @@ from typing import Any
 from runner import config
 from runner.errors import UserError
 from runner.sweep.space.overrides import EXAMPLE, Dimension, bare_key, parse_conditional, parse_overrides
-from runner.sweep.space.space import Categorical, Point, Space, condition_of, key_of
+from runner.sweep.space.space import Categorical, Interval, Point, Space, condition_of, key_of
 from runner.sweep.space.trial_configs import Compose, TrialConfigs, combinations, is_group
 
 SET_BY_THE_SWEEP = {
@@ -40,6 +40,9 @@ def build_space(
     parse = partial(parse_overrides, config_loader=config_loader)
     # What is fixed decides which bounds the ranges have, so ranges are read twice: for their keys, then in full.
     parsed = parse([*listed, *given])
+    for key, value in parsed.items():
+        if isinstance(value, Interval) and is_group(key):
+            raise UserError(f"{key}: its values are options, not numbers; name them, as in {key}=first,second")
     shared = [f"{key}={value}" for key, value in parsed.items() if isinstance(value, str)]
     configs = TrialConfigs(compose, shared, trust)
     options = {key: value.options for key, value in parsed.items() if isinstance(value, Categorical)}

@@ -131,6 +131,8 @@ def _value(override: Override, config_loader: Any, bounds: Callable[[str], Bound
             raise UserError(f"{key}: no such tag '{tag}'{did_you_mean(tag, TAGS)}")
     if isinstance(sweep, IntervalSweep):
         return _interval(key, sweep, bounds(key))
+    if isinstance(sweep, RangeSweep) and not sweep.step:
+        raise UserError(f"{key}: a range by steps of 0 has no end; give a step such as 1")
     override.config_loader = config_loader
     options = tuple(str(option) for option in override.sweep_string_iterator())
     if not options:
