@@ -1,4 +1,3 @@
-# ruff: noqa: F401 -- what is imported here are the words of the group
 """Augmentations: each word of the group is a class here; all promise what `Augmentation` says."""
 
 from runner.augment.augmentation import Augmentation, Draws, Epoch, Pipeline, overrides

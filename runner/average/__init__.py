@@ -1,4 +1,3 @@
-# ruff: noqa: F401 -- what is imported here are the words of the group
 """Averages of weights over the run: each word of the group is a class here."""
 
 from runner.average.weight_average import EMA, Lookahead, WeightAverage

@@ -7,19 +7,3 @@ from runner.data.folder import Folder
 from runner.data.preprocess import Preprocess
 from runner.data.source import Files, Images, Source
 from runner.data.torchvision_sets import CIFAR10, CIFAR100, MNIST, FashionMNIST
-
-__all__ = [
-    "CIFAR10",
-    "CIFAR100",
-    "MNIST",
-    "Batches",
-    "Data",
-    "Digits",
-    "FashionMNIST",
-    "Files",
-    "Folder",
-    "Images",
-    "Preprocess",
-    "Source",
-    "Synthetic",
-]

@@ -1,4 +1,3 @@
-# ruff: noqa: F401 -- what is imported here are the words of the group
 """Initialization of weights: each word of the group is a class here."""
 
 from runner.init.initializers import KEPT, Default, Dirac, He, Initialization, Large, Small, Xavier

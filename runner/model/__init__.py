@@ -1,4 +1,3 @@
-# ruff: noqa: F401 -- what is imported here are the words of the group
 """Networks: each word of the group is a class or function here that gives class scores [B, K] from images [B, C, S, S].
 
 `in_channels`, `image_size` and `num_classes` are filled in from the data for every constructor that takes them.

@@ -1,4 +1,3 @@
-# ruff: noqa: F401 -- what is imported here are the words of the group
 """Optimizers: each word of the group is a function here that makes the optimizer of one trial."""
 
 from runner.optimizer.factories import adagrad, adam, adamw, lbfgs, momentum, muon, nesterov, rmsprop, sgd

@@ -1,4 +1,3 @@
-# ruff: noqa: F401 -- what is imported here are the words of the group
 """Regularizers: each word of the group is a class here; all promise what `Regularizer` says."""
 
 from typing import Any

@@ -1,4 +1,3 @@
-# ruff: noqa: F401 -- what is imported here are the words of the group
 """Learning-rate schedules: each word of the group is a curve here; `Schedule` drives an optimizer along it."""
 
 from runner.schedule.curves import Constant, Curve, Exponential, InverseTime, MultiStep, Plateau, Step

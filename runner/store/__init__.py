@@ -5,19 +5,3 @@ from runner.store.environment import environment, now
 from runner.store.names import make_folder
 from runner.store.run_folder import RUN, RunFolder, to_plain
 from runner.store.sweep_folder import SWEEP, SweepFolder, changes
-
-__all__ = [
-    "CONFIG",
-    "RUN",
-    "SWEEP",
-    "RunFolder",
-    "SweepFolder",
-    "changes",
-    "environment",
-    "make_folder",
-    "now",
-    "read_config",
-    "read_overrides",
-    "to_plain",
-    "write_config",
-]

@@ -1,4 +1,3 @@
-# ruff: noqa: F401 -- what is imported here are the words of the group
 """Test-time augmentation: each word of the group is a class here; scores are means over changed copies of an image."""
 
 from typing import Any
