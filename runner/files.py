@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from runner.errors import UserError
 
+POLL_SECONDS = 0.005  # of waiting for a lock
 TEMPORARY = re.compile(r"\..+\.([0-9]+)\.tmp")
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none, and lets administrators alone make links
 
@@ -109,18 +110,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def lock(path: Path, seconds: float = -1, poll_seconds: float = 0.05) -> Any:
-    """Hold a lock on a file that serves for nothing else, until its `release` or the end of its `with` or the process.
+def make_lock(path: Path) -> Any:
+    """A lock on a file that serves for nothing else; `with` holds it, and waits for whoever has it.
 
-    `seconds`: how long to wait for whoever holds it; -1 for ever.
+    `acquire(timeout=seconds)` holds it until `release` or the end of the process; TimeoutError where another one does.
 
     Raises:
-        TimeoutError: another process holds it still.
         UserError: a link has its name.
     """
     import filelock
 
     refuse_link(path)
-    held = filelock.FileLock(path, poll_interval=poll_seconds)
-    held.acquire(timeout=seconds)
-    return held
+    return filelock.FileLock(path, poll_interval=POLL_SECONDS)

@@ -63,12 +63,14 @@ class Folder:
             UserError: another process works in it, or something in it is a link.
         """
         self.refuse_links()
+        lock = files.make_lock(self.path / LOCK)
         try:
-            self._lock = files.lock(self.path / LOCK, seconds)
+            lock.acquire(timeout=seconds)
         except TimeoutError:
             raise UserError(
                 f"{self.path}: another process is training in this folder; wait for it or stop it"
             ) from None
+        self._lock = lock
         files.remove_temporaries(*self._written)
 
     def unlock(self) -> None:

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ class Journal:
         self.path = path
         self._forget()
 
+    @cached_property
+    def _lock(self) -> Any:
+        return files.make_lock(self.path.with_name(LOCK))
+
     def _forget(self) -> None:
         self.trials: dict[int, TrialRecord] = {}
         self.counts: Counter[str] = Counter()
@@ -51,8 +55,7 @@ class Journal:
         text = "".join(json.dumps(to_plain({"time": now(), **event})) + "\n" for event in events)
         if not text:
             return
-        lock = files.lock(self.path.with_name(LOCK), poll_seconds=0.001)
-        with lock, files.open_to_append(self.path) as file:
+        with self._lock, files.open_to_append(self.path) as file:
             _cut_torn_line(file)
             file.write(text.encode())
             file.flush()
