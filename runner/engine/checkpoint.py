@@ -4,31 +4,17 @@ A folder holds `last.pt`, the one before it (`previous.pt`), `best.pt`, snapshot
 `manifest.json` with a checksum for each. Files are serialized and written by a thread of their own.
 """
 
-import hashlib
-import io
-import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
-from runner.engine.checkpoint_files import (
-    BEST,
-    FORMAT,
-    LAST,
-    MANIFEST,
-    PREVIOUS,
-    read,
-    read_manifest,
-    sync_folder,
-    write_synced,
-)
+from runner.engine.checkpoint_files import BEST, FORMAT, LAST, PREVIOUS, read, write
 from runner.engine.settings import Settings
-from runner.engine.state import TrainState
+from runner.engine.state import TrainState, Trial
 from runner.errors import UserError
 
 
@@ -73,7 +59,7 @@ class Checkpoints(AsyncWriter):
         self._writer = writer or ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
         self._saved = time.monotonic()
-        self._best: tuple[dict[str, Any], dict[str, int]] | None = None  # that is not on the disk yet
+        self._best: dict[str, Any] | None = None  # that is not on the disk yet
 
     def due_at_step(self, step: int) -> bool:
         every = self.settings.checkpoint_every_steps
@@ -100,16 +86,14 @@ class Checkpoints(AsyncWriter):
         """Copy the state and hand it to the writer; waits only for the write before this one."""
         self.wait()
         names = names or [LAST]
-        writes = [(*self._content(state), names)]
+        writes = [(self._content(state), names)]
         if self._best and BEST not in names:
-            writes.insert(0, (*self._best, [BEST]))
+            writes.insert(0, (self._best, [BEST]))
         self._best, self._saved = None, time.monotonic()
-        self._pending = self._writer.submit(self._write_all, writes)
+        self._pending = self._writer.submit(self._write, writes)
 
-    def _content(self, state: TrainState) -> tuple[dict[str, Any], dict[str, int]]:
-        """What a file holds, and what the manifest says of it."""
-        content = {"format": FORMAT, "identity": self.identity, "state": _host_copy(state.state_dict())}
-        return content, {"epoch": state.epoch, "step": state.step}
+    def _content(self, state: TrainState) -> dict[str, Any]:
+        return {"format": FORMAT, "identity": self.identity, "state": _host_copy(state.state_dict())}
 
     def wait(self) -> None:
         pending, self._pending = self._pending, None
@@ -117,29 +101,55 @@ class Checkpoints(AsyncWriter):
             pending.result()
 
     def restore(self, state: TrainState) -> bool:
-        """Load the newest undamaged state, if any; damaged files are named in `warnings`.
+        """Load the newest undamaged state, if any, and hold the best checkpoint to it. `warnings` says what was wrong.
 
         Raises:
             UserError: it belongs to another config, or every file is damaged.
         """
-        tried = []
-        for name in (LAST, PREVIOUS, BEST):
-            path = self.folder / name
-            if not path.exists():
-                continue
-            try:
-                content = read(path)
-            except UserError as error:
-                tried.append(str(error))
-                continue
+        found, damaged = self._read(LAST, BEST)
+        if LAST not in found:
+            earlier, more = self._read(PREVIOUS)
+            found, damaged = earlier | found, damaged + more
+        if not found:
+            if damaged:
+                raise UserError(f"{damaged[0]}; no undamaged checkpoint is left in {self.folder}")
+            return False
+        for content in found.values():
             self._check_identity(content["identity"])
-            state.load_state_dict(content["state"])
-            if tried:
-                self.warnings = [*tried, f"went on from {path} instead (epoch {state.epoch}, step {state.step})"]
-            return True
-        if tried:
-            raise UserError(f"{tried[0]}; no undamaged checkpoint is left in {self.folder}")
-        return False
+        # The best is newer than the last where a crash came between the two.
+        newest = max(found, key=lambda name: _epoch_and_step(found[name]))
+        state.load_state_dict(found[newest]["state"])
+        if damaged:
+            place = f"{self.folder / newest} (epoch {state.epoch}, step {state.step})"
+            self.warnings = [*damaged, f"went on from {place}"]
+        self._hold_best(state.trials[0], found)
+        return True
+
+    def _read(self, *names: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """The contents of those files that are there and undamaged, and what is wrong with the others."""
+        found, damaged = {}, []
+        for name in names:
+            if (self.folder / name).exists():
+                try:
+                    found[name] = read(self.folder / name)
+                except UserError as error:
+                    damaged.append(str(error))
+        return found, damaged
+
+    def _hold_best(self, trial: Trial, found: Mapping[str, dict[str, Any]]) -> None:
+        """See that the best checkpoint is of the best epoch; where no file is, the best is sought anew."""
+        if trial.best_epoch is None or _is_end_of(found.get(BEST), trial.best_epoch):
+            return
+        others = sorted(path.name for path in self.folder.glob("*.pt") if path.name not in found and path.name != BEST)
+        contents = (found.get(name) or self._read(name)[0].get(name) for name in [*found, *others])
+        content = next((content for content in contents if _is_end_of(content, trial.best_epoch)), None)
+        wrong = f"{self.folder / BEST} does not hold the best epoch, {trial.best_epoch}"
+        if content is not None:
+            write(self.folder, content, [BEST])
+            self.warnings.append(f"{wrong}; it was written again from another checkpoint of that epoch")
+        else:
+            trial.best_value = trial.best_epoch = None
+            self.warnings.append(f"{wrong}, and nothing else does; the best is now sought among the epochs to come")
 
     def _check_identity(self, stored: Mapping[str, Any]) -> None:
         for key in sorted({*stored, *self.identity}):
@@ -150,32 +160,20 @@ class Checkpoints(AsyncWriter):
                     "a new run with runner train"
                 )
 
-    def _write_all(self, writes: Sequence[tuple[dict[str, Any], dict[str, int], list[str]]]) -> None:
-        for content, about, names in writes:
-            self._write(content, names, about)
+    def _write(self, writes: Sequence[tuple[dict[str, Any], list[str]]]) -> None:
+        for content, names in writes:
+            write(self.folder, content, names)
 
-    def _write(self, content: dict[str, Any], names: list[str], about: dict[str, int]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        data = buffer.getbuffer()
-        entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **about}
-        for name in names:
-            write_synced(self.folder / f"{name}.tmp", data)
-        # The manifest comes before the renames and keeps what it replaces, so it is right at every moment between.
-        manifest = read_manifest(self.folder)
-        files = dict(manifest["files"])
-        if LAST in names and LAST in files:
-            files[PREVIOUS] = files[LAST]
-        files |= dict.fromkeys(names, entry)
-        text = json.dumps({"format": FORMAT, "files": files, "replaced": manifest["files"]}, indent=1)
-        write_synced(self.folder / f"{MANIFEST}.tmp", text.encode())
-        (self.folder / f"{MANIFEST}.tmp").replace(self.folder / MANIFEST)
-        if LAST in names and (self.folder / LAST).exists():
-            (self.folder / LAST).replace(self.folder / PREVIOUS)
-        for name in names:
-            (self.folder / f"{name}.tmp").replace(self.folder / name)
-        sync_folder(self.folder)
+
+def _epoch_and_step(content: Mapping[str, Any]) -> tuple[int, int]:
+    position = content["state"]["position"]
+    return position["epoch"], position["step"]
+
+
+def _is_end_of(content: Mapping[str, Any] | None, epoch: int) -> bool:
+    """Whether a checkpoint holds the weights at the end of that epoch."""
+    position = content["state"]["position"] if content else {}
+    return (position.get("epoch"), position.get("batch")) == (epoch, 0)
 
 
 def _host_copy(value: Any) -> Any:

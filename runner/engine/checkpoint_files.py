@@ -3,14 +3,15 @@
 import hashlib
 import io
 import json
-import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from runner.errors import UserError
+from runner.files import sync_folder, write_temporary
 
 FORMAT = 2
 LAST, PREVIOUS, BEST, MANIFEST = "last.pt", "previous.pt", "best.pt", "manifest.json"
@@ -56,18 +57,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return {"files": {}, "replaced": {}}
 
 
-def write_synced(path: Path, data: bytes | memoryview) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def write(folder: Path, content: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Write a checkpoint under each of these names, the last one being kept as the previous one.
 
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    A crash between any two of its file operations leaves files that restore. The manifest comes before the new names
+    and keeps what they replace, so it is right at every moment. The best comes before the last, so the newest of
+    both is a state whose best is there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    data = buffer.getbuffer()
+    entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    entry |= {key: content["state"]["position"][key] for key in ("epoch", "step")}
+    names = sorted(names, key=LAST.__eq__)
+    new = [write_temporary(folder / name, data) for name in names]
+    manifest = read_manifest(folder)
+    files = dict(manifest["files"])
+    if LAST in names and LAST in files:
+        files[PREVIOUS] = files[LAST]
+    files |= dict.fromkeys(names, entry)
+    text = json.dumps({"format": FORMAT, "files": files, "replaced": manifest["files"]}, indent=1)
+    write_temporary(folder / MANIFEST, text.encode()).replace(folder / MANIFEST)
+    for name, temporary in zip(names, new, strict=True):
+        if name == LAST and (folder / LAST).exists():
+            (folder / LAST).replace(folder / PREVIOUS)
+        temporary.replace(folder / name)
+    sync_folder(folder)

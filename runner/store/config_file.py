@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.errors import UserError, reason
+from runner.files import replace_file
 from runner.store.flat import flatten, unflatten
 
 CONFIG, FLAT_CONFIG, OVERRIDES = "config.yaml", "config.json", "overrides.yaml"
@@ -106,13 +107,6 @@ def read_value(text: str) -> Any:
 def read_overrides(path: Path) -> list[str]:
     """What was said for the config of a folder."""
     return [str(word) for word in yaml.load((path / OVERRIDES).read_text(), Loader=Loader)]
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def _dump(content: Any) -> str:

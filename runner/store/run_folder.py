@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from omegaconf import DictConfig
 
+from runner import files
 from runner.errors import UserError, reason
-from runner.store.config_file import FORMAT, read_config, replace_file, write_config
+from runner.store.config_file import FORMAT, read_config, write_config
 from runner.store.environment import now
 
-RUN, ENVIRONMENT, METRICS = "run.json", "environment.json", "metrics.jsonl"
+RUN, ENVIRONMENT, METRICS, LOCK = "run.json", "environment.json", "metrics.jsonl", ".lock"
 
 
 class Folder:
@@ -28,7 +28,7 @@ class Folder:
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
         self.record = record
-        self._lock: IO[str] | None = None
+        self._lock: Any = None
 
     @classmethod
     def begun(
@@ -50,32 +50,44 @@ class Folder:
             "overrides": list(overrides),
         }
         folder = cls(path, record | fields)
-        (path / ENVIRONMENT).write_text(json.dumps({"format": FORMAT, **environment}, indent=1) + "\n")
         folder.lock()
+        folder.replace(ENVIRONMENT, json.dumps({"format": FORMAT, **environment}, indent=1) + "\n")
         return folder
 
-    def lock(self) -> None:
-        """Hold the folder for this process until it ends.
+    def lock(self, seconds: float = 0) -> None:
+        """Hold the folder for this process until it ends, and remove what a killed one left half written.
+
+        `seconds`: how long to wait for another process to let go.
 
         Raises:
-            UserError: another process works in it.
+            UserError: another process works in it, or something in it is a link.
         """
-        # A POSIX lock belongs to this process alone: the loader's worker processes, which outlive a killed parent for
-        # some seconds, do not hold it. The file is one that is never replaced.
-        file = (self.path / ENVIRONMENT).open("a")
+        self.refuse_links()
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
+            self._lock = files.lock(self.path / LOCK, seconds)
+        except TimeoutError:
             raise UserError(
                 f"{self.path}: another process is training in this folder; wait for it or stop it"
             ) from None
-        self._lock = file
+        files.remove_temporaries(*self._written)
 
     def unlock(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
+
+    def refuse_links(self) -> None:
+        """Hold the folder to plain files and folders, before anything is written into it.
+
+        Raises:
+            UserError: something in it is a link.
+        """
+        files.refuse_links(*self._written)
+
+    @property
+    def _written(self) -> list[Path]:
+        """The folders that its files are written into."""
+        return [self.path, self.path / "figures"]
 
     def update(self, **fields: Any) -> None:
         """Change fields of the record, whole or not at all."""
@@ -84,7 +96,7 @@ class Folder:
 
     def replace(self, name: str, text: str) -> None:
         """Write a file of the folder, whole or not at all."""
-        replace_file(self.path / name, text)
+        files.replace_file(self.path / name, text)
 
     @property
     def config(self) -> DictConfig:
@@ -187,8 +199,8 @@ class RunFolder(Folder):
         return records
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        with (self.path / METRICS).open("a") as file:
-            file.write(json.dumps(to_plain(record)) + "\n")
+        with files.open_to_append(self.path / METRICS) as file:
+            file.write(json.dumps(to_plain(record)).encode() + b"\n")
 
     def rewind_metrics(self, epoch: int) -> None:
         """Forget the epochs after `epoch`: they will be trained again."""
@@ -200,6 +212,10 @@ class RunFolder(Folder):
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def _written(self) -> list[Path]:
+        return [*super()._written, self.checkpoints]
 
 
 def to_plain(value: Any) -> Any:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import pickle
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,8 +68,6 @@ def test_the_manifest_has_the_checksum_of_every_file(training, checkpoints):
 
 @pytest.mark.parametrize("stop_before", ["manifest.json", "previous.pt", "last.pt"])
 def test_a_crash_at_any_moment_of_a_save_leaves_a_state_that_restores(training, checkpoints, monkeypatch, stop_before):
-    from pathlib import Path
-
     for epoch in (1, 2):
         training.state.epoch = epoch
         checkpoints.save(training.state)
@@ -88,6 +88,72 @@ def test_a_crash_at_any_moment_of_a_save_leaves_a_state_that_restores(training, 
     assert checkpoints.restore(training.state)
     assert training.state.epoch == 2
     assert checkpoints.warnings == []
+
+
+def save_two_epochs(training, checkpoints, monkeypatch, stop_before=None):
+    """Epochs 1 and 2, each the best so far, are saved; the second save is cut short before a file gets its name."""
+    replace = Path.replace
+
+    def crash(self, target):
+        if Path(target).name == stop_before:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    for epoch in (1, 2):
+        steps(training, 5 * (epoch - 1), 5 * epoch)
+        training.state.epoch, training.state.step = epoch, 5 * epoch
+        training.state.trials[0].best_epoch, training.state.trials[0].best_value = epoch, epoch / 10
+        with monkeypatch.context() as patch:
+            if epoch == 2:
+                patch.setattr(Path, "replace", crash)
+            checkpoints.save(training.state, ["last.pt", "best.pt"])
+            with pytest.raises(KeyboardInterrupt) if epoch == 2 and stop_before else nullcontext():
+                checkpoints.wait()
+
+
+@pytest.mark.parametrize("stop_before", ["manifest.json", "best.pt", "previous.pt", "last.pt"])
+def test_after_a_crash_at_any_moment_the_best_checkpoint_is_of_the_best_epoch(
+    training, checkpoints, monkeypatch, stop_before
+):
+    save_two_epochs(training, checkpoints, monkeypatch, stop_before)
+    assert checkpoints.restore(training.state)
+    best = read(checkpoints.folder / "best.pt")["state"]["position"]["epoch"]
+    assert (training.state.trials[0].best_epoch, training.state.epoch) == (best, best)
+    assert checkpoints.warnings == []
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"rubbish")])
+def test_a_best_checkpoint_that_is_gone_is_written_again_from_one_of_its_epoch(
+    training, checkpoints, monkeypatch, harm
+):
+    save_two_epochs(training, checkpoints, monkeypatch)
+    harm(checkpoints.folder / "best.pt")
+    assert checkpoints.restore(training.state)
+    assert read(checkpoints.folder / "best.pt")["state"]["position"]["epoch"] == 2
+    assert "does not hold the best epoch, 2; it was written again" in checkpoints.warnings[-1]
+
+
+def test_a_best_checkpoint_that_nothing_replaces_is_said_to_be_lost(training, checkpoints, monkeypatch):
+    save_two_epochs(training, checkpoints, monkeypatch)
+    for epoch in (3, 4):
+        training.state.epoch, training.state.step = epoch, 5 * epoch
+        checkpoints.save(training.state)
+    checkpoints.wait()
+    (checkpoints.folder / "best.pt").unlink()
+    assert checkpoints.restore(training.state)
+    assert training.state.trials[0].best_epoch is None, "a later epoch must be able to become the best"
+    assert training.state.trials[0].best_value is None
+    assert "the best is now sought among the epochs to come" in checkpoints.warnings[-1]
+
+
+def test_a_link_where_a_checkpoint_belongs_is_refused_and_its_target_left_alone(training, checkpoints, tmp_path):
+    target = tmp_path / "precious"
+    target.write_text("as it was")
+    (checkpoints.folder / "last.pt").symlink_to(target)
+    checkpoints.save(training.state)
+    with pytest.raises(UserError, match=r"last\.pt: is a link"):
+        checkpoints.wait()
+    assert target.read_text() == "as it was"
 
 
 def test_a_checkpoint_of_another_config_is_refused_by_its_key(training, tmp_path):

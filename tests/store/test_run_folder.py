@@ -27,6 +27,7 @@ def test_a_run_leaves_exactly_the_folder_of_the_contract(train):
         "run.json",
         "metrics.jsonl",
         "checkpoints",
+        ".lock",
     }
     assert names == files | {events}
     assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {

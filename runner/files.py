@@ -1,0 +1,124 @@
+"""Writing files: whole or not at all, never through a link, one process at a time.
+
+A folder may come from somebody else. A name in it that a link has taken would have runner write where the link points.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from runner.errors import UserError
+
+TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none, and lets administrators alone make links
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        UserError: a link has its name.
+    """
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the path when the block ends well. See `replace_file`."""
+    with _new(path) as file:
+        yield file
+    Path(file.name).replace(path)
+
+
+def write_temporary(path: Path, content: bytes | memoryview) -> Path:
+    """A new file, on the disk, that may `replace` the one at the path. See `replace_file`."""
+    with _new(path) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(file.name)
+
+
+@contextmanager
+def _new(path: Path) -> Iterator[IO[bytes]]:
+    """A file beside the path that this process makes, whoever has its name; it stays when the block ends well."""
+    refuse_link(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        with temporary.open("xb") as file:  # which no link can lead elsewhere
+            yield file
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def open_to_append(path: Path) -> IO[bytes]:
+    """A file that is read anywhere and written at its end.
+
+    Raises:
+        UserError: a link has its name.
+    """
+    refuse_link(path)
+    return open(path, "a+b", opener=lambda name, flags: os.open(name, flags | NO_FOLLOW, 0o666))
+
+
+def refuse_link(path: Path) -> None:
+    """
+    Raises:
+        UserError: the path is a link.
+    """
+    if path.is_symlink():
+        raise UserError(f"{path}: is a link, and runner writes none of its files through one; remove the link")
+
+
+def refuse_links(*folders: Path) -> None:
+    """Hold folders that runner writes into to plain files and folders.
+
+    Raises:
+        UserError: something in one of them is a link.
+    """
+    for folder in folders:
+        with suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for link in (entry.path for entry in entries if entry.is_symlink()):
+                refuse_link(Path(link))
+
+
+def remove_temporaries(*folders: Path) -> None:
+    """Remove what a killed process left half written."""
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            if TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; Windows does so by itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock(path: Path, seconds: float = -1, poll_seconds: float = 0.05) -> Any:
+    """Hold a lock on a file that serves for nothing else, until its `release` or the end of its `with` or the process.
+
+    `seconds`: how long to wait for whoever holds it; -1 for ever.
+
+    Raises:
+        TimeoutError: another process holds it still.
+        UserError: a link has its name.
+    """
+    import filelock
+
+    refuse_link(path)
+    held = filelock.FileLock(path, poll_interval=poll_seconds)
+    held.acquire(timeout=seconds)
+    return held
