@@ -49,9 +49,8 @@ def run(words: list[str]) -> int | None:
         return complete(words)
     if words[0] not in COMMANDS:
         raise UserError(f"{words[0]}: no such command{did_you_mean(words[0], COMMANDS)}")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)  # so that a user's `_target_: mymodels.Net` is found, as with python -m
+    here = str(Path.cwd())  # where a user's `_target_: mymodels.Net` is found, after all that is installed
+    sys.path[:] = [*(entry for entry in sys.path if entry not in ("", here)), here]
     return _run(COMMANDS[words[0]], words[1:])
 
 

@@ -67,36 +67,3 @@ def test_a_mistake_in_a_composition_is_a_user_error():
         runner.compose(["optimizer=adm"])
     with pytest.raises(UserError, match=r"^/nowhere: no such folder"):
         runner.load("/nowhere")
-
-
-@pytest.mark.parametrize(
-    ("key", "target"),
-    [
-        ("model", "os.system"),
-        ("model", "subprocess.Popen"),
-        ("model", "torch.nn.init.torch.load"),
-        ("model", "torch.load"),
-        ("model", "runner.model._private"),
-        ("model", "runner.cli.main"),
-        ("model", "runner.data.source.Path"),
-        ("loss", "pathlib.Path.write_text"),
-        ("optimizer", "torch.optim.optimizer.torch.load"),
-        ("schedule", "runner.schedule.curves.math.exp"),
-    ],
-)
-def test_a_stored_config_builds_nothing_but_our_own_classes(train, key, target):
-    cfg = runner.compose(["model=mlp"])
-    runner.build.check_trusted(cfg)
-    cfg[key]._target_ = target
-    with pytest.raises(UserError, match=rf"^{key}._target_: .*not one of runner's own"):
-        runner.build.check_trusted(cfg)
-
-
-def test_a_stored_config_may_use_torchs_modules_and_optimizers():
-    cfg = runner.compose([])
-    cfg.optimizer._target_ = "torch.optim.SGD"
-    cfg.loss._target_ = "torch.nn.CrossEntropyLoss"
-    runner.build.check_trusted(cfg)
-    cfg.name = "${oc.env:HOME}"
-    with pytest.raises(UserError, match="plain values"):
-        runner.build.check_trusted(cfg)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from runner import renamed
-from runner.build.allowlist import check_trusted
 from runner.build.parts import (
     augment,
     average,
@@ -27,7 +26,6 @@ __all__ = [
     "augment",
     "average",
     "batches",
-    "check_trusted",
     "data",
     "init_from_data",
     "instantiate",

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +40,8 @@ def run_hydra(config_name: str, words: Sequence[str], job: Callable[[Any], Any])
 
     register()
     overrides = flags_first(words)
+    if Path("hydra_plugins").exists() and any(word.startswith("hydra/launcher=") for word in overrides):
+        raise UserError("hydra_plugins: the launcher's processes would run this folder; install it, or move it away")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us instead of Hydra's printer
     sys.argv = [f"runner {config_name}", *overrides, *config.search_path_override()]
     entry = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=config_name)

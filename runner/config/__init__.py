@@ -1,7 +1,8 @@
 """Configs: composed from groups, checked against constructors, and what of a stored one may change."""
 
+from runner.config.allowlist import check_trusted
 from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, renamed_or_nearest, resolve
-from runner.config.composing import choices, compose, compose_with_choices, explain, flatten
+from runner.config.composing import choices, compose, compose_with_choices, explain, flatten, load_plugins
 from runner.config.errors import LIST_GROUPS, unchosen_option, visible
 from runner.config.folders import add_user_folder, folder, search_path_override, user_folders
 from runner.config.stored import FREE_KEYS, identity, is_free, with_overrides
@@ -13,6 +14,7 @@ __all__ = [
     "bounds",
     "check",
     "check_sweep",
+    "check_trusted",
     "choices",
     "compose",
     "compose_with_choices",
@@ -22,6 +24,7 @@ __all__ = [
     "identity",
     "is_free",
     "is_plain",
+    "load_plugins",
     "parameters_of",
     "renamed_or_nearest",
     "resolve",

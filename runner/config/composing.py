@@ -1,6 +1,8 @@
 """Composed configs, and which options were chosen."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +27,7 @@ def compose_with_choices(overrides: Sequence[str], command: str = "train") -> tu
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
+    load_plugins()
     words = [*search_path_override(), *overrides]
     try:
         with initialize_config_dir(str(folder()), version_base="1.3"):
@@ -34,6 +37,18 @@ def compose_with_choices(overrides: Sequence[str], command: str = "train") -> tu
     chosen = choices(whole, whole.hydra.runtime.choices)
     config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     return config, chosen
+
+
+def load_plugins() -> None:
+    """Have Hydra import its plug-ins: those that are installed, none of the working folder, which may be anybody's."""
+    from hydra.core.plugins import Plugins
+
+    here, before = Path.cwd().resolve(), sys.path[:]
+    sys.path[:] = [entry for entry in before if Path(entry or ".").resolve() != here]
+    try:
+        Plugins.instance()
+    finally:
+        sys.path[:] = before
 
 
 def choices(config: DictConfig, runtime_choices: Mapping[str, Any]) -> dict[str, str]:

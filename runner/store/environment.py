@@ -6,6 +6,7 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from importlib import metadata
@@ -29,7 +30,7 @@ def environment(device: str) -> dict[str, Any]:
         "folder": str(Path.cwd()),
         "code": code(),
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "uncommitted_changes": _uncommitted_changes(),
     }
 
 
@@ -49,13 +50,29 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*words: str) -> str | None:
-    """What git says of the current folder, or None outside a repository."""
+def _git(*words: str, without: Sequence[str] = ()) -> str | None:
+    """What git says of the current folder, or None outside a repository. `without`: settings that are put out.
+
+    The folder may be somebody else's, and the settings of a repository name programs: monitors of files, hooks, filters
+    of contents, transports. None of them is run.
+    """
+    settings = ["core.fsmonitor=false", f"core.hooksPath={os.devnull}", *without]
+    flags = [flag for setting in settings for flag in ("-c", setting)]
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+    command = ["git", *flags, *words]
     try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, env=environment)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _uncommitted_changes() -> bool:
+    """Whether a file that git follows differs from the commit."""
+    filters = (_git("config", "--name-only", "--get-regexp", r"^filter\.") or "").splitlines()
+    without = [f"{name}={'false' if name.endswith('.required') else ''}" for name in filters]
+    words = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+    return bool(_git(*words, without=without))
 
 
 def now() -> str:

@@ -70,7 +70,7 @@ class Run:
 
         cfg = self.config
         if not self._trust:
-            build.check_trusted(cfg)
+            config.check_trusted(cfg)
         saved = read(self._files.checkpoints / f"{checkpoint}.pt")["state"]
         network, preprocess = build.scored_network(cfg, build.data(cfg), saved)
         return nn.Sequential(preprocess, network).eval()
@@ -116,10 +116,8 @@ class Run:
 
     def _trust_flag(self) -> str:
         """What a command must add where the config names classes that are not runner's own."""
-        from runner import build
-
         try:
-            build.check_trusted(self.config)
+            config.check_trusted(self.config)
         except UserError:
             return " --trust"
         return ""
@@ -134,11 +132,9 @@ def stored_config(
         UserError: an override is none, would make it another run, or the config would build classes that are not
             runner's own, unless `trust` is set.
     """
-    from runner import build
-
     cfg = config.with_overrides(folder.config, overrides, for_=for_)
     if not trust:
-        build.check_trusted(cfg)
+        config.check_trusted(cfg)
     config.check(cfg)
     return cfg
 

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runner import config
+
 MODULE = "hydra_plugins.runner_plugins"
 DISCOVERY = Path(__file__).parent / "discovery"  # holds the namespace package of an installation
 
@@ -14,7 +16,8 @@ def register() -> None:
     """Let Hydra know our sweeper and launcher, also where runner is imported without being installed."""
     from hydra.core.plugins import Plugins
 
-    plugins = Plugins.instance()  # it has looked through all that is installed
+    config.load_plugins()
+    plugins = Plugins.instance()
     module: Any = sys.modules.get(MODULE) or _load()
     plugins.register(module.RunnerSweeper)
     plugins.register(module.WorkersLauncher)

@@ -107,9 +107,10 @@ class WorkersLauncher(Launcher):
 
     def _start(self, number: int) -> Worker:
         ours, theirs = self.context.Pipe()
-        about = (theirs, number, self.hydra_context, self.task_function, self.config, str(version.getbase()))
+        # Unpickled by the worker once it has its plug-ins: it would look for their modules in the working folder else.
+        about = pickle.dumps((self.hydra_context, self.task_function, self.config, str(version.getbase())))
         with _environment(OMP_NUM_THREADS="1"):
-            process = self.context.Process(target=_work, args=about, name=f"runner-worker-{number}")
+            process = self.context.Process(target=_work, args=(theirs, number, about), name=f"runner-worker-{number}")
             process.start()
         theirs.close()
         return Worker(number, process, ours)
@@ -129,17 +130,9 @@ class WorkersLauncher(Launcher):
             return died
 
 
-def _work(
-    line: Connection,
-    number: int,
-    hydra_context: HydraContext,
-    task: TaskFunction,
-    config: DictConfig,
-    version_base: str,
-) -> None:
+def _work(line: Connection, number: int, about: bytes) -> None:
     """The life of a worker: jobs from the line until there are no more."""
-    from hydra.core.plugins import Plugins
-
+    from runner import config as configs
     from runner.engine.device import WORKER
     from runner.engine.process import use_one_thread
 
@@ -148,8 +141,9 @@ def _work(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     use_one_thread()
     setup_globals()
+    configs.load_plugins()
+    hydra_context, task, config, version_base = pickle.loads(about)
     version.setbase(version_base)
-    Plugins.instance()
     while (job := _next(line)) is not None:
         index, overrides = job
         try:
