@@ -11,6 +11,10 @@ class UserError(Exception):
     """A mistake that the user can mend: one line that names the key or file and the remedy. Exit status 2."""
 
 
+class ImagesChanged(UserError):
+    """The images of a sweep are not those that it began with: no trial fails for it, the sweep stops."""
+
+
 class CannotVectorize(Exception):
     """Trials that cannot train together as vectorized trials: one line that names the key. They can train alone."""
 

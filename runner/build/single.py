@@ -34,7 +34,7 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
     if isinstance(state.optimizer, torch.optim.LBFGS):
         _check_deterministic(cfg, state.network, regularizers, setup)
     evaluate = Evaluate(setup.val, step.criterion, setup.precision, parts.tta(cfg))
-    return Training(state, step, setup.train, evaluate, setup.settings, setup.objective)
+    return Training(state, step, setup.train, evaluate, setup.settings, setup.objective, setup.dataset.fingerprint)
 
 
 class SharedSetup:

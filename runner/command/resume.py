@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.command.stored import stored_run_parser
-from runner.errors import EXIT_DIVERGED
+from runner.errors import EXIT_DIVERGED, UserError
 from runner.store import SWEEP
 
 
@@ -16,18 +16,21 @@ def main(words: Sequence[str]) -> int:
         "engine.epochs=40, or of a sweep sweep.num_final_seeds=8",
         "resume outputs/digits-convnet/2026-01-31_12-00-00-000000-4711 engine.epochs=40",
     )
+    parser.add_argument(
+        "--accept-changed-data", action="store_true", help="go on although images were added, removed or edited"
+    )
     arguments = parser.parse_intermixed_args(list(words))
     if (arguments.folder / SWEEP).is_file():
-        return _resume_sweep(arguments.folder, arguments.overrides)
+        return _resume_sweep(arguments.folder, arguments.overrides, arguments.trust, arguments.accept_changed_data)
     from runner.training.resume import resume
 
-    run = resume(arguments.folder, arguments.overrides, arguments.trust)
+    run = resume(arguments.folder, arguments.overrides, arguments.trust, arguments.accept_changed_data)
     if run.config.log.progress != "none":
         run.print_summary()
     return EXIT_DIVERGED if run.status == "diverged" else 0
 
 
-def _resume_sweep(path: Path, overrides: Sequence[str]) -> int:
+def _resume_sweep(path: Path, overrides: Sequence[str], trust: bool, accept_changed_images: bool) -> int:
     """Begin the sweep again on what is there."""
     from runner import config
     from runner.command import sweep
@@ -36,6 +39,13 @@ def _resume_sweep(path: Path, overrides: Sequence[str]) -> int:
     from runner.sweep.space.overrides import merge_overrides
 
     folder = SweepFolder.open(path)
-    for configs in folder.record.get("config_folders", []):
-        config.add_user_folder(Path(configs))
-    return sweep.main([*merge_overrides(folder.record["overrides"], overrides), folder_override(folder)])
+    record = path / SWEEP
+    if not trust:
+        config.check_stored_words(folder.record["overrides"], record)
+    for configs in map(Path, folder.record.get("config_folders", [])):
+        if not trust and configs not in config.user_folders():
+            raise UserError(f"{record}: reads configs from {configs}; pass --trust if you trust both folders")
+        config.add_user_folder(configs)
+    words = merge_overrides(folder.record["overrides"], overrides)
+    flags = [f"+job.trust={trust}", f"+job.accept_changed_images={accept_changed_images}"]
+    return sweep.main([*words, folder_override(folder), *flags])

@@ -33,6 +33,15 @@ def check_trusted(cfg: DictConfig) -> None:
                 )
 
 
+def trust_flag(cfg: DictConfig) -> str:
+    """What a command that goes on with a stored config must be given: ` --trust` where it builds foreign classes."""
+    try:
+        check_trusted(cfg)
+    except UserError:
+        return " --trust"
+    return ""
+
+
 @cache
 def own_targets() -> Mapping[str, set[str]]:
     """Every class and function that the options of a group name, by group."""

@@ -1,6 +1,8 @@
 """Configs of stored runs: what identifies one, and what may change when it goes on."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
@@ -46,6 +48,25 @@ def identity(config: DictConfig) -> dict[str, Any]:
 
 def is_free(key: str) -> bool:
     return any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
+
+
+def check_stored_words(words: Any, path: Path) -> None:
+    """Refuse stored overrides that do more than choose options and set keys: flags, and words for Hydra or for jobs.
+
+    Raises:
+        UserError: one is of these kinds, or no override.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    for word in words if isinstance(words, list) else [words]:
+        try:
+            override = OverridesParser.create().parse_override(word)
+        except (HydraException, AttributeError, TypeError):
+            raise UserError(f"{path}: {word!r} is no override; restore the file from a copy") from None
+        places = (override.key_or_group, override.package or "")
+        if any(re.split(r"[./@]", place)[0] in ("hydra", "job") for place in places):
+            raise UserError(f"{path}: {word} is no override of a sweep; pass --trust if you trust this folder")
 
 
 def with_overrides(config: DictConfig, overrides: Sequence[str], for_: Literal["resume", "test"]) -> DictConfig:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from runner.constraints import NonNegativeInt, OpenFraction
+from runner.data.fingerprint import Fingerprint, fingerprint
 from runner.data.loader import LoaderSettings
 from runner.data.source import Images, Source, load
 from runner.errors import UserError
@@ -34,7 +36,7 @@ class Data(LoaderSettings):
 
     def with_images_of(self, other: Data) -> Data:
         """This data set with what the other one has read already, where both have the same images; else itself."""
-        if type(self) is not type(other) or self._identity() != other._identity():
+        if self.identity != other.identity:
             return self
         shared = copy.copy(other)
         for setting in fields(LoaderSettings):
@@ -42,10 +44,12 @@ class Data(LoaderSettings):
         shared._stays = {}
         return shared
 
-    def _identity(self) -> dict[str, Any]:
-        """The keys that decide which images it has."""
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides which images it has: its class and keys."""
         loading = {setting.name for setting in fields(LoaderSettings)}
-        return {key.name: getattr(self, key.name) for key in fields(self) if key.init and key.name not in loading}
+        keys = {key.name: getattr(self, key.name) for key in fields(self) if key.init and key.name not in loading}
+        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", **keys}
 
     @property
     def class_names(self) -> list[str]:
@@ -59,6 +63,11 @@ class Data(LoaderSettings):
     def read(self, split: Split) -> Source | None:
         """The images of a split as they are stored; None for a `val` that has to be cut from train."""
         raise NotImplementedError
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """What tells the images that it trains and validates on from others."""
+        return fingerprint(self.class_names, [self.source("train"), self.source("val")])
 
     def source(self, split: Split) -> Source:
         """The images of a split."""

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from runner.data.fingerprint import Fingerprint, what_changed
 from runner.engine.checkpoint_files import BEST, FORMAT, LAST, PREVIOUS, read, write
 from runner.engine.settings import Settings
 from runner.engine.state import TrainState, Trial
@@ -42,6 +43,9 @@ class Checkpoints(AsyncWriter):
 
     Args:
         identity: what must be the same when the run goes on, by config key; kept in every file.
+        images: what tells the images from others, by aspect; kept likewise.
+        accept_changed_images: go on with other images than those before.
+        begin_anew: where every file is damaged, begin anew instead of refusing.
         writer: the thread that writes; its own where none is given.
     """
 
@@ -50,11 +54,17 @@ class Checkpoints(AsyncWriter):
         folder: Path,
         settings: Settings,
         identity: Mapping[str, Any],
+        images: Fingerprint | None = None,
+        accept_changed_images: bool = False,
+        begin_anew: bool = False,
         writer: ThreadPoolExecutor | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
         self.identity = dict(identity)
+        self.images = images or {}
+        self.accept_changed_images = accept_changed_images
+        self.begin_anew = begin_anew
         self.warnings: list[str] = []
         self._writer = writer or ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -93,7 +103,8 @@ class Checkpoints(AsyncWriter):
         self._pending = self._writer.submit(self._write, writes)
 
     def _content(self, state: TrainState) -> dict[str, Any]:
-        return {"format": FORMAT, "identity": self.identity, "state": _host_copy(state.state_dict())}
+        about = {"format": FORMAT, "identity": self.identity, "images": self.images}
+        return {**about, "state": _host_copy(state.state_dict())}
 
     def wait(self) -> None:
         pending, self._pending = self._pending, None
@@ -111,11 +122,13 @@ class Checkpoints(AsyncWriter):
             earlier, more = self._read(PREVIOUS)
             found, damaged = earlier | found, damaged + more
         if not found:
-            if damaged:
+            if damaged and not self.begin_anew:
                 raise UserError(f"{damaged[0]}; no undamaged checkpoint is left in {self.folder}")
+            self.warnings = [f"{one}; the training begins anew" for one in damaged[:1]]
             return False
         for content in found.values():
             self._check_identity(content["identity"])
+            self._check_images(content.get("images") or {})
         # The best is newer than the last where a crash came between the two.
         newest = max(found, key=lambda name: _epoch_and_step(found[name]))
         state.load_state_dict(found[newest]["state"])
@@ -159,6 +172,11 @@ class Checkpoints(AsyncWriter):
                     f"{key}: the checkpoint was made with {before!r}, the config says {now!r}; put it back, or start "
                     "a new run with runner train"
                 )
+
+    def _check_images(self, stored: Mapping[str, Any]) -> None:
+        changed = what_changed(stored, self.images)
+        if changed and not self.accept_changed_images:
+            raise UserError(f"data: {changed} since the run was saved; put it back, or pass --accept-changed-data")
 
     def _write(self, writes: Sequence[tuple[dict[str, Any], list[str]]]) -> None:
         for content, names in writes:

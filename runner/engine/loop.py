@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -29,6 +29,7 @@ class Training:
         step: `step(state, batch)` makes an update. See `runner.engine.step`.
         train: batches, epoch by epoch, from any batch on. See `runner.data`.
         evaluate: `evaluate(state)` gives the validation metrics of each trial.
+        fingerprint: what tells the images from others, by aspect; empty where they are not held to anything.
     """
 
     state: TrainState
@@ -37,6 +38,7 @@ class Training:
     evaluate: Callable[[TrainState], list[Record]]
     settings: Settings
     objective: Objective
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fit(

@@ -30,6 +30,7 @@ def score_run(
     Raises:
         UserError: the run, its checkpoint or its data cannot be read.
     """
+    folder.refuse_links()
     cfg = stored_config(folder, overrides, "test", trust)
     saved = read(folder.checkpoints / f"{checkpoint}.pt")["state"]
     settings: Settings = build.instantiate(cfg.engine, "engine")

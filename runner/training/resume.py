@@ -8,7 +8,7 @@ from runner.training.run import Run, stored_config
 from runner.training.train import Member, go_on
 
 
-def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False) -> Run:
+def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False, accept_changed_images: bool = False) -> Run:
     """Go on with the run in that folder.
 
     Raises:
@@ -23,4 +23,4 @@ def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False) -> Ru
         return Run(path, trust)
     folder.lock()
     said = [*folder.record["overrides"], *overrides]
-    return go_on(Member(cfg, said, folder))
+    return go_on(Member(cfg, said, folder, accept_changed_images=accept_changed_images))

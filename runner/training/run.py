@@ -11,7 +11,6 @@ from rich.table import Table
 from torch import nn
 
 from runner import config, renamed
-from runner.errors import UserError
 from runner.store import RunFolder
 
 ADVICE = (
@@ -107,20 +106,13 @@ class Run:
             console.print(f"  {command}", highlight=False, soft_wrap=True)
 
     def _next_commands(self) -> list[str]:
-        cfg, folder = self.config, shlex.quote(str(self.folder)) + self._trust_flag()
+        cfg = self.config
+        folder = shlex.quote(str(self.folder)) + config.trust_flag(cfg)
         return [
             f"tensorboard --logdir {shlex.quote(str(cfg.output_dir))}",
             f"runner test {folder}",
             f"runner resume {folder} engine.epochs={2 * cfg.engine.epochs}",
         ]
-
-    def _trust_flag(self) -> str:
-        """What a command must add where the config names classes that are not runner's own."""
-        try:
-            config.check_trusted(self.config)
-        except UserError:
-            return " --trust"
-        return ""
 
 
 def stored_config(

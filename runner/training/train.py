@@ -24,6 +24,7 @@ from runner.log.tensorboard import TensorBoard
 from runner.signals import Stop
 from runner.store import RunFolder
 from runner.training.run import Run
+from runner.warnings import warn
 
 # Shown in TensorBoard's HParams tab for every run, changed or not, so that runs can be compared.
 USUAL_HPARAMS = ("data", "model", "optimizer", "optimizer.lr", "data.batch_size", "reg", "augment", "seed")
@@ -37,13 +38,15 @@ class Member:
         cfg: its config, checked.
         overrides: what was said for it.
         folder: locked.
-        config_is_written: the folder holds the config already.
+        is_trial: of a sweep: its folder holds the config already, and with no undamaged checkpoint it begins anew.
+        accept_changed_images: go on with other images than those before.
     """
 
     cfg: DictConfig
     overrides: Sequence[str]
     folder: RunFolder
-    config_is_written: bool = False
+    is_trial: bool = False
+    accept_changed_images: bool = False
 
 
 def train_overrides(overrides: Sequence[str] = ()) -> Run:
@@ -100,15 +103,25 @@ def train_vectorized(members: Sequence[Member], dataset: Data, pause_epoch: int 
     training = build.vectorize([member.cfg for member in members], dataset)
     folders = [member.folder.checkpoints for member in members]
     identities = [config.identity(member.cfg) for member in members]
-    checkpoints = VectorizedCheckpoints(folders, training.settings, identities)
+    checkpoints = VectorizedCheckpoints(folders, training.settings, identities, **_options(training, members[0]))
     _fit(training, checkpoints, members, Console(quiet=True), pause_epoch)
     return [Run(member.folder.path) for member in members]
 
 
 def _train_alone(training: Training, member: Member, console: Console, pause_epoch: int | None = None) -> Run:
-    checkpoints = Checkpoints(member.folder.checkpoints, training.settings, config.identity(member.cfg))
+    identity = config.identity(member.cfg)
+    checkpoints = Checkpoints(member.folder.checkpoints, training.settings, identity, **_options(training, member))
     _fit(training, checkpoints, [member], console, pause_epoch)
     return Run(member.folder.path)
+
+
+def _options(training: Training, member: Member) -> dict[str, Any]:
+    """Of the checkpoints of a training."""
+    return {
+        "images": training.fingerprint,
+        "accept_changed_images": member.accept_changed_images,
+        "begin_anew": member.is_trial,
+    }
 
 
 def _fit(
@@ -124,11 +137,16 @@ def _fit(
         for member in members:
             cleanup.callback(member.folder.unlock)
         cleanup.enter_context(checkpoints)
-        if checkpoints.restore(state):
-            _say_where(console, state.epoch, state.batch, checkpoints.warnings)
+        restored = checkpoints.restore(state)
+        for warning in checkpoints.warnings:
+            warn(warning)
+        if restored:
+            place = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
+            place = place if state.batch else f"the end of epoch {state.epoch}"
+            console.print(f"going on from {place}", highlight=False)
         files = []
         for trial, member in enumerate(members):
-            member.folder.begin(member.overrides, None if member.config_is_written else member.cfg)
+            member.folder.begin(member.overrides, None if member.is_trial else member.cfg)
             files.append(MetricsFile(member.folder, training.objective, trial))
         try:
             with ExitStack() as observing:
@@ -140,7 +158,7 @@ def _fit(
                 _note_end(file, state, error)
             if isinstance(error, Interrupted):
                 checkpoints.wait()
-                again = f"runner resume {shlex.quote(str(members[0].folder.path))}"
+                again = f"runner resume {shlex.quote(str(members[0].folder.path))}{config.trust_flag(members[0].cfg)}"
                 console.print(f"interrupted at step {state.step}; go on with: {again}", highlight=False, soft_wrap=True)
             raise
         for file, trial_ in zip(files, state.trials, strict=True):
@@ -181,13 +199,6 @@ def _note_end(files: MetricsFile, state: Any, error: BaseException) -> None:
     else:
         text = None if stopped else "".join(traceback.format_exception(error))
     files.note(state, status="interrupted" if stopped else "failed", finished=store.now(), error=text)
-
-
-def _say_where(console: Console, epoch: int, batch: int, warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
-    place = f"epoch {epoch + 1}, batch {batch + 1}" if batch else f"the end of epoch {epoch}"
-    console.print(f"going on from {place}", highlight=False)
 
 
 def hparams(cfg: DictConfig, record: Mapping[str, Any]) -> dict[str, Any]:

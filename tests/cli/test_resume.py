@@ -173,8 +173,9 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_says_so(runn
     content[len(content) // 2] ^= 1
     (folder / "checkpoints/last.pt").write_bytes(content)
     done = runner("resume", folder, "engine.epochs=4")
-    assert "last.pt: the checkpoint is damaged" in done.stdout
-    assert "previous.pt instead (epoch 2" in done.stdout
+    assert "last.pt: the checkpoint is damaged" in done.stderr
+    assert "went on from" in done.stderr
+    assert "checkpoints/best.pt (epoch 3" in done.stderr, "the newest that is whole"
     assert [record["epoch"] for record in metrics(folder)] == [1, 2, 3, 4]
     assert weights(folder)["position"]["epoch"] == 4
     assert weights(folder).keys() == whole.keys()

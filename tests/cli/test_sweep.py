@@ -149,7 +149,7 @@ def test_a_killed_sweep_ends_with_the_same_winner_and_no_trial_twice(runner, pro
     assert record(path)["status"] == "running"
     before = journal(path)
     (runner.folder / "dawdle").unlink()
-    process("resume", path)
+    process("resume", path, "--trust")
     assert journal(path)[: len(before)] == before, "what had been journaled stays as it was"
     assert points(path) == points(whole)
     assert scores(path) == scores(whole)
@@ -175,7 +175,7 @@ def test_a_killed_sweep_of_vectorized_trials_ends_as_one_that_went_through(proce
     path = folder(process, "killed")
     assert (path / "trials/0002/checkpoints/last.pt").exists()
     assert not scores(path)
-    process("resume", path)
+    process("resume", path, "--trust")
     assert (path / "vectorize.json").read_text() == (whole / "vectorize.json").read_text()
     assert scores(path) == scores(whole)
     assert comparable(path) == comparable(whole)
@@ -231,15 +231,15 @@ def test_ctrl_c_is_noted_and_the_sweep_goes_on(process):
     running = process.start("sweep", *SHORT, *SABOTAGED, "name=it", "sweep.num_workers=2")
     wait_for(lambda: started(process, "it"), 0, running)
     path = folder(process, "it")
-    refused = process("resume", path, status=2)
+    refused = process("resume", path, "--trust", status=2)
     assert "another process" in refused.stderr
     os.killpg(running.pid, signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130, err
-    assert "runner resume" in out
+    assert f"runner resume {path.relative_to(process.folder)} --trust" in out
     assert record(path)["status"] == "interrupted"
     (process.folder / "dawdle").unlink()
-    process("resume", path)
+    process("resume", path, "--trust")
     assert record(path)["status"] == "finished"
     assert set(ends(path).values()) == {1}
 
@@ -437,10 +437,10 @@ def test_a_sweep_that_stopped_at_a_failure_says_how_to_go_on_without_the_trial(r
     sweep(runner, *words, "sweep.on_error=stop", status=1)
     (runner.folder / "break").unlink()
     path = folder(runner, "it")
-    done = runner("resume", path, status=1)
+    done = runner("resume", path, "--trust", status=1)
     assert "trial 0 failed (RuntimeError: broken on purpose), and sweep.on_error is stop" in done.stderr
     assert "resume with sweep.on_error=continue" in done.stderr
-    runner("resume", path, "sweep.on_error=continue")
+    runner("resume", path, "sweep.on_error=continue", "--trust")
     assert ends(path) == Counter(range(3))
 
 

@@ -1,6 +1,7 @@
 """Folders of somebody else: what is stored or lies in them is never run."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -49,3 +50,126 @@ def test_programs_that_a_repositorys_settings_name_are_not_run(process, ran, tmp
     written = json.loads(environment.read_text())
     assert len(written["commit"]) == 40
     assert written["uncommitted_changes"] is True
+
+
+HOSTILE = "{_target_: hostile.run}"
+SWEEP = ["model=linear", "engine.epochs=1", "optimizer.lr=0.1,0.2", "sweep.num_finalists=0", "log.tensorboard=false"]
+
+
+@pytest.fixture
+def finished_sweep(runner, ran, monkeypatch):
+    """A sweep in a folder that brings a module which leaves `ran` when it is imported."""
+    (runner.folder / "hostile.py").write_text(
+        f"import traceback\nwith open({str(ran)!r}, 'w') as file:\n    traceback.print_stack(file=file)\n"
+    )
+    runner("sweep", *SWEEP, "name=it")
+    (path,) = (runner.folder / "outputs/it").iterdir()
+    return path
+
+
+def reopen(path, config=None):
+    """Make the last trial of a sweep open again, with another config."""
+    lines = (path / "journal.jsonl").read_text().splitlines(keepends=True)
+    last = max(json.loads(line)["trial"] for line in lines)
+    kept = [line for line in lines if json.loads(line)["trial"] != last or json.loads(line)["event"] == "queued"]
+    (path / "journal.jsonl").write_text("".join(kept))
+    folder = path / f"trials/{last:04d}"
+    if config is not None:
+        (folder / "config.yaml").write_text(config((folder / "config.yaml").read_text()))
+        (folder / "config.json").unlink()
+    return folder
+
+
+def change_record(path, **fields):
+    record = json.loads((path / "sweep.json").read_text())
+    (path / "sweep.json").write_text(json.dumps(record | fields))
+
+
+def with_loss(text, loss):
+    return re.sub(r"^loss:\n(  .*\n)+", f"loss: {loss}\n", text, flags=re.MULTILINE)
+
+
+def refused(runner, path, ran, *words):
+    done = runner("resume", path, *words, status=2)
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not ran.exists(), ran.read_text()
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [HOSTILE, f"{{_target_: torch.nn.CrossEntropyLoss, weight: [{HOSTILE}]}}", "{_target_: os.system, command: date}"],
+)
+def test_a_trials_config_of_a_sweep_that_goes_on_builds_no_foreign_class(runner, finished_sweep, ran, loss):
+    reopen(finished_sweep, lambda text: with_loss(text, loss))
+    assert "is not one of runner's own classes; pass --trust" in refused(runner, finished_sweep, ran)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "loss._target_=hostile.run",
+        "+loss.weight=[{_target_:hostile.run}]",
+        "sweep._target_=hostile.run",
+        "+hydra.callbacks.x._target_=hostile.run",
+        "hydra/launcher=joblib",
+        "+job.trust=true",
+        "--config-dir=.",
+        "loss@hydra.callbacks=hinge",
+        "optimizer._target_=hostile.run,runner.optimizer.sgd",
+    ],
+)
+def test_the_overrides_of_a_sweep_that_goes_on_run_no_code(runner, finished_sweep, ran, word):
+    reopen(finished_sweep)
+    record = json.loads((finished_sweep / "sweep.json").read_text())
+    change_record(finished_sweep, overrides=[*record["overrides"], word])
+    assert "sweep.json" in (line := refused(runner, finished_sweep, ran)) or "pass --trust" in line
+
+
+def test_folders_of_configs_that_a_sweep_names_are_not_read_unless_one_trusts_it(runner, finished_sweep, ran, tmp_path):
+    folder = tmp_path / "configs/loss"
+    folder.mkdir(parents=True)
+    (folder / "evil.yaml").write_text("# @package hydra.callbacks.x\n_target_: hostile.run\n")
+    reopen(finished_sweep)
+    record = json.loads((finished_sweep / "sweep.json").read_text())
+    words = [*record["overrides"], "loss=evil"]
+    change_record(finished_sweep, overrides=words, config_folders=[str(folder.parent)])
+    assert f"reads configs from {folder.parent}; pass --trust" in refused(runner, finished_sweep, ran)
+
+
+def test_a_sweep_goes_on_with_a_trial_whose_config_is_gone_as_it_was(runner, finished_sweep):
+    config = reopen(finished_sweep) / "config.yaml"
+    before = config.read_text()
+    config.unlink()
+    done = runner("resume", finished_sweep)
+    assert f"{config.relative_to(runner.folder)}: cannot be read" in done.stderr
+    assert "written again" in done.stderr
+    assert config.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "run.json", "metrics.jsonl", "figures", "checkpoints", ".lock"])
+def test_nothing_is_written_through_a_link(runner, tmp_path, name):
+    runner("train", "model=linear", "engine.epochs=1")
+    (folder,) = runner.runs()
+    target = tmp_path / "precious"
+    if (folder / name).exists():
+        (folder / name).rename(target)
+    else:
+        target.mkdir()
+    (folder / name).symlink_to(target)
+    for command in ("resume", "test"):
+        done = runner(command, folder, *(["engine.epochs=2"] if command == "resume" else []), status=2)
+        assert (
+            done.stderr
+            == f"runner: {folder / name}: is a link, and runner writes none of its files through one; remove the link\n"
+        )
+
+
+@pytest.mark.parametrize("name", [".run.json.tmp", ".config.yaml.tmp", "checkpoints/last.pt.tmp"])
+def test_a_link_that_guesses_the_name_of_a_temporary_file_is_refused(runner, tmp_path, name):
+    runner("train", "model=linear", "engine.epochs=1")
+    (folder,) = runner.runs()
+    (tmp_path / "precious").write_text("as it was")
+    (folder / name).symlink_to(tmp_path / "precious")
+    assert "is a link" in runner("resume", folder, "engine.epochs=2", status=2).stderr
+    assert (tmp_path / "precious").read_text() == "as it was"

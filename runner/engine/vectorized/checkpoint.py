@@ -15,13 +15,15 @@ class VectorizedCheckpoints(AsyncWriter):
     """The checkpoints of T trials that train together, each in its own folder as if it had trained alone.
 
     Args:
-        folders, identities: of each trial. See `Checkpoints`.
+        folders, identities: of each trial; the options are those of all. See `Checkpoints`.
     """
 
-    def __init__(self, folders: Sequence[Path], settings: Settings, identities: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, folders: Sequence[Path], settings: Settings, identities: Sequence[Mapping[str, Any]], **options: Any
+    ) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.members = [
-            Checkpoints(folder, settings, identity, self._writer)
+            Checkpoints(folder, settings, identity, writer=self._writer, **options)
             for folder, identity in zip(folders, identities, strict=True)
         ]
 

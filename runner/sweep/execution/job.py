@@ -1,5 +1,6 @@
 """One job of a sweep: the trials it was given, trained from their configs, each noted in the journal."""
 
+import json
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from runner import build, store
+from runner import build, files, store
 from runner.data import Data
+from runner.data.fingerprint import what_changed
 from runner.engine import device
 from runner.engine.checkpoint_files import position
-from runner.errors import UserError
+from runner.errors import ImagesChanged, UserError
+from runner.lifetime import end_with
 from runner.store import RunFolder, SweepFolder
 from runner.sweep.execution.failures import why_give_up
 from runner.sweep.execution.timing import decide
@@ -24,7 +27,8 @@ from runner.sweep.settings import SweepSettings, read_settings
 from runner.training.run import Run
 from runner.training.train import Member, train_member, train_vectorized
 
-LOCK_SECONDS = 10.0  # of waiting for a process that is about to end
+IMAGES, IMAGES_LOCK = "images.json", ".images.lock"
+LOCK_SECONDS = 60.0  # of waiting for a process that is about to end: that of a sweep which was killed
 
 
 def run_job(cfg: DictConfig) -> float | None:
@@ -32,12 +36,14 @@ def run_job(cfg: DictConfig) -> float | None:
 
     A trial that fails is a status in the journal, not an error of the job.
     """
+    end_with(cfg.job.main)
     folder = SweepFolder.open(Path(cfg.job.folder))
     settings = read_settings(folder.config.sweep)
     journal = shared_journal(folder.journal)
     journal.refresh()
     device.set_job_number(cfg.job.trials[0])
-    trials = [_Trial(folder, journal.trials[number]) for number in cfg.job.trials]
+    records = [journal.trials[number] for number in cfg.job.trials]
+    trials = list(_readable(records, folder, journal, cfg.job.accept_changed_images))
     score = None
     for group in _groups(trials, settings, journal, folder):
         journal.refresh()
@@ -53,6 +59,54 @@ def run_job(cfg: DictConfig) -> float | None:
     return score
 
 
+def _readable(
+    records: Sequence[TrialRecord], folder: SweepFolder, journal: Journal, accept_changed_images: bool
+) -> Iterator["_Trial"]:
+    """The trials whose configs and images can be read; the others are journaled as failed, and the job goes on.
+
+    Raises:
+        ImagesChanged: the images are others than before.
+    """
+    for record in records:
+        try:
+            trial = _Trial(folder, record, accept_changed_images)
+            _check_images(folder, _data(trial.cfg), accept_changed_images)
+            yield trial
+        except ImagesChanged:
+            raise
+        except Exception as error:
+            journal.append([_end(record, error)])
+
+
+def _check_images(folder: SweepFolder, dataset: Data, accept_changed: bool) -> None:
+    """Hold the images to those of the trials before, and note those of a data set that comes for the first time."""
+    images = str({key: value for key, value in dataset.identity.items() if key not in ("root", "cache")})
+    now = dataset.fingerprint
+    if (folder.path, images, tuple(now.items())) in _checked:
+        return
+    with files.lock(folder.path / IMAGES_LOCK):
+        known = _known_images(folder)
+        changed = what_changed(known.get(images, {}), now)
+        if changed and not accept_changed:
+            raise ImagesChanged(
+                f"data: {changed} since the sweep began; put it back, or resume with --accept-changed-data"
+            )
+        if known.get(images) != now:
+            folder.replace(IMAGES, json.dumps(known | {images: now}, indent=1) + "\n")
+    _checked.add((folder.path, images, tuple(now.items())))
+
+
+_checked: set[tuple[Any, ...]] = set()  # images that this process has held to those before
+
+
+def _known_images(folder: SweepFolder) -> dict[str, Any]:
+    try:
+        known = json.loads((folder.path / IMAGES).read_bytes())
+        return known if isinstance(known, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
 def _end(trial: TrialRecord, outcome: Run | Exception) -> dict[str, Any]:
     """The event of a trial's end, or of its wait at half its epochs."""
     if isinstance(outcome, UserError):
@@ -66,7 +120,8 @@ def _end(trial: TrialRecord, outcome: Run | Exception) -> dict[str, Any]:
 class _Trial:
     """A queued trial with its stored config."""
 
-    def __init__(self, folder: SweepFolder, record: TrialRecord) -> None:
+    def __init__(self, folder: SweepFolder, record: TrialRecord, accept_changed_images: bool) -> None:
+        self.accept_changed_images = accept_changed_images
         self.folder = folder
         self.record = record
         self.path = folder.trial(record.trial)
@@ -77,14 +132,14 @@ class _Trial:
         overrides = store.read_overrides(self.path)
         if (self.path / store.RUN).exists():
             run_folder = RunFolder.open(self.path)
-            _lock(run_folder)
+            run_folder.lock(LOCK_SECONDS)
         else:
             about = store.environment(self.cfg.engine.device)
             name = self.folder.path.parent.name
             run_folder = RunFolder.create(self.path, name, overrides, self.record.choices, about)
             kind = self.folder.record["rounds"][self.record.round]["kind"]
             run_folder.record["round"] = {"index": self.record.round, "kind": kind}
-        return Member(self.cfg, overrides, run_folder, config_is_written=True)
+        return Member(self.cfg, overrides, run_folder, True, self.accept_changed_images)
 
 
 @dataclass
@@ -98,8 +153,9 @@ class _Group:
     def run(self, until_epoch: int | None) -> Iterator[tuple[_Trial, Run | Exception]]:
         """Train them; vectorized trials that fail are trained one by one instead, so that only those fail that must."""
         if self.vectorized:
-            members = [trial.open() for trial in self.trials]
+            members: list[Member] = []
             try:
+                members += (trial.open() for trial in self.trials)
                 runs = train_vectorized(members, _data(self.trials[0].cfg), until_epoch)
                 yield from zip(self.trials, runs, strict=True)
                 return
@@ -113,14 +169,18 @@ class _Group:
 
 def _run_alone(trial: _Trial, until_epoch: int | None) -> Run | Exception:
     """A trial by itself."""
-    member = trial.open()
+    try:
+        member = trial.open()
+    except Exception as error:
+        return error
     try:
         return train_member(member, _data(member.cfg), until_epoch)
     except Exception as error:
         if member.folder.record["status"] == "running":  # it failed before it could train
             member.folder.update(status="failed", finished=store.now(), error=str(error))
-        member.folder.unlock()
         return error
+    finally:
+        member.folder.unlock()
 
 
 def _groups(
@@ -146,18 +206,6 @@ def _groups(
     for _, alike in groupby(sorted(trials, key=place), key=place):
         while together := list(islice(alike, size)):
             yield _Group(together, True, reason)
-
-
-def _lock(folder: RunFolder) -> None:
-    """Lock a folder, whose holder may be a process that is about to end: that of a sweep which was killed."""
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return folder.lock()
-        except UserError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
 
 
 _latest: list[Data] = []  # the data set of the trial before, which the next one mostly has too

@@ -61,6 +61,9 @@ class SearchRun:
         self.journal.refresh()
         self.plan.lengthen(self.rounds)
         self._write_rounds()
+        for trial in self.journal.trials.values():
+            if not trial.ended:
+                self.task.mend(trial)
         for round_ in self.rounds:
             self._run_round(round_)
         while following := self.plan.next_round(self.rounds, self.journal.trials):

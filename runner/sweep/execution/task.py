@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig
 
 from runner import config, vectorizable
-from runner.errors import WorkerDied
-from runner.store import SweepFolder, write_config
+from runner.errors import ImagesChanged, UserError, WorkerDied
+from runner.lifetime import this_process
+from runner.store import SweepFolder, read_config, write_config
 from runner.sweep.execution.failures import value_or_error
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.space.overrides import merge_overrides
 from runner.sweep.space.trial_configs import TrialConfigs
+from runner.warnings import warn
 
 
 class Task(Protocol):
@@ -21,7 +24,14 @@ class Task(Protocol):
         """Make a trial ready to be queued.
 
         Raises:
-            UserError: its config makes no sense.
+            UserError: its config makes no sense, or is not trusted.
+        """
+
+    def mend(self, trial: TrialRecord) -> None:
+        """Make a trial that was queued before this process began ready again, where its files are damaged.
+
+        Raises:
+            UserError: its config is not trusted.
         """
 
     def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
@@ -34,25 +44,52 @@ class Task(Protocol):
 class TrainingTask:
     """Trials that are training runs, each in its folder with its config. See `Task`.
 
-    A job is told the sweep's folder and its trials' numbers, no more.
+    A job is told the sweep's folder, its trials' numbers and whom it works for, no more.
+
+    Args:
+        trust: whether configs may build classes that are not runner's own.
+        accept_changed_images: go on with other images than those before.
     """
 
-    def __init__(self, folder: SweepFolder, configs: TrialConfigs) -> None:
+    def __init__(self, folder: SweepFolder, configs: TrialConfigs, trust: bool, accept_changed_images: bool) -> None:
         self.folder = folder
         self.configs = configs
+        self.trust = trust
+        self.accept_changed_images = accept_changed_images
 
     def prepare(self, trial: TrialRecord) -> None:
         cfg, trial.choices = self.configs.of(trial.values)
+        self._check_trusted(cfg)
         config.check(cfg)
         trial.signature = vectorizable.signature(cfg)
         path = self.folder.trial(trial.trial)
         path.mkdir(parents=True, exist_ok=True)
         write_config(path, cfg, merge_overrides(self.configs.shared, trial.overrides))
 
+    def mend(self, trial: TrialRecord) -> None:
+        try:
+            cfg = read_config(self.folder.trial(trial.trial))
+        except UserError as error:
+            warn(f"{error}; written again")
+            self.prepare(trial)
+        else:
+            self._check_trusted(cfg)
+
+    def _check_trusted(self, cfg: DictConfig) -> None:
+        if not self.trust:
+            config.check_trusted(cfg)
+
     def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
         numbers = ",".join(str(trial.trial) for trial in trials)
         until = "null" if until_epoch is None else until_epoch
-        return [folder_override(self.folder), f"+job.trials=[{numbers}]", f"+job.until_epoch={until}"]
+        main = ",".join(f"{key}:{value}" for key, value in this_process().items())
+        return [
+            folder_override(self.folder),
+            f"+job.trials=[{numbers}]",
+            f"+job.until_epoch={until}",
+            f"+job.main={{{main}}}",
+            f"+job.accept_changed_images={self.accept_changed_images}",
+        ]
 
     def unrecorded_ends(self, trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
         return job_failures(trials, returned)
@@ -64,8 +101,14 @@ def folder_override(folder: SweepFolder) -> str:
 
 
 def job_failures(trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
-    """`failed` events of trials whose job failed before they ended; not where its process died: they may run again."""
+    """`failed` events of trials whose job failed before they ended; not where its process died: they may run again.
+
+    Raises:
+        ImagesChanged: the job found that.
+    """
     error = value_or_error(returned)
+    if isinstance(error, ImagesChanged):
+        raise error
     if isinstance(error, WorkerDied) or returned.status != JobStatus.FAILED:
         return []
     return [trial.event("failed", error=f"{type(error).__name__}: {error}") for trial in trials if not trial.ended]

@@ -1,22 +1,22 @@
 """Whether the trials of a job train together: timed once a sweep for each signature, and written down, so that a sweep
 that goes on decides as it did before."""
 
-import fcntl
 import json
 from collections.abc import Sequence
 from math import ceil
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig
 
-from runner import build
+from runner import build, files
 from runner.build import Timing
 from runner.data import Data
 from runner.errors import CannotVectorize
 from runner.store import SweepFolder
 from runner.vectorizable import reason_against, signature
 
-DECISIONS = "vectorize.json"
+DECISIONS, LOCK = "vectorize.json", ".vectorize.lock"
 MIN_SPEEDUP = 1.15  # below it, one by one is as good and simpler
 FIRST_TIMING = 4  # trials that are timed first, since all of them may take long
 NUM_STEPS = 10  # of the second timing
@@ -41,16 +41,11 @@ def decide(
     network = cfgs[0].copy()
     network.engine.epochs = 1  # rounds differ in their length, not in their speed
     name = str(signature(network))
-    path = folder.path / DECISIONS
-    with path.open("a+") as file:  # other jobs of the sweep wait for the answer
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        file.seek(0)
-        known: dict[str, Any] = json.loads(file.read() or "{}")
+    with files.lock(folder.path / LOCK):  # other jobs of the sweep wait for the answer
+        known = _read(folder.path / DECISIONS)
         if name not in known:
             known[name] = _time(cfgs, vectorize, dataset)
-            file.seek(0)
-            file.truncate()
-            file.write(json.dumps(known, indent=1) + "\n")
+            folder.replace(DECISIONS, json.dumps(known, indent=1) + "\n")
     decision = known[name]
     if decision["together"] and num_alike < decision.get("min_trials", 1):
         return (
@@ -58,6 +53,15 @@ def decide(
             f"{num_alike} trials are faster one by one; vectorizing pays from {decision['min_trials']} on",
         )
     return decision["together"], decision["reason"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The decisions so far; none where they cannot be read, for they can be made again."""
+    try:
+        known = json.loads(path.read_bytes())
+        return {name: one for name, one in known.items() if isinstance(one["together"], int) and one["reason"]}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def _time(cfgs: Sequence[DictConfig], vectorize: Any, dataset: Data) -> dict[str, Any]:

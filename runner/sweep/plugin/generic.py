@@ -36,6 +36,9 @@ class AnyTask:
     def prepare(self, trial: TrialRecord) -> None:
         """Nothing: the application makes its own configs."""
 
+    def mend(self, trial: TrialRecord) -> None:
+        """Nothing, as well."""
+
     def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
         (trial,) = trials
         return merge_overrides(self.shared, trial.overrides)

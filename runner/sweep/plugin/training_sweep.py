@@ -46,9 +46,12 @@ def sweep_training_runs(
         SweepFailed: too many trials failed, or none finished.
         Interrupted: a signal stopped it; the trials have saved.
     """
+    trust = "job" not in whole or whole.job.trust  # one that goes on may have been written by anybody
+    if not trust:
+        _check_trusted(whole)
     config.check_sweep(whole)
     settings = read_settings(whole.sweep)
-    shared, plan, configs = _plan(arguments, settings, context, whole)
+    shared, plan, configs = _plan(arguments, settings, context, whole, trust)
     folder = _open_folder(arguments, plan, configs, whole)
     log, objective = whole.log, plan.objective
     batch = TrialBatcher(settings.vectorize, num_parallel_jobs(whole.hydra.launcher, settings.num_workers))
@@ -60,7 +63,8 @@ def sweep_training_runs(
             writing_scalars(folder, objective, log.tensorboard),
             terminal.progress(folder, plan, log.progress),
         ):
-            search = SearchRun(folder, plan, TrainingTask(folder, configs), launching.launch, batch, max_batch_size)
+            training = TrainingTask(folder, configs, trust, "job" in whole and whole.job.accept_changed_images)
+            search = SearchRun(folder, plan, training, launching.launch, batch, max_batch_size)
             search.run()
             trials = list(search.journal.trials.values())
             if trials and not search.journal.counts["finished"]:
@@ -72,7 +76,7 @@ def sweep_training_runs(
         error.status = exit_status(journal)
         raise
     except (Interrupted, KeyboardInterrupt):
-        again = f"runner resume {shlex.quote(str(folder.path))}"
+        again = f"runner resume {shlex.quote(str(folder.path))}{config.trust_flag(folder.config)}"
         Console().print(f"interrupted; go on with: {again}", highlight=False, soft_wrap=True)
         raise
     end(quiet=log.progress == "none")
@@ -80,7 +84,7 @@ def sweep_training_runs(
 
 
 def _plan(
-    arguments: list[str], settings: SweepSettings, context: HydraContext, whole: DictConfig
+    arguments: list[str], settings: SweepSettings, context: HydraContext, whole: DictConfig, trust: bool
 ) -> tuple[list[str], Plan, TrialConfigs]:
     """The overrides that all trials share, the plan, and the configs of its points."""
     epochs = whole.engine.epochs
@@ -91,7 +95,7 @@ def _plan(
         given,
         settings.space,
         settings.conditional or {},
-        partial(_compose, context, whole, sweep_words),
+        partial(_compose, context, whole, sweep_words, trust),
         context.config_loader,
         any(word.lstrip("+").startswith("sweep.conditional") for word in sweep_words),
     )
@@ -100,7 +104,7 @@ def _plan(
 
 
 def _compose(
-    context: HydraContext, whole: DictConfig, sweep_words: list[str], words: list[str]
+    context: HydraContext, whole: DictConfig, sweep_words: list[str], trust: bool, words: list[str]
 ) -> tuple[DictConfig, dict[str, str]]:
     """A trial's config before its numbers are put in, with its choices."""
     overrides = [*whole.hydra.overrides.hydra, *sweep_words, *words]
@@ -108,8 +112,17 @@ def _compose(
         composed = context.config_loader.load_configuration("sweep", overrides, RunMode.RUN)
     except Exception as error:
         raise config.explain(error, words, "sweep") from error
+    if not trust:
+        _check_trusted(composed)
     chosen = config.choices(composed, composed.hydra.runtime.choices)
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), chosen
+
+
+def _check_trusted(composed: DictConfig) -> None:
+    """Hold the config of a sweep that goes on, as its values stand in the end, to the list of what it may build."""
+    groups = [key for key, value in composed.items() if OmegaConf.is_config(value) and key not in ("hydra", "job")]
+    plain = {key: OmegaConf.to_container(composed[key], resolve=True) for key in groups}
+    config.check_trusted(OmegaConf.create(plain))
 
 
 def _open_folder(arguments: list[str], plan: Plan, configs: TrialConfigs, whole: DictConfig) -> SweepFolder:

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.errors import Interrupted, WorkerDied
+from runner.lifetime import end_with, this_process
 from runner.signals import Stop
 from runner.sweep.execution.failures import value_or_error
 
@@ -108,7 +108,8 @@ class WorkersLauncher(Launcher):
     def _start(self, number: int) -> Worker:
         ours, theirs = self.context.Pipe()
         # Unpickled by the worker once it has its plug-ins: it would look for their modules in the working folder else.
-        about = pickle.dumps((self.hydra_context, self.task_function, self.config, str(version.getbase())))
+        told = (self.hydra_context, self.task_function, self.config, str(version.getbase()), this_process())
+        about = pickle.dumps(told)
         with _environment(OMP_NUM_THREADS="1"):
             process = self.context.Process(target=_work, args=(theirs, number, about), name=f"runner-worker-{number}")
             process.start()
@@ -138,11 +139,11 @@ def _work(line: Connection, number: int, about: bytes) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the launcher says when to stop
     os.environ[WORKER] = str(number)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     use_one_thread()
     setup_globals()
     configs.load_plugins()
-    hydra_context, task, config, version_base = pickle.loads(about)
+    hydra_context, task, config, version_base, main = pickle.loads(about)
+    end_with(main)
     version.setbase(version_base)
     while (job := _next(line)) is not None:
         index, overrides = job
@@ -171,14 +172,6 @@ def _next(line: Connection) -> Any:
         return line.recv()
     except EOFError:
         return None
-
-
-def _end_with_parent() -> None:
-    """End the process when the one that started it ends, however that comes about."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _picklable(returned: JobReturn) -> JobReturn:

@@ -4,7 +4,6 @@ Every process of a sweep writes to the one file: the sweep that a trial is queue
 how it ended. What a crash cuts short is a last line without an end, which the next writer removes.
 """
 
-import fcntl
 import json
 import os
 from collections import Counter
@@ -14,10 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from runner import files
 from runner.errors import UserError
 from runner.store import now, to_plain
 from runner.sweep.record.trial import QUEUED_KEYS, TrialRecord
 
+LOCK = ".journal.lock"
 RESUMED = "resumed"  # the event of a process that goes on with a sweep; all others are of trials
 Event = Mapping[str, Any]
 
@@ -50,8 +51,8 @@ class Journal:
         text = "".join(json.dumps(to_plain({"time": now(), **event})) + "\n" for event in events)
         if not text:
             return
-        with self.path.open("a+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)
+        lock = files.lock(self.path.with_name(LOCK), poll_seconds=0.001)
+        with lock, files.open_to_append(self.path) as file:
             _cut_torn_line(file)
             file.write(text.encode())
             file.flush()
@@ -111,7 +112,8 @@ def shared_journal(path: Path) -> Journal:
 def _parse(line: bytes, path: Path, number: int) -> Event:
     try:
         event: dict[str, Any] = json.loads(line)
-        _ = event["trial"], event["event"]  # both are in every line
+        if not isinstance(event["event"], str) or not isinstance(event["trial"], int | None):
+            raise ValueError
         if event["event"] == "queued":
             _ = [event[key] for key in QUEUED_KEYS]
         return event
