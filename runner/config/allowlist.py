@@ -17,13 +17,15 @@ ROOT_TARGET = re.compile(r"^(\w+):.*\n\s+_target_: (\S+)", re.MULTILINE)
 TORCH_CLASS = re.compile(r"torch\.(nn|optim)\.[A-Z]\w*|torchvision\.(ops|transforms\.v2)\.[A-Z]\w*")
 
 
-def check_trusted(cfg: DictConfig) -> None:
+def check_trusted(cfg: DictConfig, resolve: bool = False) -> None:
     """Refuse a stored config that would build anything but its group's own options and torch's classes, at any depth.
+
+    `resolve`: hold what its interpolations give to that; else there may be none, for a frozen config has none.
 
     Raises:
         UserError: a `_target_` is not on the list, or the config is not plain data.
     """
-    for group, value in OmegaConf.to_container(cfg, resolve=False).items():  # type: ignore[union-attr]
+    for group, value in OmegaConf.to_container(cfg, resolve=resolve).items():  # type: ignore[union-attr]
         for key, leaf in _leaves(str(group), value):
             if isinstance(leaf, str) and "${" in leaf:
                 raise UserError(f"{key}: a stored config holds plain values, not {leaf!r}; restore it from a copy")

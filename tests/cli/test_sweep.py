@@ -376,7 +376,9 @@ def test_configs_of_ones_own_are_found_again_when_a_sweep_goes_on(runner):
     sweep(runner, *SMALL[2:], *words, "sweep.rounds=[{trials: 8, epochs: 1},{trials: 8, epochs: 1}]")
     path = folder(runner, "it")
     assert all(about.get("high", 0) < 1 for about in record(path)["rounds"][1]["ranges"].values()), "a momentum above 1"
-    runner("resume", path, "sweep.rounds=[{trials: 8, epochs: 1},{trials: 9, epochs: 1}]")
+    more = "sweep.rounds=[{trials: 8, epochs: 1},{trials: 9, epochs: 1}]"
+    assert "reads configs from" in runner("resume", path, more, status=2).stderr
+    runner("resume", path, more, "--trust")
     assert sum(ends(path).values()) == 17
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig
 
 from runner import config, vectorizable
 from runner.errors import ImagesChanged, UserError, WorkerDied
@@ -47,19 +46,16 @@ class TrainingTask:
     A job is told the sweep's folder, its trials' numbers and whom it works for, no more.
 
     Args:
-        trust: whether configs may build classes that are not runner's own.
         accept_changed_images: go on with other images than those before.
     """
 
-    def __init__(self, folder: SweepFolder, configs: TrialConfigs, trust: bool, accept_changed_images: bool) -> None:
+    def __init__(self, folder: SweepFolder, configs: TrialConfigs, accept_changed_images: bool) -> None:
         self.folder = folder
         self.configs = configs
-        self.trust = trust
         self.accept_changed_images = accept_changed_images
 
     def prepare(self, trial: TrialRecord) -> None:
         cfg, trial.choices = self.configs.of(trial.values)
-        self._check_trusted(cfg)
         config.check(cfg)
         trial.signature = vectorizable.signature(cfg)
         path = self.folder.trial(trial.trial)
@@ -73,11 +69,8 @@ class TrainingTask:
             warn(f"{error}; written again")
             self.prepare(trial)
         else:
-            self._check_trusted(cfg)
-
-    def _check_trusted(self, cfg: DictConfig) -> None:
-        if not self.trust:
-            config.check_trusted(cfg)
+            if not self.configs.trust:
+                config.check_trusted(cfg)
 
     def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
         numbers = ",".join(str(trial.trial) for trial in trials)

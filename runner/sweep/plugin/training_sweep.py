@@ -48,7 +48,7 @@ def sweep_training_runs(
     """
     trust = "job" not in whole or whole.job.trust  # one that goes on may have been written by anybody
     if not trust:
-        _check_trusted(whole)
+        config.check_trusted(_without_hydra(whole), resolve=True)
     config.check_sweep(whole)
     settings = read_settings(whole.sweep)
     shared, plan, configs = _plan(arguments, settings, context, whole, trust)
@@ -63,7 +63,7 @@ def sweep_training_runs(
             writing_scalars(folder, objective, log.tensorboard),
             terminal.progress(folder, plan, log.progress),
         ):
-            training = TrainingTask(folder, configs, trust, "job" in whole and whole.job.accept_changed_images)
+            training = TrainingTask(folder, configs, "job" in whole and whole.job.accept_changed_images)
             search = SearchRun(folder, plan, training, launching.launch, batch, max_batch_size)
             search.run()
             trials = list(search.journal.trials.values())
@@ -95,16 +95,17 @@ def _plan(
         given,
         settings.space,
         settings.conditional or {},
-        partial(_compose, context, whole, sweep_words, trust),
+        partial(_compose, context, whole, sweep_words),
         context.config_loader,
         any(word.lstrip("+").startswith("sweep.conditional") for word in sweep_words),
+        trust,
     )
     objective = training_objective(whole.objective.name, whole.objective.mode)
     return shared, Plan(settings, space, round_plans, epochs, objective), configs
 
 
 def _compose(
-    context: HydraContext, whole: DictConfig, sweep_words: list[str], trust: bool, words: list[str]
+    context: HydraContext, whole: DictConfig, sweep_words: list[str], words: list[str]
 ) -> tuple[DictConfig, dict[str, str]]:
     """A trial's config before its numbers are put in, with its choices."""
     overrides = [*whole.hydra.overrides.hydra, *sweep_words, *words]
@@ -112,17 +113,12 @@ def _compose(
         composed = context.config_loader.load_configuration("sweep", overrides, RunMode.RUN)
     except Exception as error:
         raise config.explain(error, words, "sweep") from error
-    if not trust:
-        _check_trusted(composed)
     chosen = config.choices(composed, composed.hydra.runtime.choices)
-    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), chosen
+    return _without_hydra(composed), chosen
 
 
-def _check_trusted(composed: DictConfig) -> None:
-    """Hold the config of a sweep that goes on, as its values stand in the end, to the list of what it may build."""
-    groups = [key for key, value in composed.items() if OmegaConf.is_config(value) and key not in ("hydra", "job")]
-    plain = {key: OmegaConf.to_container(composed[key], resolve=True) for key in groups}
-    config.check_trusted(OmegaConf.create(plain))
+def _without_hydra(composed: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in ("hydra", "job")])
 
 
 def _open_folder(arguments: list[str], plan: Plan, configs: TrialConfigs, whole: DictConfig) -> SweepFolder:

@@ -24,6 +24,7 @@ def build_space(
     compose: Compose,
     config_loader: Any,
     conditional_is_given: bool,
+    trust: bool = True,
 ) -> tuple[list[str], Space, TrialConfigs]:
     """The overrides that all trials share, the space, and the configs of its points.
 
@@ -31,6 +32,7 @@ def build_space(
         given: overrides of the command line, which win over those of the file.
         listed: `sweep.space`.
         conditional: `sweep.conditional`; `conditional_is_given` where the command line has it.
+        trust: whether configs may build classes that are not runner's own.
 
     Raises:
         UserError: a range makes no sense, does not fit its key, or nothing is searched.
@@ -39,7 +41,7 @@ def build_space(
     # What is fixed decides which bounds the ranges have, so ranges are read twice: for their keys, then in full.
     parsed = parse([*listed, *given])
     shared = [f"{key}={value}" for key, value in parsed.items() if isinstance(value, str)]
-    configs = TrialConfigs(compose, shared)
+    configs = TrialConfigs(compose, shared, trust)
     options = {key: value.options for key, value in parsed.items() if isinstance(value, Categorical)}
     # What the command line says holds whatever the file says.
     said = set(map(bare_key, parse(given)))

@@ -24,11 +24,13 @@ class TrialConfigs:
     Args:
         compose: composes a config from overrides.
         shared: the overrides that all trials share.
+        trust: whether configs may build classes that are not runner's own.
     """
 
-    def __init__(self, compose: Compose, shared: Sequence[str]) -> None:
+    def __init__(self, compose: Compose, shared: Sequence[str], trust: bool = True) -> None:
         self.compose = compose
         self.shared = list(shared)
+        self.trust = trust
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str], dict[str, Any]]] = {}
         self._values: dict[str, Any] = {}
 
@@ -36,7 +38,7 @@ class TrialConfigs:
         """The config of a point, and its choices.
 
         Raises:
-            UserError: a key is none, or a value does not fit it.
+            UserError: a key is none, a value does not fit it, or the config is not trusted.
         """
         options = tuple(f"{key}={value}" for key, value in point.items() if _is_option(key))
         base, choices, leaves = self._base(options)
@@ -47,6 +49,8 @@ class TrialConfigs:
             if key not in leaves:
                 raise UserError(f"{key}: no such key{_hint(key, leaves)}")
             OmegaConf.update(made, key, self._value(f"{key}={value}"))
+        if not self.trust:  # here, for whatever looks at a key next imports what the config names
+            config.check_trusted(made, resolve=True)
         return made, choices
 
     def choices(self, options: Sequence[str]) -> dict[str, str]:
