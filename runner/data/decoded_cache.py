@@ -18,7 +18,7 @@ from torch import Tensor
 
 from runner.errors import UserError
 
-FORMAT = 1  # of the cache, and of how images are decoded: another number makes other files
+FORMAT = 2  # of the cache, and of how images are decoded: another number makes other files
 LIMIT_BYTES = 32 * 2**30
 
 

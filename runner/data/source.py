@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from runner.data import decoded_cache as decoded
 from runner.errors import UserError
 
+UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # modes of Pillow's
 PIECE = 32  # images that a thread decodes at a time
 
 
@@ -141,13 +142,39 @@ def decode(path: Path, size: int, channels: int) -> Tensor:
             file.draft("RGB", (size, size))  # JPEGs much larger than needed are decoded at a fraction of the cost
             ImageOps.exif_transpose(file, in_place=True)
             mode = "L" if channels == 1 else "RGB"
-            picture = file if file.mode == mode else file.convert(mode)
+            picture = file if file.mode == mode else _to_8_bits(file).convert(mode)
             if picture.size != (size, size):
                 picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
             pixels = np.array(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable image ({_reason(error)}); repair or remove the file") from None
     return torch.from_numpy(pixels.reshape(size, size, channels)).permute(2, 0, 1)
+
+
+def _to_8_bits(picture: Any) -> Any:
+    """A picture in a mode of 8 bits that Pillow converts to all others.
+
+    16 and 32 bits by the range of their mode, where Pillow's own conversion cuts at 255.
+
+    Raises:
+        ValueError: its numbers are not of that range.
+    """
+    from PIL import Image, ImageCms
+
+    if picture.mode in UNMULTIPLIED:
+        return picture.convert(UNMULTIPLIED[picture.mode])
+    if picture.mode == "LAB":
+        lab, srgb = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
+        return ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
+    if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
+        return picture
+    numbers = np.asarray(picture).astype(np.float64)
+    white = {"I": 2**31 - 1, "F": 1.0}.get(picture.mode, 2**16 - 1) if picture.format != "PNG" else 2**16 - 1
+    low, high = numbers.min(), numbers.max()
+    # Integers of 32 bits that hold 0 to 255 or to 65,535 would all be black.
+    if not 0 <= low <= high <= white or (picture.mode == "I" and 0 < 255 * high < white):
+        raise ValueError(f"its numbers are {low:g} to {high:g}, and {white:g} is white; save it as 8 or 16 bits")
+    return Image.fromarray(np.round(numbers * (255 / white)).astype(np.uint8))
 
 
 def size_of(path: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from runner.data import Batches, Digits, Folder, Images, Synthetic
 from runner.data.dataset import stratified
 from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.data.preprocess import fit, look_at
+from runner.data.source import decode
 from runner.engine.rng import random_state
 from runner.errors import UserError
 
@@ -454,3 +455,60 @@ class TestImagesOfAnotherDataSet:
     def test_are_not_taken_where_they_are_others(self, other):
         data = Digits()
         assert data.with_images_of(other) is data
+
+
+RAMP = np.arange(256, dtype=np.float64).repeat(1).reshape(16, 16)
+RAMPS = {  # of 256 grays, by Pillow's mode, with the suffix of a file that keeps it
+    "L": (RAMP.astype(np.uint8), ".png"),
+    "I;16": ((257 * RAMP).astype(np.uint16), ".png"),
+    "I;16-tiff": ((257 * RAMP).astype(np.uint16), ".tif"),
+    "I;16B": ((257 * RAMP).astype(">u2"), ".tif"),
+    "I": (np.round(RAMP / 255 * (2**31 - 1)).astype(np.int32), ".tif"),
+    "F": ((RAMP / 255).astype(np.float32), ".tif"),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", [*RAMPS, "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"])
+def test_a_ramp_of_grays_is_one_in_every_mode_of_pillows(tmp_path, mode, channels):
+    if mode in RAMPS:
+        numbers, suffix = RAMPS[mode]
+        picture = Image.fromarray(numbers)
+    elif mode == "LAB":  # as encoded in 8 bits: lightness from 0 to 255, no color
+        picture, suffix = (
+            Image.merge("LAB", [Image.fromarray(RAMP.astype(np.uint8)), *2 * [Image.new("L", (16, 16), 128)]]),
+            ".tif",
+        )
+    else:
+        gray = Image.fromarray(RAMP.astype(np.uint8))
+        picture, suffix = gray.convert(mode) if mode in ("LA", "P") else gray.convert("RGB").convert(mode), ".tif"
+        suffix = ".png" if mode in ("LA", "P") else suffix
+    path = tmp_path / f"ramp{suffix}"
+    picture.save(path)
+    with Image.open(path) as file:
+        assert file.mode == mode.partition("-")[0]
+    values = decode(path, 16, channels).double().mean(0).numpy()
+    if mode == "LAB":  # lightness is not proportional to the value of sRGB, but rises with it from black to white
+        assert (np.diff(values.flatten()) >= 0).all()
+        assert values.min() < 1
+        assert values.max() == 255
+    else:
+        assert np.abs(values - RAMP).max() <= 1.5
+
+
+def test_black_and_white_are_the_ends_of_the_range(tmp_path):
+    Image.fromarray(np.eye(16, dtype=bool)).save(tmp_path / "one.png")
+    with Image.open(tmp_path / "one.png") as file:
+        assert file.mode == "1"
+    assert decode(tmp_path / "one.png", 16, 1)[0].tolist() == (255 * np.eye(16)).tolist()
+
+
+@pytest.mark.parametrize(
+    "numbers", [RAMP.astype(np.int32), (257 * RAMP).astype(np.int32), RAMP.astype(np.float32), -RAMP.astype(np.float32)]
+)
+def test_numbers_that_are_not_of_their_modes_range_are_refused(tmp_path, numbers):
+    Image.fromarray(numbers).save(tmp_path / "odd.tif")
+    with pytest.raises(
+        UserError, match=r"odd\.tif: not a readable image \(its numbers are .*; save it as 8 or 16 bits"
+    ):
+        decode(tmp_path / "odd.tif", 16, 3)
