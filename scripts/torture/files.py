@@ -1,0 +1,125 @@
+"""Kills a run and a sweep before every single file operation, and lets every one find the disk full."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from torture.facts import Facts, compare, facts_of_run, facts_of_sweep
+from torture.harness import Done, Fault, Loss, Options, Row, Server, Torture, compiled_faults, shuffled, single
+
+# Six steps an epoch: checkpoints fall on steps 4, 8 and 16, in the middle of epochs, and on 12, an epoch's last.
+RUN = [
+    "model=linear",
+    "data.batch_size=16",
+    "optimizer.lr=0.02",
+    "engine.epochs=3",
+    "engine.limit_batches=6",
+    "engine.checkpoint_every_steps=4",
+    "engine.deterministic=true",
+    "log.every_steps=2",
+    "log.progress=none",
+    "name=it",
+]
+# Under adamw two trials are vectorized, those under lbfgs train one by one.
+SWEEP = [
+    "model=linear",
+    "data.batch_size=16",
+    "optimizer=adamw,lbfgs",
+    "optimizer.lr=loguniform(1e-4,1e-1)",
+    "engine.epochs=1",
+    "engine.limit_batches=2",
+    "engine.deterministic=true",
+    "sweep.rounds=[{trials:4,epochs:1},{trials:2,epochs:1}]",
+    "sweep.num_finalists=1",
+    "sweep.num_final_seeds=2",
+    "sweep.vectorize=2",
+    "log.progress=none",
+    "name=it",
+]
+WHAT_HAPPENS = {
+    Fault.KILL: "killed before each file operation",
+    Fault.TORN: "killed in the middle of each write",
+    Fault.FULL: "no space for one file operation",
+    Fault.FULL_FROM: "no space from a file operation on",
+}
+
+
+def torture(options: Options) -> Iterator[Row]:
+    """The rows of a run and of a sweep, for each thing that happens."""
+    library = compiled_faults(options.work)
+    if isinstance(library, str):
+        yield Row("files", skipped=library)
+        return
+    subjects = {"run": ("train", RUN, facts_of_run), "sweep": ("sweep", SWEEP, facts_of_sweep)}
+    with Server(library, options.work) as server:
+        for name, (command, words, facts) in subjects.items():
+            subject = Subject(server, command, words, facts)
+            for fault, happens in WHAT_HAPPENS.items():
+                share = 1 / (len(subjects) * len(WHAT_HAPPENS))
+                yield subject.torture(Torture(f"{name} {happens}", options, share), fault)
+
+
+class Subject:
+    """A command, and what is to come of it."""
+
+    def __init__(self, server: Server, command: str, words: list[str], facts: Callable[[Path], Facts]) -> None:
+        self.server = server
+        self.command = command
+        self.words = words
+        self.facts = facts
+        self.expected: Facts = {}
+
+    def torture(self, torture: Torture, fault: Fault) -> Row:
+        """Strike at every operation once, in any order, then beyond those of the undisturbed command until none is left.
+
+        Threads write too, so commands differ a little in the number of their operations.
+        """
+        torture.case("undisturbed", self._undisturbed)
+        if not self.expected:
+            return torture.row
+        draws = torture.options.random(torture.row.what)
+        for number in shuffled(range(1, self.num_operations + 1), draws):
+            if torture.is_over:
+                return torture.row
+            torture.case(f"operation {number}", partial(self._strike, fault, number))
+        for number in count(self.num_operations + 1):
+            self.struck = False
+            torture.case(f"operation {number}", partial(self._strike, fault, number))
+            if not self.struck or torture.is_over:
+                return torture.row
+
+    def _undisturbed(self, folder: Path) -> None:
+        done = self._begin(folder, Fault.COUNT, 0).expect(0)
+        self.num_operations = done.count
+        found = self.facts(single(folder.glob("outputs/*/*")))
+        if self.expected:
+            compare(self.expected, found)
+        self.expected = found
+
+    def _begin(self, folder: Path, fault: Fault, number: int) -> Done:
+        return self.server.run(
+            folder, self.command, *self.words, fault=fault, number=number, below=folder / "outputs"
+        )
+
+    def _strike(self, fault: Fault, number: int, folder: Path) -> None:
+        """Let a fault come to one operation, go on, and compare what comes of it."""
+        done = self._begin(folder, fault, number)
+        self.struck = bool(done.struck)
+        try:
+            self._end(done, folder)
+        except Loss as loss:
+            raise Loss(f"at {done.struck}: {loss}") from None
+
+    def _end(self, done: Done, folder: Path) -> None:
+        if done.crashed:
+            raise Loss(f"it said a traceback: {done.err.strip().splitlines()[-1][:200]}")
+        record = "run.json" if self.command == "train" else "sweep.json"
+        left = sorted(folder.glob("outputs/*/*"))
+        if not any((path / record).exists() for path in left):
+            self._begin(folder, Fault.NONE, 0).expect(0)
+            made = single(set(folder.glob("outputs/*/*")) - set(left))
+        else:
+            made = single(left)
+            self.server.run(folder, "resume", made.relative_to(folder)).expect(0)
+        compare(self.expected, self.facts(made))
