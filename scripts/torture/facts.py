@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
 from torture.harness import Loss, json_lines
 
 SPEED = "images_per_second"  # the one metric that depends on the machine
@@ -18,10 +19,10 @@ Facts = dict[str, Any]
 
 
 def facts_of_run(folder: Path) -> Facts:
-    """Every fact of a finished run by name, after seeing that its files agree with each other.
+    """Every fact of a finished run by name; under `wrong` what its files do not agree in with each other.
 
     Raises:
-        Loss: they do not.
+        Loss: a file cannot be read.
     """
     record = _json(folder / "run.json")
     metrics = [{key: value for key, value in line.items() if key != SPEED} for line in _lines(folder / "metrics.jsonl")]
@@ -34,31 +35,31 @@ def facts_of_run(folder: Path) -> Facts:
         "files": files_below(folder),
     }
     facts |= {f"run.json {key}": record[key] for key in ("name", "overrides", "choices")}
-    facts |= _checkpoints(folder / "checkpoints", record["objective"]["epoch"])
-    if any(folder.glob("events.out.tfevents.*")):
-        facts["TensorBoard"] = _scalars(folder, metrics)
+    facts |= _checkpoints(folder / "checkpoints")
+    facts["wrong"] = [*_wrong_checkpoints(folder / "checkpoints", record), *_wrong_scalars(folder, metrics)]
     return facts
 
 
 def facts_of_sweep(folder: Path) -> Facts:
-    """The same of a sweep: its points, its scores, how every trial ended, the best, and the facts of every trial."""
+    """The same of a sweep: its points, its scores, how every trial ended, and the best.
+
+    Not the bits of weights: trials that train together differ in the last ones from those that train alone.
+    """
     record = _json(folder / "sweep.json")
-    best = record["best"] or {}
-    facts: Facts = {"status": record["status"], "best": best}
-    facts["rounds"] = record["rounds"]
-    ended: Counter[int] = Counter()
+    best = {key: value for key, value in (record["best"] or {}).items() if key != "folder"}
+    facts: Facts = {"status": record["status"], "best": best, "rounds": record["rounds"]}
+    ends: Counter[int] = Counter()
     for event in _lines(folder / "journal.jsonl"):
         number = event["trial"]
         if event["event"] == "queued":
             facts[f"trial {number} point"] = (event["point"], event["seed"], event["epochs"], event["round"])
         elif number is not None and event["event"] != "started":
-            ended[number] += 1
+            ends[number] += 1
             facts[f"trial {number} end"] = (event["event"], event["score"], event["error"])
-    for number, times in ended.items():
-        if times != 1:
-            raise Loss(f"trial {number} has ended {times} times by the journal")
+    facts["wrong"] = [f"trial {number} has ended {times} times" for number, times in ends.items() if times != 1]
     for path in sorted((folder / "trials").iterdir()):
-        facts |= {f"trial {int(path.name)} {key}": value for key, value in facts_of_run(path).items()}
+        known = facts_of_run(path)
+        facts |= {f"trial {int(path.name)} {key}": known[key] for key in ("status", "error", "objective", "wrong")}
     facts["files"] = files_below(folder)
     return facts
 
@@ -66,11 +67,16 @@ def facts_of_sweep(folder: Path) -> Facts:
 def compare(expected: Facts, found: Facts) -> None:
     """
     Raises:
-        Loss: a fact differs, or is missing.
+        Loss: facts differ, or are missing.
     """
-    for key in [*expected, *(key for key in found if key not in expected)]:
-        if (before := expected.get(key, "nothing")) != (now := found.get(key, "nothing")):
-            raise Loss(f"{key} differs: {_difference(before, now)}")
+    keys = [*expected, *(key for key in found if key not in expected)]
+    differing = [key for key in keys if expected.get(key, "nothing") != found.get(key, "nothing")]
+    differing.sort(
+        key=lambda key: key.partition(" ")[0] not in ("wrong", "status", "trial")
+    )  # what explains others first
+    if differing:
+        said = [f"{key}: {_difference(expected.get(key), found.get(key))}" for key in differing[:3]]
+        raise Loss(f"{len(differing)} facts differ: " + "; ".join(said))
 
 
 def files_below(folder: Path) -> list[str]:
@@ -92,26 +98,33 @@ def _difference(before: Any, now: Any) -> str:
 # Checkpoints
 
 
-def _checkpoints(folder: Path, best_epoch: int | None) -> Facts:
-    manifest = _json(folder / "manifest.json")
-    for name, entry in manifest["files"].items():
-        data = (folder / name).read_bytes()
-        if (hashlib.sha256(data).hexdigest(), len(data)) != (entry["sha256"], entry["bytes"]):
-            raise Loss(f"checkpoints/{name} does not have the checksum of the manifest")
+def _checkpoints(folder: Path) -> Facts:
+    """The whole state in the last and the best checkpoint."""
     facts: Facts = {}
     for name in ("last.pt", "best.pt"):
-        if name not in manifest["files"]:
-            raise Loss(f"checkpoints/manifest.json lacks {name}")
-        state = torch.load(folder / name, map_location="cpu", weights_only=True)["state"]
-        position = state["position"]
-        if {key: manifest["files"][name][key] for key in ("epoch", "step")} != {
-            key: position[key] for key in ("epoch", "step")
-        }:
-            raise Loss(f"checkpoints/{name} is not of the step that the manifest has")
+        try:
+            state = torch.load(folder / name, map_location="cpu", weights_only=True)["state"]
+        except (OSError, EOFError, RuntimeError, ValueError) as error:
+            raise Loss(f"checkpoints/{name} cannot be read: {error}") from None
         facts |= {f"{name} {key}": value for key, value in _leaves("state", state)}
-        if name == "best.pt" and (position["epoch"], position["batch"]) != (best_epoch, 0):
-            raise Loss(f"best.pt is of epoch {position['epoch']}, run.json says {best_epoch}")
     return facts
+
+
+def _wrong_checkpoints(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
+    """The manifest held to the files, and the best checkpoint to the record."""
+    files = _json(folder / "manifest.json")["files"]
+    yield from (f"the manifest lacks {name}" for name in ("last.pt", "best.pt") if name not in files)
+    for name, entry in files.items():
+        if not (folder / name).exists():
+            yield f"the manifest has {name}, which is not there"
+        elif hashlib.sha256((folder / name).read_bytes()).hexdigest() != entry["sha256"]:
+            yield f"{name} does not have the checksum of the manifest"
+        else:
+            position = torch.load(folder / name, map_location="cpu", weights_only=True)["state"]["position"]
+            if (position["epoch"], position["step"]) != (entry["epoch"], entry["step"]):
+                yield f"{name} is not of the step that the manifest has"
+            if name == "best.pt" and (position["epoch"], position["batch"]) != (record["objective"]["epoch"], 0):
+                yield f"best.pt is of epoch {position['epoch']}, by run.json the best is {record['objective']['epoch']}"
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -129,23 +142,26 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 # TensorBoard
 
 
-def _scalars(folder: Path, metrics: list[dict[str, Any]]) -> list[tuple[str, int]]:
-    """Tag and step of every scalar, after seeing that none is there twice, none missing, and all as in metrics.jsonl."""
+def _wrong_scalars(folder: Path, metrics: list[dict[str, Any]]) -> Iterator[str]:
+    """The scalars held to the metrics' file: none is there twice, none is missing, all have its values."""
     found: dict[tuple[str, int], float] = {}
     for tag, step, value in scalars(folder):
         if (tag, step) in found:
-            raise Loss(f"TensorBoard has {tag} twice at step {step}")
+            yield f"TensorBoard has {tag} twice at step {step}"
         found[tag, step] = value
-    for record in metrics:
-        for tag, value in record.items():
-            if tag in ("epoch", "step"):
-                continue
-            shown = found.get((tag, record["step"]))
-            if shown is None:
-                raise Loss(f"TensorBoard lacks {tag} at step {record['step']}")
-            if not math.isclose(shown, math.nan if value is None else value, rel_tol=1e-6, abs_tol=1e-9):
-                raise Loss(f"TensorBoard has {shown} for {tag} at step {record['step']}, metrics.jsonl {value}")
-    return sorted(found)
+    if not found:
+        return
+    known = {(tag, record["step"]): value for record in metrics for tag, value in record.items()}
+    for (tag, step), value in known.items():
+        shown = found.get((tag, step))
+        if tag in ("epoch", "step"):
+            continue
+        if shown is None:
+            yield f"TensorBoard lacks {tag} at step {step}"
+        elif not math.isclose(shown, math.nan if value is None else value, rel_tol=1e-6, abs_tol=1e-9):
+            yield f"TensorBoard has {shown} for {tag} at step {step}, metrics.jsonl {value}"
+    others = {tag for tag, step in found if (tag, step) not in known} - {"train/batch_loss", SPEED}
+    yield from (f"TensorBoard has {tag} where metrics.jsonl has none" for tag in sorted(others))
 
 
 def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:

@@ -1,12 +1,25 @@
 """Kills a run and a sweep before every single file operation, and lets every one find the disk full."""
 
+import random
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 from torture.facts import Facts, compare, facts_of_run, facts_of_sweep
-from torture.harness import Done, Fault, Loss, Options, Row, Server, Torture, compiled_faults, shuffled, single
+from torture.harness import (
+    Done,
+    Fault,
+    Loss,
+    Options,
+    Row,
+    Server,
+    Torture,
+    compiled_faults,
+    last_lines,
+    shuffled,
+    single,
+)
 
 # Six steps an epoch: checkpoints fall on steps 4, 8 and 16, in the middle of epochs, and on 12, an epoch's last.
 RUN = [
@@ -21,19 +34,19 @@ RUN = [
     "log.progress=none",
     "name=it",
 ]
-# Under adamw two trials are vectorized, those under lbfgs train one by one.
+# Under adamw two trials are vectorized, those under lbfgs, which wants all images in a batch, train one by one.
 SWEEP = [
     "model=linear",
-    "data.batch_size=16",
+    "data.batch_size=2000",
     "optimizer=adamw,lbfgs",
     "optimizer.lr=loguniform(1e-4,1e-1)",
     "engine.epochs=1",
-    "engine.limit_batches=2",
     "engine.deterministic=true",
     "sweep.rounds=[{trials:4,epochs:1},{trials:2,epochs:1}]",
     "sweep.num_finalists=1",
     "sweep.num_final_seeds=2",
     "sweep.vectorize=2",
+    "sweep.report=false",
     "log.progress=none",
     "name=it",
 ]
@@ -57,7 +70,10 @@ def torture(options: Options) -> Iterator[Row]:
             subject = Subject(server, command, words, facts)
             for fault, happens in WHAT_HAPPENS.items():
                 share = 1 / (len(subjects) * len(WHAT_HAPPENS))
-                yield subject.torture(Torture(f"{name} {happens}", options, share), fault)
+                said = Row(f"{name} {happens}: said in a line")
+                yield subject.torture(Torture(f"{name} {happens}", options, share), fault, said)
+                if said.tried:
+                    yield said
 
 
 class Subject:
@@ -70,24 +86,26 @@ class Subject:
         self.facts = facts
         self.expected: Facts = {}
 
-    def torture(self, torture: Torture, fault: Fault) -> Row:
-        """Strike at every operation once, in any order, then beyond those of the undisturbed command until none is left.
+    def torture(self, torture: Torture, fault: Fault, said: Row) -> Row:
+        """Strike at every operation, in any order, then beyond those of the undisturbed command until none is left.
 
         Threads write too, so commands differ a little in the number of their operations.
+
+        Args:
+            said: counts the commands that failed, and those that failed otherwise than in one line.
         """
-        torture.case("undisturbed", self._undisturbed)
-        if not self.expected:
-            return torture.row
-        draws = torture.options.random(torture.row.what)
+        self.said = said
+        if torture.case("undisturbed", self._undisturbed):
+            torture.cases(self._strikes(fault, torture.options.random(torture.row.what)))
+        return torture.row
+
+    def _strikes(self, fault: Fault, draws: random.Random) -> Iterator[tuple[str, Callable[[Path], object]]]:
         for number in shuffled(range(1, self.num_operations + 1), draws):
-            if torture.is_over:
-                return torture.row
-            torture.case(f"operation {number}", partial(self._strike, fault, number))
+            yield f"operation {number}", partial(self._strike, fault, number)
         for number in count(self.num_operations + 1):
-            self.struck = False
-            torture.case(f"operation {number}", partial(self._strike, fault, number))
-            if not self.struck or torture.is_over:
-                return torture.row
+            yield f"operation {number}", partial(self._strike, fault, number)
+            if not self.struck:
+                return
 
     def _undisturbed(self, folder: Path) -> None:
         done = self._begin(folder, Fault.COUNT, 0).expect(0)
@@ -98,9 +116,7 @@ class Subject:
         self.expected = found
 
     def _begin(self, folder: Path, fault: Fault, number: int) -> Done:
-        return self.server.run(
-            folder, self.command, *self.words, fault=fault, number=number, below=folder / "outputs"
-        )
+        return self.server.run(folder, self.command, *self.words, fault=fault, number=number, below=folder / "outputs")
 
     def _strike(self, fault: Fault, number: int, folder: Path) -> None:
         """Let a fault come to one operation, go on, and compare what comes of it."""
@@ -112,8 +128,10 @@ class Subject:
             raise Loss(f"at {done.struck}: {loss}") from None
 
     def _end(self, done: Done, folder: Path) -> None:
-        if done.crashed:
-            raise Loss(f"it said a traceback: {done.err.strip().splitlines()[-1][:200]}")
+        if done.status > 0:
+            self.said.tried += 1
+            if done.crashed or done.err.count("\n") != 1:
+                self.said.losses.append(f"at {done.struck}: {last_lines(done.err)}")
         record = "run.json" if self.command == "train" else "sweep.json"
         left = sorted(folder.glob("outputs/*/*"))
         if not any((path / record).exists() for path in left):

@@ -1,8 +1,8 @@
 """Runs commands in forked children of a process that has imported everything once, so that one takes no start.
 
-A line of JSON on standard input asks for a command, a line on standard output says how it ended. A child goes through the
-same `main` as `python -m runner`, waits for its threads and runs what is registered for the end; it only leaves out the
-clearing of memory, which takes seconds. No thread of torch runs in the parent.
+A line of JSON on standard input asks for a command, a line on standard output says how it ended. A child goes through
+the same `main` as `python -m runner`, waits for its threads and runs what is registered for the end; it only leaves out
+the clearing of memory, which takes seconds. No thread of torch runs in the parent.
 """
 
 import atexit
