@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -235,6 +237,51 @@ class Server:
         if not line:
             raise RuntimeError(f"the server of commands ended with {self.process.wait()}")
         return json.loads(line)
+
+
+class Process:
+    """A command in a process and a session of its own, begun.
+
+    Args:
+        name: of the files that take what it says.
+    """
+
+    def __init__(self, folder: Path, *words: object, name: str = "command") -> None:
+        self.words = [str(word) for word in words]
+        self.out, self.err = folder / f"{name}.out", folder / f"{name}.err"
+        with self.out.open("w") as out, self.err.open("w") as err:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "runner", *self.words],
+                cwd=folder,
+                env=command_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait(self, seconds: float = 180.0) -> Done:
+        """
+        Raises:
+            Loss: it does not end in that time.
+        """
+        try:
+            status = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Loss(f"runner {' '.join(self.words)[:100]} did not end within {seconds:g} s") from None
+        return Done(self.words, status, self.out.read_text(), self.err.read_text())
+
+    def kill(self) -> Done:
+        """End it with all of its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return self.wait()
 
 
 def command_environment() -> dict[str, str]:

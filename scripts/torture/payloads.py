@@ -26,6 +26,7 @@ from torture.harness import (
     Done,
     Loss,
     Options,
+    Process,
     Row,
     Server,
     Torture,
@@ -376,7 +377,7 @@ def words_and_points(store: Store, draws: random.Random) -> Iterator[Case]:
         "folder": ["../../../../outside", "/", ".", 3, None],
         "trial": [-1, 10**9, "x", 0.5, True],
         "seed": ["1,2", "hostile", -1, {}, 10**30],
-        "epochs": ["x", -1, 10**9, {}, "1,2"],
+        "epochs": ["x", -1, 0.5, {}, "1,2"],
         "round": [-1, 99, "x", None],
         "choices": [None, 3, {"loss": "evil"}, {"hydra": "x"}],
         "signature": [3, {}, "x"],
@@ -599,6 +600,10 @@ cli.main({words!r})
 
 def modules_in_the_working_folder(store: Store) -> Iterator[tuple[str, Callable[[Path], object]]]:
     """Modules of every name that a command looks for in vain, and Hydra's plug-ins."""
+    yield "plug-ins of Hydra, train", partial(_with_plugins, store, "", ["train", *RUN])
+    yield "plug-ins of Hydra, resume", partial(_with_plugins, store, "run", ["resume", "FOLDER", "engine.epochs=2"])
+    yield "plug-ins of Hydra, resume of a sweep", partial(_with_plugins, store, "sweep", ["resume", "FOLDER"])
+    yield "plug-ins of Hydra, workers", partial(_with_plugins, store, "", ["sweep", *SWEEP, "sweep.num_workers=2"])
     words = {
         "train": ("", ["train", *RUN]),
         "resume": ("run", ["resume", "FOLDER", "engine.epochs=2"]),
@@ -609,6 +614,19 @@ def modules_in_the_working_folder(store: Store) -> Iterator[tuple[str, Callable[
     }
     for name, (kind, line) in words.items():
         yield f"modules that are missing, {name}", partial(_with_modules, store, kind, line)
+
+
+def _with_plugins(store: Store, kind: str, words: list[str], folder: Path) -> None:
+    """Run a command where plug-ins of Hydra lie."""
+    canary, work = folder / "canary", folder / "work"
+    work.mkdir()
+    subject = store.copy(kind, work).relative_to(work) if kind else ""
+    for name in ("hydra_plugins", "hydra_plugins/hostile"):
+        (work / name).mkdir()
+        (work / name / "__init__.py").write_text(f"open({str(canary)!r}, 'a')\n")
+    Process(work, *(subject if word == "FOLDER" else word for word in words)).wait().expect(0)
+    if canary.exists():
+        raise Loss("a plug-in of the working folder was run")
 
 
 def _with_modules(store: Store, kind: str, words: list[str], folder: Path) -> None:
@@ -635,7 +653,7 @@ def _plant_modules(folder: Path, names: Iterable[str], canary: Path) -> None:
         if re.fullmatch(r"[A-Za-z_][\w.]*", name):
             place = folder / name.replace(".", "/")
             place.mkdir(parents=True, exist_ok=True)
-            code = f"print(__name__, file=open({str(canary)!r}, 'a'))\nraise ImportError('hostile')\n"
+            code = f"print(__name__, file=open({str(canary)!r}, 'a'))\nraise ModuleNotFoundError('hostile')\n"
             (place / "__init__.py").write_text(code)
 
 
