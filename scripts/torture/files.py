@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 
 from torture.facts import Facts, compare, facts_of_run, facts_of_sweep
@@ -64,40 +64,44 @@ def torture(options: Options) -> Iterator[Row]:
     if isinstance(library, str):
         yield Row("files", skipped=library)
         return
-    subjects = {"run": ("train", RUN, facts_of_run), "sweep": ("sweep", SWEEP, facts_of_sweep)}
     with Server(library, options.work) as server:
-        for name, (command, words, facts) in subjects.items():
-            subject = Subject(server, command, words, facts)
-            for fault, happens in WHAT_HAPPENS.items():
-                share = 1 / (len(subjects) * len(WHAT_HAPPENS))
-                said = Row(f"{name} {happens}: said in a line")
-                yield subject.torture(Torture(f"{name} {happens}", options, share), fault, said)
-                if said.tried:
-                    yield said
+        subjects = [
+            Subject(server, "run", "train", RUN, facts_of_run),
+            Subject(server, "sweep", "sweep", SWEEP, facts_of_sweep),
+        ]
+        for subject, fault in product(subjects, WHAT_HAPPENS):
+            share = 1 / (len(subjects) * len(WHAT_HAPPENS))
+            torture = Torture(f"{subject.name} {WHAT_HAPPENS[fault]}", options, share)
+            if torture.is_wanted:
+                yield from subject.torture(torture, fault)
 
 
 class Subject:
     """A command, and what is to come of it."""
 
-    def __init__(self, server: Server, command: str, words: list[str], facts: Callable[[Path], Facts]) -> None:
+    def __init__(
+        self, server: Server, name: str, command: str, words: list[str], facts: Callable[[Path], Facts]
+    ) -> None:
         self.server = server
+        self.name = name
         self.command = command
         self.words = words
         self.facts = facts
         self.expected: Facts = {}
+        self.num_operations = 0
 
-    def torture(self, torture: Torture, fault: Fault, said: Row) -> Row:
+    def torture(self, torture: Torture, fault: Fault) -> Iterator[Row]:
         """Strike at every operation, in any order, then beyond those of the undisturbed command until none is left.
 
-        Threads write too, so commands differ a little in the number of their operations.
-
-        Args:
-            said: counts the commands that failed, and those that failed otherwise than in one line.
+        Threads write too, so commands differ a little in the number of their operations. A second row counts the
+        commands that failed, and those of them that said so otherwise than in one line.
         """
-        self.said = said
-        if torture.case("undisturbed", self._undisturbed):
+        self.said = Row(f"{torture.row.what}: said in a line")
+        if self.expected or torture.case("undisturbed", self._undisturbed):
             torture.cases(self._strikes(fault, torture.options.random(torture.row.what)))
-        return torture.row
+        yield torture.row
+        if self.said.tried:
+            yield self.said
 
     def _strikes(self, fault: Fault, draws: random.Random) -> Iterator[tuple[str, Callable[[Path], object]]]:
         for number in shuffled(range(1, self.num_operations + 1), draws):
@@ -108,12 +112,8 @@ class Subject:
                 return
 
     def _undisturbed(self, folder: Path) -> None:
-        done = self._begin(folder, Fault.COUNT, 0).expect(0)
-        self.num_operations = done.count
-        found = self.facts(single(folder.glob("outputs/*/*")))
-        if self.expected:
-            compare(self.expected, found)
-        self.expected = found
+        self.num_operations = self._begin(folder, Fault.COUNT, 0).expect(0).count
+        self.expected = self.facts(single(folder.glob("outputs/*/*")))
 
     def _begin(self, folder: Path, fault: Fault, number: int) -> Done:
         return self.server.run(folder, self.command, *self.words, fault=fault, number=number, below=folder / "outputs")

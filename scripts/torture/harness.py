@@ -58,13 +58,17 @@ class Options:
     """What the command line asks for.
 
     Args:
-        seconds: of each part; None where the part goes on to its end.
         work: the folder that all is done in; what was lost stays there.
+        seconds: of each part; None where the part goes on to its end.
+        cases: at most so many of each row.
+        rows: those whose name has this in it.
     """
 
     seed: int
-    seconds: float | None
     work: Path
+    seconds: float | None = None
+    cases: int | None = None
+    rows: str = ""
 
     def random(self, *about: object) -> random.Random:
         """Draws of its own for each purpose, so that one part repeats without the others."""
@@ -72,7 +76,7 @@ class Options:
 
 
 class Torture:
-    """The rows of a part, and how much time it has left.
+    """One row under way, and how much time it has left.
 
     Args:
         share: of the time of the part.
@@ -87,8 +91,13 @@ class Torture:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is used up; at least one case is tried whatever time there is."""
-        return self.end is not None and self.row.tried > 0 and time.monotonic() > self.end
+        """Whether the time or the cases are used up; at least one case is tried whatever time there is."""
+        enough = self.options.cases is not None and self.row.tried >= self.options.cases
+        return enough or (self.end is not None and self.row.tried > 0 and time.monotonic() > self.end)
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.options.rows in self.row.what
 
     def case(self, name: str, attempt: Callable[[Path], object]) -> bool:
         """Try one case in a folder of its own, which stays where something is lost."""

@@ -205,11 +205,18 @@ def torture(options: Options) -> Iterator[Row]:
             "values of another type in JSON": wrong_values,
         }
         for what, make in kinds.items():
-            torture = Torture(f"payloads: {what}", options, 1 / (len(kinds) + 1))
+            torture = Torture(what, options, 1 / (len(kinds) + 1))
+            if not torture.is_wanted:
+                continue
             cases = shuffled(make(store, options.random(what)), options.random(what, "order"))
             yield torture.cases(attempts(store, cases))
-    torture = Torture("payloads: modules in the working folder", options, 1 / (len(kinds) + 1))
-    yield torture.cases(modules_in_the_working_folder(store))
+    for what, make_attempts in {
+        "plug-ins in the working folder": plugins_in_the_working_folder,
+        "other modules in the working folder": modules_in_the_working_folder,
+    }.items():
+        torture = Torture(what, options, 1 / (len(kinds) + 1))
+        if torture.is_wanted:
+            yield torture.cases(make_attempts(store))
 
 
 def attempts(store: "Store", cases: Iterable[Case]) -> Iterator[tuple[str, Callable[[Path], object]]]:
@@ -598,12 +605,16 @@ cli.main({words!r})
 """
 
 
+def plugins_in_the_working_folder(store: Store) -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """The folder that Hydra takes plug-ins from."""
+    yield "train", partial(_with_plugins, store, "", ["train", *RUN])
+    yield "resume", partial(_with_plugins, store, "run", ["resume", "FOLDER", "engine.epochs=2"])
+    yield "resume of a sweep", partial(_with_plugins, store, "sweep", ["resume", "FOLDER"])
+    yield "workers", partial(_with_plugins, store, "", ["sweep", *SWEEP, "sweep.num_workers=2"])
+
+
 def modules_in_the_working_folder(store: Store) -> Iterator[tuple[str, Callable[[Path], object]]]:
-    """Modules of every name that a command looks for in vain, and Hydra's plug-ins."""
-    yield "plug-ins of Hydra, train", partial(_with_plugins, store, "", ["train", *RUN])
-    yield "plug-ins of Hydra, resume", partial(_with_plugins, store, "run", ["resume", "FOLDER", "engine.epochs=2"])
-    yield "plug-ins of Hydra, resume of a sweep", partial(_with_plugins, store, "sweep", ["resume", "FOLDER"])
-    yield "plug-ins of Hydra, workers", partial(_with_plugins, store, "", ["sweep", *SWEEP, "sweep.num_workers=2"])
+    """Modules of every name that a command looks for in vain."""
     words = {
         "train": ("", ["train", *RUN]),
         "resume": ("run", ["resume", "FOLDER", "engine.epochs=2"]),
@@ -613,7 +624,7 @@ def modules_in_the_working_folder(store: Store) -> Iterator[tuple[str, Callable[
         "sweep by workers": ("", ["sweep", *SWEEP, "sweep.num_workers=2"]),
     }
     for name, (kind, line) in words.items():
-        yield f"modules that are missing, {name}", partial(_with_modules, store, kind, line)
+        yield f"{name}", partial(_with_modules, store, kind, line)
 
 
 def _with_plugins(store: Store, kind: str, words: list[str], folder: Path) -> None:

@@ -66,11 +66,13 @@ def torture(options: Options) -> Iterator[Row]:
     mains = {f"sweep, {name}": ["sweep", *SWEEP, *words, *LONG] for name, words in LAUNCHERS.items()}
     mains["run with workers that read images"] = ["train", *RUN, *WORKERS_READ, *LONG]
     mains["sweep with workers that read images"] = ["sweep", *SWEEP, *WORKERS_READ, *LONG]
-    share = 1 / (len(pairs) + 1)
     for what, attempt in pairs:
-        yield Torture(what, options, share).cases(((what, attempt),))
-    killed = ((name, partial(kill_main, words)) for name, words in mains.items())
-    yield Torture("processes left by a killed main process", options, share).cases(killed)
+        row = Torture(what, options, 1 / (len(pairs) + 1))
+        if row.is_wanted:
+            yield row.cases([(what, attempt)])
+    row = Torture("processes left by a killed main process", options, 1 / (len(pairs) + 1))
+    if row.is_wanted:
+        yield row.cases((name, partial(kill_main, words)) for name, words in mains.items())
 
 
 class Stored:
