@@ -82,13 +82,16 @@ class Stored:
         self.folder = folder
         self._expected: dict[str, Facts] = {}
 
-    def copy(self, kind: str, folder: Path) -> Path:
+    def copy_stopped(self, kind: str, folder: Path) -> Path:
         """A copy of the one that was stopped."""
         stopped = self.folder / kind / "stopped"
         if not stopped.exists():
             self._stop(kind, stopped)
-        shutil.copytree(stopped, folder, dirs_exist_ok=True)
-        return single(folder.glob("outputs/it/*")).relative_to(folder)
+        return _copy(stopped, folder)
+
+    def copy_finished(self, kind: str, folder: Path) -> Path:
+        self.expected(kind)
+        return _copy(self.folder / kind / "undisturbed", folder)
 
     def expected(self, kind: str) -> Facts:
         if kind not in self._expected:
@@ -105,6 +108,11 @@ class Stored:
         process.kill()
 
 
+def _copy(stored: Path, folder: Path) -> Path:
+    shutil.copytree(stored, folder, dirs_exist_ok=True)
+    return single(folder.glob("outputs/it/*")).relative_to(folder)
+
+
 def _line(kind: str) -> list[str]:
     return ["train", *RUN] if kind == "run" else ["sweep", *SWEEP]
 
@@ -119,7 +127,7 @@ def facts(kind: str, folder: Path) -> Facts:
 def two_resumes(stored: Stored, kind: str, folder: Path) -> None:
     """One of them goes on to the end, the other is refused; or comes after it, and finds nothing to do."""
     expected = stored.expected(kind)
-    path = stored.copy(kind, folder)
+    path = stored.copy_stopped(kind, folder)
     first, second = both(folder, "resume", path)
     if first.status != 0:
         first, second = second, first
@@ -131,7 +139,7 @@ def two_resumes(stored: Stored, kind: str, folder: Path) -> None:
 
 def two_tests(stored: Stored, folder: Path) -> None:
     """Both are right, for they write the same."""
-    path = stored.copy("run", folder)
+    path = stored.copy_finished("run", folder)
     for done in both(folder, "test", path):
         done.expect(0)
     left = [found.name for found in (folder / path).rglob("*.tmp")]
