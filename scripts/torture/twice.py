@@ -72,7 +72,9 @@ def torture(options: Options) -> Iterator[Row]:
             yield row.cases([(what, attempt)])
     row = Torture("processes left by a killed main process", options, 1 / (len(pairs) + 1))
     if row.is_wanted:
-        yield row.cases((name, partial(kill_main, words)) for name, words in mains.items())
+        yield row.cases(
+            (name, partial(kill_main, words, "work" in name or "joblib" in name)) for name, words in mains.items()
+        )
 
 
 class Stored:
@@ -166,28 +168,36 @@ def both(folder: Path, *words: object) -> list[Done]:
 # Processes
 
 
-def kill_main(words: Sequence[str], folder: Path) -> None:
+def kill_main(words: Sequence[str], with_workers: bool, folder: Path) -> None:
     """Kill the main process of a training under way, and see what is left of its session."""
     if "data=folder" in words:
         draw_images(folder / "images")
     process = Process(folder, *words)
-    with suppress(psutil.Error):
-        wait_until(lambda: any(folder.glob("outputs/it/*/**/last.pt")), "a checkpoint", process)
-        time.sleep(0.5)
-        others = processes_of(process.pid)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        end = time.monotonic() + GONE_SECONDS
-        while left := processes_of(process.pid):
-            if time.monotonic() > end:
-                said = "; ".join(" ".join(one.cmdline())[-100:] for one in left)
-                process.kill()
-                raise Loss(f"{len(left)} of {len(others)} processes are left after {GONE_SECONDS:g} s: {said}")
-            time.sleep(0.1)
+    wait_until(lambda: any(folder.glob("outputs/it/*/**/last.pt")), "a checkpoint", process)
+    time.sleep(0.5)
+    before = {*processes_of(process.pid), *psutil.Process(process.pid).children(recursive=True)}
+    if with_workers and len(before) < 3:
+        raise Loss(f"there were {len(before)} processes, too few to have workers among them")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    end = time.monotonic() + GONE_SECONDS
+    while left := {one for one in before if one.is_running()} | {*processes_of(process.pid)}:
+        if time.monotonic() > end:
+            said = "; ".join(sorted(_line_of(one) for one in left))
+            process.kill()
+            raise Loss(f"{len(left)} of {len(before)} processes are left after {GONE_SECONDS:g} s: {said}")
+        time.sleep(0.1)
+
+
+def _line_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[-100:]
+    except psutil.Error:
+        return f"{process.pid}, which has ended since"
 
 
 def processes_of(session: int) -> list[psutil.Process]:
-    """Living processes of a session, and those that a process of it has started in another."""
+    """Living processes of a session."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError):
