@@ -21,13 +21,17 @@
 
 enum { NONE, COUNT, KILL, TORN, FULL, FULL_FROM }; /* as `Fault` of server.py; TORN counts writes alone */
 
+/* Who writes: each is one thread of a run, so that its own operations come in the same order every time. */
+enum { MAIN, CHECKPOINTS, EVENTS, NUM_WRITERS };
+
 struct shared {
-    atomic_long count;
+    atomic_long count[NUM_WRITERS];
     char struck[PATH_MAX + 32]; /* the operation, and the path below the folder */
 };
 
 static struct shared *shared;
 static char folder[PATH_MAX];
+static int writer;
 static long target;
 static int fault = NONE;
 
@@ -36,17 +40,19 @@ __attribute__((constructor)) static void share(void)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
-/* Begin to count the operations below a folder, which is an absolute path without links. */
-void torture_arm(const char *below, long number, int kind)
+/* Begin to count the operations below a folder, which is an absolute path without links; strike at one of a writer. */
+void torture_arm(const char *below, int whose, long number, int kind)
 {
     snprintf(folder, sizeof folder, "%s/", below);
-    atomic_store(&shared->count, 0);
+    for (int one = 0; one < NUM_WRITERS; one++)
+        atomic_store(&shared->count[one], 0);
     shared->struck[0] = 0;
+    writer = whose;
     target = number;
     fault = kind;
 }
 
-long torture_count(void) { return atomic_load(&shared->count); }
+long torture_count(int whose) { return atomic_load(&shared->count[whose]); }
 
 const char *torture_struck(void) { return shared->struck; }
 
@@ -80,16 +86,23 @@ static void absolute(int directory, const char *given, char *path)
 
 static int is_below(const char *path) { return !strncmp(path, folder, strlen(folder)); }
 
+static int writer_of(const char *path)
+{
+    return strstr(path, "checkpoints") ? CHECKPOINTS : strstr(path, "events.") ? EVENTS : MAIN;
+}
+
 /* Count an operation; 1 where the disk is to be full for it, 2 where half of it is to be done before the process dies. */
 static int strike(const char *operation, const char *path, int takes_space)
 {
     int is_write = !strcmp(operation, "write");
     if (!is_below(path) || (fault == TORN && !is_write))
         return 0;
-    long number = atomic_fetch_add(&shared->count, 1) + 1;
-    if (fault == FULL_FROM ? number < target : number != target)
+    int whose = writer_of(path + strlen(folder));
+    long number = atomic_fetch_add(&shared->count[whose], 1) + 1;
+    int is_target = whose == writer && number == target;
+    if (!is_target && !(fault == FULL_FROM && shared->struck[0]))
         return 0;
-    if (number == target)
+    if (is_target)
         snprintf(shared->struck, sizeof shared->struck, "%s %s", operation, path + strlen(folder));
     if (fault == TORN)
         return 2;

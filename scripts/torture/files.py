@@ -1,7 +1,7 @@
 """Kills a run and a sweep before every single file operation, and lets every one find the disk full."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count, product
 from pathlib import Path
@@ -15,6 +15,7 @@ from torture.harness import (
     Row,
     Server,
     Torture,
+    Writer,
     compiled_faults,
     last_lines,
     shuffled,
@@ -88,12 +89,12 @@ class Subject:
         self.words = words
         self.facts = facts
         self.expected: Facts = {}
-        self.num_operations = 0
+        self.num_operations: Sequence[int] = ()
 
     def torture(self, torture: Torture, fault: Fault) -> Iterator[Row]:
         """Strike at every operation, in any order, then beyond those of the undisturbed command until none is left.
 
-        Threads write too, so commands differ a little in the number of their operations. A second row counts the
+        Operations are counted by writer, yet commands differ a little in their number. A second row counts the
         commands that failed, and those of them that said so otherwise than in one line.
         """
         self.said = Row(f"{torture.row.what}: said in a line")
@@ -104,23 +105,28 @@ class Subject:
             yield self.said
 
     def _strikes(self, fault: Fault, draws: random.Random) -> Iterator[tuple[str, Callable[[Path], object]]]:
-        for number in shuffled(range(1, self.num_operations + 1), draws):
-            yield f"operation {number}", partial(self._strike, fault, number)
-        for number in count(self.num_operations + 1):
-            yield f"operation {number}", partial(self._strike, fault, number)
-            if not self.struck:
-                return
+        counted = [(writer, number) for writer in Writer for number in range(1, self.num_operations[writer] + 1)]
+        for writer, number in shuffled(counted, draws):
+            yield f"operation {number} of {writer.name}", partial(self._strike, fault, writer, number)
+        for writer in Writer:
+            for number in count(self.num_operations[writer] + 1):
+                yield f"operation {number} of {writer.name}", partial(self._strike, fault, writer, number)
+                if not self.struck:
+                    break
 
     def _undisturbed(self, folder: Path) -> None:
-        self.num_operations = self._begin(folder, Fault.COUNT, 0).expect(0).count
+        self.num_operations = self._begin(folder, Fault.COUNT).expect(0).counts
         self.expected = self.facts(single(folder.glob("outputs/*/*")))
 
-    def _begin(self, folder: Path, fault: Fault, number: int) -> Done:
-        return self.server.run(folder, self.command, *self.words, fault=fault, number=number, below=folder / "outputs")
+    def _begin(self, folder: Path, fault: Fault, writer: Writer = Writer.MAIN, number: int = 0) -> Done:
+        below = folder / "outputs"
+        return self.server.run(
+            folder, self.command, *self.words, fault=fault, writer=writer, number=number, below=below
+        )
 
-    def _strike(self, fault: Fault, number: int, folder: Path) -> None:
+    def _strike(self, fault: Fault, writer: Writer, number: int, folder: Path) -> None:
         """Let a fault come to one operation, go on, and compare what comes of it."""
-        done = self._begin(folder, fault, number)
+        done = self._begin(folder, fault, writer, number)
         self.struck = bool(done.struck)
         try:
             self._end(done, folder)
@@ -135,7 +141,7 @@ class Subject:
         record = "run.json" if self.command == "train" else "sweep.json"
         left = sorted(folder.glob("outputs/*/*"))
         if not any((path / record).exists() for path in left):
-            self._begin(folder, Fault.NONE, 0).expect(0)
+            self._begin(folder, Fault.NONE).expect(0)
             made = single(set(folder.glob("outputs/*/*")) - set(left))
         else:
             made = single(left)

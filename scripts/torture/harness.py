@@ -35,6 +35,14 @@ class Fault(IntEnum):
     FULL_FROM = 5  # so do all after it
 
 
+class Writer(IntEnum):
+    """Whose operations are counted: each is one thread, so they come in the same order every time. As in faults.c."""
+
+    MAIN = 0
+    CHECKPOINTS = 1
+    EVENTS = 2
+
+
 class Loss(Exception):
     """Something was lost, or is not as it must be."""
 
@@ -142,7 +150,7 @@ class Done:
 
     Args:
         status: its exit status, negative for a signal.
-        count: file operations that changed something below the watched folder.
+        counts: file operations that changed something below the watched folder, by writer.
         struck: the operation that the fault came to; empty where there were fewer.
     """
 
@@ -150,7 +158,7 @@ class Done:
     status: int
     out: str
     err: str
-    count: int = 0
+    counts: Sequence[int] = ()
     struck: str = ""
 
     @property
@@ -215,12 +223,13 @@ class Server:
         folder: Path,
         *words: object,
         fault: Fault = Fault.NONE,
+        writer: Writer = Writer.MAIN,
         number: int = 0,
         below: Path | None = None,
         python: str = "",
         seconds: float = 60.0,
     ) -> Done:
-        """A command in that working folder. `fault`: strikes at the operation of that number below a folder.
+        """A command in that working folder. `fault`: strikes at a writer's operation of that number below a folder.
 
         `python`: run this code instead of a command.
         """
@@ -231,6 +240,7 @@ class Server:
             "out": str(out),
             "err": str(err),
             "fault": int(fault),
+            "writer": int(writer),
             "number": number,
             "below": str(below or folder),
             "python": python,

@@ -61,7 +61,14 @@ def main() -> None:
             finally:
                 leave(sys.exception())
         status = wait(child, request["seconds"])
-        told = {"count": faults.torture_count(), "struck": faults.torture_struck().decode()} if faults else {}
+        told = (
+            {
+                "counts": [faults.torture_count(writer) for writer in range(3)],
+                "struck": faults.torture_struck().decode(),
+            }
+            if faults
+            else {}
+        )
         answer({"status": status, **told})
 
 
@@ -71,7 +78,7 @@ def load_faults() -> Any:
     if not path:
         return None
     library = ctypes.CDLL(path)
-    library.torture_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_int]
+    library.torture_arm.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_long, ctypes.c_int]
     library.torture_count.restype = ctypes.c_long
     library.torture_struck.restype = ctypes.c_char_p
     return library
@@ -102,7 +109,8 @@ def become(request: dict[str, Any], faults: Any) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     if faults and request["fault"]:
-        faults.torture_arm(os.path.realpath(request["below"]).encode(), request["number"], request["fault"])
+        below = os.path.realpath(request["below"]).encode()
+        faults.torture_arm(below, request["writer"], request["number"], request["fault"])
     from runner import cli
 
     sys.argv = ["runner"]

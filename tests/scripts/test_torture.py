@@ -128,7 +128,7 @@ def test_a_fault_comes_to_the_operation_that_is_asked_for(harness, tmp_path, fau
     (tmp_path / "below").mkdir()
     arm = (
         f"import ctypes; faults = ctypes.CDLL({str(library)!r}); faults.torture_struck.restype = ctypes.c_char_p; "
-        f"faults.torture_arm({str(tmp_path / 'below').encode()!r}, {number}, {harness.Fault[fault]:d})"
+        f"faults.torture_arm({str(tmp_path / 'below').encode()!r}, 0, {number}, {harness.Fault[fault]:d})"
     )
     tell = "print(faults.torture_struck().decode())"
     done = subprocess.run(
