@@ -61,14 +61,10 @@ def main() -> None:
             finally:
                 leave(sys.exception())
         status = wait(child, request["seconds"])
-        told = (
-            {
-                "counts": [faults.torture_count(writer) for writer in range(3)],
-                "struck": faults.torture_struck().decode(),
-            }
-            if faults
-            else {}
-        )
+        told: dict[str, Any] = {}
+        if faults:
+            counts = [faults.torture_count(writer) for writer in range(3)]
+            told = {"counts": counts, "struck": faults.torture_struck().decode()}
         answer({"status": status, **told})
 
 
