@@ -656,9 +656,9 @@ def _with_modules(store: Store, kind: str, words: list[str], folder: Path) -> No
         code = FINDS_MISSING.format(log=str(log), words=line)
         command = [sys.executable, "-P", "-c", code]
         done = subprocess.run(command, cwd=work, env=command_environment(), capture_output=True, text=True, timeout=120)
+        if canary.exists():
+            raise Loss(f"modules of the working folder were run: {' '.join(sorted(set(canary.read_text().split())))}")
         Done(line, done.returncode, done.stdout, done.stderr).expect(0)
-    if canary.exists():
-        raise Loss(f"modules of the working folder were run: {' '.join(sorted(set(canary.read_text().split())))}")
 
 
 def _plant_modules(folder: Path, names: Iterable[str], canary: Path) -> None:
