@@ -332,6 +332,17 @@ def test_thirty_two_points_on_two_workers(process):
         (["sweep=lr", "sweep.rounds=[{trials: 3, epochs: 0%}]"], "sweep.rounds[0].epochs: must be a whole number"),
         (["-cd", "nowhere", "sweep=lr"], "--config-dir: no folder nowhere; correct it"),
         (["optimizer.lr=interval(-2.0,-1.0)"], "optimizer.lr: must be above 0"),
+        (["optimizer.lr=interval(-2.0,1.0)"], "optimizer.lr: must be above 0, not -2"),
+        (["reg=dropout", "reg.dropout.p=interval(0.1,1.5)"], "reg.dropout.p: must be at least 0 and below 1, not 1.5"),
+        (
+            ["optimizer=sgd,adam", "optimizer.momentum=interval(0.1,0.9)"],
+            "optimizer.momentum: no such key; did you mean",
+        ),
+        (["reg.l3.strength=interval(0.1,1)"], "reg.l3.strength: no such key; choose from augment"),
+        (
+            ["sweep=lr", "sweep.conditional={model: {mlp: ['model.hidden=[8],[16]']}}"],
+            "sweep.conditional: model.hidden[model=mlp] never applies; name a group that is searched",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(runner, words, message):
@@ -354,6 +365,19 @@ def test_going_on_with_another_space_is_refused_by_name(runner):
     assert "data.batch_size: the sweep was begun with 128, the configs now say 64" in done.stderr
     (path / "journal.jsonl").rename(path / "elsewhere")
     assert "journal.jsonl: is missing" in runner("resume", path, status=2).stderr
+
+
+def test_going_on_warns_of_what_is_no_longer_as_it_was(runner):
+    sweep(runner, *SMALL, LR, "sweep.rounds=[{trials: 1, epochs: 1}]", "sweep.num_finalists=0", "name=it")
+    path = folder(runner, "it")
+    assert "warning" not in runner("resume", path).stderr
+    about = json.loads((path / "environment.json").read_text())
+    about["packages"]["torch"] = "1.0"
+    (path / "environment.json").write_text(json.dumps(about))
+    said = runner("resume", path).stderr
+    assert said.startswith("warning: torch was 1.0 when the sweep began and is ")
+    assert said.endswith("; trials from before and after may not compare\n")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.slow
