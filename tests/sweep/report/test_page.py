@@ -117,6 +117,8 @@ def test_the_page_needs_nothing_but_itself(two_rounds):
     assert not re.search(r"https?://|<link|<script|src=\"[^d]", html)
     assert "prefers-color-scheme: dark" in html
     assert "importance: too few trials." in page.text
+    assert "Not drawn" in page.texts
+    assert "Not drawn" not in Page(report(two_rounds.folder, two_rounds.history, PICTURES[:1], None)).texts
 
 
 def test_rounds_and_repetition_are_there(two_rounds):
