@@ -55,6 +55,8 @@ def test_an_interrupted_run_says_how_to_go_on(train, tmp_path, monkeypatch, caps
         raise Interrupted(2)
 
     monkeypatch.setattr(module, "fit", stop)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
     with pytest.raises(Interrupted):
         train(*QUICK)
     (path,) = tmp_path.glob("outputs/*/*")
@@ -68,7 +70,9 @@ def test_a_folder_is_named_by_the_run_or_by_data_and_model(train, words, name):
     assert train(*QUICK, *words).folder.parent.name == name
 
 
-def test_going_on_says_from_where(train, capsys):
+def test_going_on_says_from_where(train, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
     run = train(*QUICK)
     resume(run.folder, ["engine.epochs=2", "log.progress=none"])
     assert capsys.readouterr().out == "going on from the end of epoch 1\n"
