@@ -32,7 +32,9 @@ def test_a_run_is_scored_on_every_image_of_the_test_split(run, words):
     assert result["loss"] == pytest.approx(torch.nn.functional.cross_entropy(scores, labels).item(), rel=1e-4)
     assert result["accuracy"] == pytest.approx((scores.argmax(1) == labels).double().mean().item())
     assert (result["checkpoint"], result["epoch"], result["format"]) == ("last", 2, 2)
-    assert json.loads((run.folder / "test.json").read_text()) == result
+    text = (run.folder / "test.json").read_text()
+    assert json.loads(text) == result
+    assert text.startswith('{\n "format": 2,\n "checkpoint": "last",\n "epoch": 2,\n'), "people read it too"
     assert (run.folder / "figures/confusion.png").is_file()
 
 

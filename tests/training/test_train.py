@@ -108,7 +108,7 @@ def written(write_run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
 
     def make(status="finished", **fields):
-        path = write_run("outputs/a run/b", (0.9, 0.8), status=status)
+        path = write_run(f"outputs/a run/{status}", (0.9, 0.8), status=status)
         record = json.loads((path / "run.json").read_text()) | {"format": 2, "error": None} | fields
         (path / "run.json").write_text(json.dumps(record))
         return path
@@ -132,8 +132,9 @@ def test_a_summary_has_the_result_and_what_one_would_do_next(written, capsys):
     ]
 
 
-def test_a_brief_summary_is_one_line(written, capsys):
+def test_a_brief_summary_is_one_line_however_narrow_the_terminal(written, capsys, monkeypatch):
     path = written()
+    monkeypatch.setenv("COLUMNS", "30")
     assert told(capsys, path, brief=True) == [f"finished best val/accuracy 0.9000 (epoch 1 of 2) 2.0 s {path}"]
 
 
@@ -146,6 +147,14 @@ def test_of_a_diverged_run_the_reason_and_a_remedy_are_told(written, capsys):
     assert not any(line.startswith("best") for line in told(capsys, path))
     assert "next" not in told(capsys, path)
     assert told(capsys, path, brief=True) == [f"diverged best val/accuracy none 2.0 s {path}"]
+
+
+def test_commands_and_remedies_stay_on_one_line_however_narrow_the_terminal(written, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    path = written()
+    assert f"runner resume '{path}' engine.epochs=4" in told(capsys, path)
+    path = written("diverged", error="no")
+    assert told(capsys, path)[-1].startswith("what to try: a lower learning rate")
 
 
 def test_what_a_run_has_no_name_for_is_said():
