@@ -190,3 +190,11 @@ def test_the_row_of_the_best_run_is_green_at_a_terminal_with_colors(runner, writ
 )
 def test_completion_of_the_first_word_names_commands(runner, line, expected):
     assert sorted(runner("-sc", "query=bash", env={"COMP_LINE": line}).stdout.split()) == expected
+
+
+def test_completion_knows_the_options_of_a_folder_of_ones_own(runner):
+    (runner.folder / "mine/optimizer").mkdir(parents=True)
+    (runner.folder / "mine/optimizer/fastest.yaml").write_text("lr: 1\n")
+    for line in ("runner train --config-dir mine optimizer=fas", "runner train --config-dir mine seed=1 optimizer=fas"):
+        environment = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+        assert runner("-sc", "query=bash", env=environment).stdout.split() == ["optimizer=fastest"]

@@ -199,3 +199,17 @@ def test_images_are_shown_if_any_are_asked_for(train, number, shown):
     if shown:
         (image,) = events.Images("train/images")
         assert image.height == 8 * 12 + 4  # one row of images of 8 pixels, each shown as 96 with a rim of 2
+
+
+def test_a_loaded_run_builds_foreign_classes_only_where_it_is_trusted(written):
+    path = written()
+    config = path / "config.yaml"
+    config.write_text(config.read_text().replace("runner.optimizer.sgd", "os.system"))
+    for load in (runner.load, Run):
+        with pytest.raises(UserError, match=r"^optimizer\._target_: os\.system is not one of runner's own classes"):
+            load(path).model()
+        with pytest.raises(UserError, match="no checkpoint"):
+            load(path, trust=True).model()
+    with pytest.raises(UserError, match=r"os\.system is not one of"):
+        resume(path)
+    assert Run(path, trust=True).config.optimizer._target_ == "os.system"
