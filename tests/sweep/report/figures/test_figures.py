@@ -8,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from runner.sweep.report.figures import slice as slice_plot
-from runner.sweep.report.figures.axes import key_axis, nice_values, number_text, score_axis
+from runner.sweep.report.figures.axes import Axis, key_axis, nice_values, number_text, score_axis
 from runner.sweep.report.figures.draw import draw_figures
 from runner.sweep.report.figures.history import _round_spans, draw_history
 from runner.sweep.report.figures.importance import Importance, compute_importance, draw_importance
@@ -540,3 +540,26 @@ def test_the_score_of_the_best_point_ends_its_line_in_the_parallel_picture(two_r
     assert best.get_zorder() > panel.collections[0].get_zorder()
     names = [text.get_text() for text in panel.texts if text.get_position()[1] > 1]
     assert names == ["optimizer.lr", "reg.l2.strength", "val/accuracy"]
+
+
+def test_two_round_values_are_better_labels_than_the_bounds():
+    assert nice_values(0.9, 12, "log", 2) == pytest.approx([1, 10])
+    assert nice_values(0.9, 5, "log", 1) == [0.9, 5]
+
+
+def test_small_ticks_stand_at_every_digit_of_the_decades_up_to_the_rim_of_the_axis():
+    found = [10**t for t in Axis("x", -3, 0, "log").minor_ticks()]
+    decades = [digit * 10**power for power in (-3, -2, -1) for digit in range(1, 10)]
+    assert found == pytest.approx([8e-4, 9e-4, *decades, 1])
+    assert Axis("x", -3, 0).minor_ticks() == []
+    assert Axis("x", 0, 1, "log", options=("a", "b")).minor_ticks() == []
+    assert Axis("x", -10, 0, "log").minor_ticks() == []
+    assert len(Axis("x", -9, 0, "log").minor_ticks()) > 80
+
+
+def test_the_history_is_against_trials_and_seconds_with_one_name_of_the_score(two_rounds):
+    panels = draw_history(two_rounds.history).axes
+    assert [panel.get_ylabel() for panel in panels] == ["val/accuracy", ""]
+    assert [panel.get_xlabel() for panel in panels] == ["trials ended", "seconds"]
+    assert panels[0].get_xlim() == pytest.approx((0, 11 * 1.02))
+    assert len([line for line in panels[0].lines if line.get_linestyle() == "--"]) == 2  # between three rounds
