@@ -5,7 +5,8 @@ import torch
 
 from runner.engine.device import select_device, set_job_number
 from runner.engine.precision import Precision
-from runner.engine.process import use_one_thread
+from runner.engine.process import prepare, use_one_thread
+from runner.engine.settings import Settings
 from runner.errors import UserError
 
 
@@ -118,3 +119,11 @@ def test_a_process_that_shares_the_cores_has_one_thread_but_on_a_gpu_machine(mac
     torch.set_num_threads(3)
     use_one_thread()
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_algorithms_are_deterministic_where_that_is_asked_for_whatever_was_before(before, wanted):
+    torch.use_deterministic_algorithms(before)
+    prepare(Settings(deterministic=wanted), 0, torch.device("cpu"))
+    assert torch.are_deterministic_algorithms_enabled() == wanted
