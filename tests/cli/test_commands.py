@@ -145,3 +145,56 @@ def test_options_lists_groups_and_the_keys_of_one(runner):
     assert "reg.l2.strength=5e-4" in keys
     wrong = runner("options", "optimiser", status=2)
     assert wrong.stderr == "runner: optimiser: no such group; did you mean 'optimizer'?\n"
+
+
+COLORS = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+
+
+def test_paths_and_commands_can_be_copied_from_a_terminal_with_colors(runner):
+    quick = ["model=linear", "engine.limit_batches=1", "log.tensorboard=false", "log.progress=lines"]
+    out = runner("train", *quick, "engine.epochs=1", env=COLORS).stdout
+    (folder,) = runner.runs()
+    shown = folder.relative_to(runner.folder)
+    assert "\x1b[32mfinished" in out
+    for line in ("tensorboard --logdir outputs", f"runner test {shown}", f"runner resume {shown} engine.epochs=2"):
+        assert f"\n  {line}\n" in out
+    out = runner("test", shown, env=COLORS).stdout
+    assert out.startswith(f"{shown}: best (epoch 1)\n")
+    assert out.endswith(f" on 299 images\nwrote {shown}/test.json and {shown}/figures/confusion.png\n")
+    search = ["sweep=lr", "sweep.rounds=[{trials: 1, epochs: 1}]", "sweep.num_finalists=0", "sweep.report=false"]
+    out = runner("sweep", *quick, *search, "name=it", env=COLORS).stdout
+    (path,) = (path.parent.relative_to(runner.folder) for path in runner.folder.glob("outputs/it/*/sweep.json"))
+    assert f"\nfolder  {path}\n" in out
+    assert f"\n  runner compare {path}\n" in out
+
+
+def test_the_row_of_the_best_run_is_green_at_a_terminal_with_colors(runner, write_run):
+    write_run("outputs/a", (0.9, 0.9), **{"optimizer.lr": 0.5})
+    write_run("outputs/b", (0.5, 0.5), **{"optimizer.lr": 0.25})
+    out = runner("compare", env=COLORS).stdout
+    best, other = (next(line for line in out.splitlines() if value in line) for value in ("0.9000", "0.5000"))
+    assert "\x1b[1;32m" in best
+    assert "32m" not in other
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("runner ", ["compare", "options", "resume", "sweep", "test", "train"]),
+        ("runner", ["compare", "options", "resume", "sweep", "test", "train"]),
+        ("runner re", ["resume"]),
+        ("runner x", []),
+        ("runner compare ", []),
+        ("runner nothing ", []),
+    ],
+)
+def test_completion_of_the_first_word_names_commands(runner, line, expected):
+    assert sorted(runner("-sc", "query=bash", env={"COMP_LINE": line}).stdout.split()) == expected
+
+
+def test_completion_knows_the_options_of_a_folder_of_ones_own(runner):
+    (runner.folder / "mine/optimizer").mkdir(parents=True)
+    (runner.folder / "mine/optimizer/fastest.yaml").write_text("lr: 1\n")
+    for line in ("runner train --config-dir mine optimizer=fas", "runner train --config-dir mine seed=1 optimizer=fas"):
+        environment = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+        assert runner("-sc", "query=bash", env=environment).stdout.split() == ["optimizer=fastest"]

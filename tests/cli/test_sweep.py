@@ -190,6 +190,8 @@ def test_a_vectorized_sweep_scores_as_one_by_one(runner):
     sweep(runner, *words, "sweep.vectorize=off", "name=alone")
     sweep(runner, *words, "sweep.vectorize=6", "name=vectorized", "log.tensorboard=true")
     alone, vectorized = folder(runner, "alone"), folder(runner, "vectorized")
+    for path, note in ((alone, "sweep.vectorize is off"), (vectorized, "sweep.vectorize is 6")):
+        assert {event["note"] for event in journal(path) if event["event"] == "started"} == {note}
     assert points(alone) == points(vectorized)
     assert scores(vectorized) == pytest.approx(scores(alone), abs=0.01)
     for number in range(6):
@@ -273,6 +275,10 @@ def test_a_finished_sweep_takes_more_points_and_rounds(runner):
     runner("resume", path, "sweep.rounds=[{trials: 5, epochs: 1},{trials: 3, epochs: 2},{trials: 2, epochs: 2}]")
     assert {number: words for number, words in points(path).items() if number in before} == before
     assert [entry["num_trials"] for entry in record(path)["rounds"] if entry["kind"] == "search"] == [5, 3, 2]
+    said = runner("resume", path, "sweep.rounds=[{trials: 5, epochs: 1}]", status=2).stderr
+    assert said == "runner: sweep.rounds: 3 have begun, asked for now are 1; put them back\n"
+    said = runner("resume", path, "engine.epochs=3", status=2).stderr
+    assert said.startswith("runner: engine.epochs: the finals trained for 2, asked for now are 3; put it back")
 
 
 def test_halving_stops_the_worse_half_at_half_its_epochs(runner):
@@ -332,6 +338,17 @@ def test_thirty_two_points_on_two_workers(process):
         (["sweep=lr", "sweep.rounds=[{trials: 3, epochs: 0%}]"], "sweep.rounds[0].epochs: must be a whole number"),
         (["-cd", "nowhere", "sweep=lr"], "--config-dir: no folder nowhere; correct it"),
         (["optimizer.lr=interval(-2.0,-1.0)"], "optimizer.lr: must be above 0"),
+        (["optimizer.lr=interval(-2.0,1.0)"], "optimizer.lr: must be above 0, not -2"),
+        (["reg=dropout", "reg.dropout.p=interval(0.1,1.5)"], "reg.dropout.p: must be at least 0 and below 1, not 1.5"),
+        (
+            ["optimizer=sgd,adam", "optimizer.momentum=interval(0.1,0.9)"],
+            "optimizer.momentum: no such key; did you mean",
+        ),
+        (["reg.l3.strength=interval(0.1,1)"], "reg.l3.strength: no such key; choose from augment"),
+        (
+            ["sweep=lr", "sweep.conditional={model: {mlp: ['model.hidden=[8],[16]']}}"],
+            "sweep.conditional: model.hidden[model=mlp] never applies; name a group that is searched",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(runner, words, message):
@@ -354,6 +371,27 @@ def test_going_on_with_another_space_is_refused_by_name(runner):
     assert "data.batch_size: the sweep was begun with 128, the configs now say 64" in done.stderr
     (path / "journal.jsonl").rename(path / "elsewhere")
     assert "journal.jsonl: is missing" in runner("resume", path, status=2).stderr
+
+
+def test_going_on_warns_of_what_is_no_longer_as_it_was(runner):
+    sweep(
+        runner,
+        *SMALL,
+        LR,
+        "data.eval_batch_size=${data.batch_size}",
+        "sweep.rounds=[{trials: 1, epochs: 1}]",
+        "sweep.num_finalists=0",
+        "name=it",
+    )
+    path = folder(runner, "it")
+    assert "warning" not in runner("resume", path).stderr
+    about = json.loads((path / "environment.json").read_text())
+    about["packages"]["torch"] = "1.0"
+    (path / "environment.json").write_text(json.dumps(about))
+    said = runner("resume", path).stderr
+    assert said.startswith("warning: torch was 1.0 when the sweep began and is ")
+    assert said.endswith("; trials from before and after may not compare\n")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -439,7 +477,10 @@ def test_a_sweep_that_stopped_at_a_failure_says_how_to_go_on_without_the_trial(r
     sweep(runner, *words, "sweep.on_error=stop", status=1)
     (runner.folder / "break").unlink()
     path = folder(runner, "it")
+    (path / "trials/0001/config.yaml").unlink()
+    (path / "trials/0002/config.yaml").write_text("engine: [")
     done = runner("resume", path, "--trust", status=1)
+    assert done.stderr.count("; written again\n") == 2
     assert "trial 0 failed (RuntimeError: broken on purpose), and sweep.on_error is stop" in done.stderr
     assert "resume with sweep.on_error=continue" in done.stderr
     runner("resume", path, "sweep.on_error=continue", "--trust")

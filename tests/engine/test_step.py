@@ -131,6 +131,16 @@ def test_channels_last_changes_the_layout_and_nothing_else():
     assert losses(last, 5) == pytest.approx(losses(first, 5), rel=1e-4)
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_images_have_the_layout_that_was_asked_for(wanted):
+    words = ["data=synthetic", "data.image_size=8", "data.batch_size=4", "data.num_images=20"]
+    made = training(*words, f"engine.channels_last={str(wanted).lower()}")
+    seen = []
+    made.state.network.register_forward_hook(lambda layer, args, output: seen.append(args[0].stride()))
+    losses(made, 1)
+    assert seen == [(3 * 8 * 8, 1, 8 * 3, 3) if wanted else (3 * 8 * 8, 8 * 8, 8, 1)]
+
+
 def test_the_average_follows_its_formula_every_step():
     made = training("average=ema", "average.decay=0.9")
     network, average = made.state.network, made.state.average

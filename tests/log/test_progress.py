@@ -55,3 +55,59 @@ def test_auto_is_live_at_a_terminal_only(terminal, kind):
 
 def test_none_shows_nothing():
     assert progress.make("none", Console(), 1, 1, training_objective()) is None
+
+
+@pytest.fixture
+def live():
+    """A live display of 12 epochs of 38 steps, and its state."""
+    training = runner.build.training(runner.compose(["model=linear"]))
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=120)
+    shown = progress.make("live", console, 12, 38, training_objective())
+    shown.started(training.state)
+    yield shown, training.state
+    shown.close()
+
+
+def latest(shown):
+    """The lines of the picture as it is now."""
+    out = io.StringIO()
+    Console(file=out, width=120).print(shown.live.get_renderable())
+    return [" ".join(line.split()) for line in out.getvalue().splitlines()]
+
+
+def test_the_bar_shows_the_loss_since_the_last_report_and_how_far_the_run_is(live):
+    shown, state = live
+    assert latest(shown)[0].startswith("epoch 1/12 ")
+    assert " 0/456 steps loss - " in latest(shown)[0]
+    state.step, state.epoch = 57, 1
+    shown.reported(state, [0.125, 9.0])
+    assert latest(shown)[0].startswith("epoch 2/12 ")
+    assert " 57/456 steps loss 0.1250 " in latest(shown)[0]
+    state.epoch = 12
+    shown.reported(state, [12345.0])
+    assert latest(shown)[0].startswith("epoch 12/12 ")
+    assert " loss 1.23e+04 " in latest(shown)[0]
+
+
+def test_the_latest_eight_epochs_are_listed_and_the_best_of_them_marked(live):
+    shown, state = live
+    for epoch in range(1, 11):
+        state.epoch, state.trials[0].best_epoch = epoch, 7
+        record = {"epoch": epoch, "lr": 0.05, "train/loss": 0.0005, "train/accuracy": 0.5, "images_per_second": 1234.5}
+        shown.epoch_ended(state, [record | ({"val/loss": 0.0, "val/accuracy": 0.75} if epoch % 2 else {})])
+    _, headings, *rows = latest(shown)
+    assert headings == "epoch lr train loss train acc. val loss val acc. images/s"
+    assert [row.split()[0] for row in rows] == [str(epoch) for epoch in range(3, 11)]
+    assert rows[-1] == "10 5.00e-02 0.0005 0.5000 1,234"
+    assert rows[-2] == "9 5.00e-02 0.0005 0.5000 0.0000 0.7500 1,234"
+    assert [row.split()[0] for row in rows if row.endswith("best")] == ["7"]
+    assert " loss 0.0005 " in latest(shown)[0]
+
+
+def test_a_picture_is_drawn_no_more_often_than_there_is_time_for(live):
+    shown, state = live
+    shown.throttle.queued()  # not again
+    state.step = 99
+    shown.reported(state, [0.5])
+    shown.epoch_ended(state, [{"epoch": 1, "lr": 0.1, "train/loss": 0.5, "images_per_second": 1.0}])
+    assert " 0/456 " in latest(shown)[0]

@@ -1,5 +1,7 @@
 """What TensorBoard reads from a run's folder."""
 
+import threading
+
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -155,3 +157,24 @@ def test_a_grid_holds_every_image_enlarged():
 def test_nothing_is_written_when_nothing_is_asked_for(train):
     run = train("model=linear", "engine.epochs=1", "log.tensorboard=false")
     assert not list(run.folder.glob("events*"))
+
+
+def test_histograms_are_of_the_weights_as_they_were_though_training_goes_on(tmp_path):
+    import runner
+    from runner.log.settings import LogSettings
+    from runner.log.tensorboard import TensorBoard
+
+    made = runner.build.training(runner.compose(["model=linear"]))
+    weight = dict(made.state.of(0).network.named_parameters())["1.weight"]
+    before = (weight.min().item(), weight.max().item())
+    board = TensorBoard(tmp_path, LogSettings(histograms=True), {}, None)
+    held = threading.Event()
+    board.thread.submit(held.wait)  # the writing lags behind
+    board.started(made.state)
+    board.epoch_ended(made.state, [{"epoch": 1, "step": 5, "train/loss": 0.5}])
+    with torch.no_grad():
+        weight.fill_(1000.0)
+    held.set()
+    board.close()
+    histogram = events_of(tmp_path).Histograms("weights/1.weight")[-1].histogram_value
+    assert (histogram.min, histogram.max) == pytest.approx(before)

@@ -10,6 +10,7 @@ import pytest
 import runner
 from runner.errors import UserError
 from runner.store import RunFolder
+from runner.store.run_folder import read_record
 from runner.store.run_index import find_runs
 
 
@@ -135,3 +136,14 @@ def test_numbers_that_json_lacks_become_null(tmp_path, train):
     assert run.status == "diverged"
     for line in (run.folder / "metrics.jsonl").read_text().splitlines():
         assert "NaN" not in line
+
+
+@pytest.mark.parametrize("lacking", [None, "id", "name", "status"])
+def test_a_record_needs_an_id_a_name_and_a_status_and_no_more(tmp_path, lacking):
+    record = {key: "x" for key in ("id", "name", "status") if key != lacking}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    if lacking is None:
+        assert read_record(tmp_path, "run.json") == record
+    else:
+        with pytest.raises(UserError, match=r"run\.json: cannot be read \(not the record of a run or a sweep\)"):
+            read_record(tmp_path, "run.json")

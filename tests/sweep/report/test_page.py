@@ -117,6 +117,8 @@ def test_the_page_needs_nothing_but_itself(two_rounds):
     assert not re.search(r"https?://|<link|<script|src=\"[^d]", html)
     assert "prefers-color-scheme: dark" in html
     assert "importance: too few trials." in page.text
+    assert "Not drawn" in page.texts
+    assert "Not drawn" not in Page(report(two_rounds.folder, two_rounds.history, PICTURES[:1], None)).texts
 
 
 def test_rounds_and_repetition_are_there(two_rounds):
@@ -212,3 +214,69 @@ def test_a_real_sweep_ends_with_its_report(tmp_path, monkeypatch, capsys):
     best = json.loads((folder / "sweep.json").read_text())["best"]
     assert next(word for word in best["overrides"] if word.startswith("optimizer.lr=")) in command
     assert list(folder.glob("events.out.tfevents.*"))
+
+
+@pytest.fixture
+def by_turns(write_sweep):
+    """Coordinate search over a, b and c: a had its turn, then b, while a was held at its best; c had none yet."""
+    space = {key: Interval(0.0, 1.0) for key in "abc"}
+    trials = [[({"a": "0.25"}, 0.6, "finished"), ({"a": "0.75"}, 0.5, "finished")]]
+    trials.append([({"a": "0.25", "b": "0.5"}, 0.7, "finished")])
+    sweep = write_sweep([space, space], trials, strategy="coordinate")
+    for round_, key, held in zip(sweep.rounds, "ab", ({}, {"a": "0.25"}), strict=True):
+        round_.ranges = {key: round_.ranges[key]}
+        round_.strategy = {"key": key, "held": held}
+    sweep.folder.update(rounds=[round_.to_json() for round_ in sweep.rounds])
+    sweep.folder.trial(0).mkdir(parents=True)
+    (sweep.folder.trial(0) / "config.yaml").write_text("a: 0.25\nb: 0.125\nc: [1, 2]\n")
+    return sweep
+
+
+def test_of_a_search_by_turns_the_rounds_say_what_was_held_and_what_was_as_configured(by_turns):
+    page = Page(report(by_turns.folder, by_turns.history, [], None))
+    rounds = [row for row in page.rows if len(row) == 7]
+    assert rounds[1][4] == "0 to 1"
+    assert rounds[2][4:6] == ["held at 0.25", "0 to 1"]
+    assert rounds[2][6].startswith("as configured")
+
+
+def test_a_key_that_had_no_turn_yet_is_shown_as_configured_where_that_is_one_value(by_turns):
+    page = Page(report(by_turns.folder, by_turns.history, [], None))
+    assert [row[6:9] for row in page.rows if len(row) == 11][1:] == [
+        ["0.25", "0.125", ""],
+        ["0.75", "0.125", ""],
+        ["0.25", "0.5", ""],
+    ]
+
+
+def test_of_other_searches_a_key_that_a_trial_lacks_stays_empty(two_rounds):
+    two_rounds.folder.trial(0).mkdir(parents=True)
+    (two_rounds.folder.trial(0) / "config.yaml").write_text("optimizer: {lr: 0.5}\nreg: {l2: {strength: 0.25}}\n")
+    history = two_rounds.history
+    history.trials[3].point.clear()
+    assert [history.value(history.trials[3], key) for key in history.keys] == [None, None]
+
+
+def test_without_the_first_trials_config_nothing_is_known_of_keys_without_a_turn(by_turns):
+    (by_turns.folder.trial(0) / "config.yaml").unlink()
+    assert by_turns.history.value(by_turns.history.trials[0], "b") is None
+
+
+def test_a_value_comes_from_the_range_of_its_choice_wherever_that_was_made(write_sweep):
+    space = {
+        "optimizer": Categorical(("sgd", "adam")),
+        "lr": Interval(0.0, 1.0),
+        "lr[optimizer=sgd]": Interval(0.0, 1.0),
+        "wd[optimizer=sgd]": Interval(0.0, 1.0),
+    }
+    trials = [
+        ({"optimizer": "sgd", "lr": "0.5"}, 0.5, "finished"),
+        ({"optimizer": "adam", "lr": "0.5"}, 0.5, "finished"),
+    ]
+    history = write_sweep([space], [[*trials, ({"lr": "0.5"}, 0.5, "finished")]]).history
+    first, second, third = history.trials
+    third.choices["optimizer"] = "sgd"
+    found = [history.dimension_name(trial, "lr") for trial in (first, second, third)]
+    assert found == ["lr[optimizer=sgd]", "lr", "lr[optimizer=sgd]"]
+    assert [history.dimension_name(trial, "wd") for trial in (first, second)] == ["wd[optimizer=sgd]", "wd"]
+    assert history.keys == ["optimizer", "lr", "wd"]

@@ -4,7 +4,7 @@ import pytest
 
 from runner.constraints import Bounds
 from runner.errors import UserError
-from runner.sweep.space.overrides import merge_overrides, parse_overrides, to_hydra_syntax
+from runner.sweep.space.overrides import merge_overrides, parse_conditional, parse_overrides, to_hydra_syntax
 from runner.sweep.space.space import Categorical, Interval
 
 
@@ -105,3 +105,32 @@ def test_hydras_own_parser_is_left_as_it_is():
     from hydra.core.override_parser.overrides_parser import create_functions
 
     assert {"zero_or", "one_minus", "loguniform"}.isdisjoint(create_functions().functions)
+
+
+def test_ranges_under_an_option_are_listed_by_group_and_option():
+    words = ["optimizer.lr=interval(0.1,1)", "optimizer.momentum=0.9"]
+    given = {"optimizer": {"sgd": words, "adam": []}, "reg": {"l2": ["a=1"]}}
+    assert parse_conditional(given) == [("optimizer", "sgd", words), ("optimizer", "adam", []), ("reg", "l2", ["a=1"])]
+
+
+@pytest.mark.parametrize(
+    ("conditional", "message"),
+    [
+        (
+            {"optimizer": ["optimizer.lr=1"]},
+            "sweep.conditional.optimizer: must be OPTION: [KEY=RANGE, ...], not ['optimizer.lr=1']",
+        ),
+        (
+            {"optimizer": {"adam": "optimizer.lr=1"}},
+            "sweep.conditional.optimizer.adam: must be a list of KEY=RANGE, not 'optimizer.lr=1'",
+        ),
+        (
+            {"optimizer": {"adam": {"optimizer.lr": 1}}},
+            "sweep.conditional.optimizer.adam: must be a list of KEY=RANGE, not {'optimizer.lr': 1}",
+        ),
+    ],
+)
+def test_ranges_under_an_option_that_are_no_list_are_refused_by_name(conditional, message):
+    with pytest.raises(UserError) as error:
+        parse_conditional(conditional)
+    assert str(error.value) == message

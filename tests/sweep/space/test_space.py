@@ -141,3 +141,9 @@ def test_a_range_that_does_not_apply_is_no_part_of_the_point():
     drawn = take(space, "random", 0, 40)
     assert all(("momentum" in point) == (point["o"] == "sgd") for point in drawn)
     assert {point["o"] for point in drawn} == {"sgd", "adam"}
+
+
+def test_a_grid_of_one_point_has_the_middle_of_a_range():
+    for zero in (0.0, 0.2):
+        space = Space({"wd": Interval(1e-4, 1.0, "log", zero=zero)})
+        assert [point["wd"] for point in sample(space, "grid", 0, 1)] == ["0.01"]

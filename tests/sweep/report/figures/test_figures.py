@@ -1,5 +1,6 @@
 """What the pictures of a sweep show."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from runner.sweep.report.figures import slice as slice_plot
-from runner.sweep.report.figures.axes import key_axis, nice_values, number_text, score_axis
+from runner.sweep.report.figures.axes import Axis, key_axis, nice_values, number_text, score_axis
 from runner.sweep.report.figures.draw import draw_figures
 from runner.sweep.report.figures.history import _round_spans, draw_history
 from runner.sweep.report.figures.importance import Importance, compute_importance, draw_importance
@@ -419,3 +420,146 @@ def test_no_text_of_a_picture_leaves_it(two_rounds):
             assert box.y0 >= 0
             assert box.x1 <= figure.bbox.x1 + 1, text
             assert box.y1 <= figure.bbox.y1 + 1, text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What makes them readable
+
+
+def test_the_bars_of_importance_stand_apart_from_the_largest_down_with_their_share_beside(two_rounds):
+    fractions = {"a": 0.6, "b": 0.3, "c": 0.1}
+    (panel,) = draw_importance(Importance(fractions, 0.9, 12)).axes
+    tops = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in panel.patches]
+    assert all(above[1] < below[0] for above, below in itertools.pairwise(tops))
+    assert panel.yaxis_inverted()
+    assert [text.get_text() for text in panel.get_yticklabels()] == ["a", "b", "c"]
+    assert [(text.get_text(), text.get_position()[1]) for text in panel.texts] == [("60%", 0), ("30%", 1), ("10%", 2)]
+    for bar, text in zip(panel.patches, panel.texts, strict=True):
+        assert bar.get_width() < text.get_position()[0] < bar.get_width() + 0.03
+    assert panel.get_xlim()[1] > max(fractions.values())
+    assert "poor fit" not in panel.get_xlabel()
+    assert "diverged" not in panel.get_xlabel()
+
+
+@pytest.mark.parametrize(("r2", "poor"), [(0.49, True), (0.5, False)])
+def test_a_fit_below_a_half_is_called_poor(r2, poor):
+    (panel,) = draw_importance(Importance({"a": 1.0}, r2, 12)).axes
+    assert ("poor fit" in panel.get_xlabel()) == poor
+
+
+def test_of_many_keys_the_twelve_most_important_have_a_bar():
+    (panel,) = draw_importance(Importance({f"key{n}": (20 - n) / 200 for n in range(15)}, 0.9, 50)).axes
+    assert [text.get_text() for text in panel.get_yticklabels()] == [f"key{n}" for n in range(12)]
+
+
+@pytest.mark.parametrize("sweep", ["two_rounds", "options"])
+def test_dots_lie_over_lines_and_ranges_and_the_star_over_all(request, sweep):
+    panel = draw_search_space(request.getfixturevalue(sweep).history).axes[0]
+    (star,) = by_gid(panel, "best")
+    dots = max(panel.collections, key=lambda artist: len(artist.get_offsets()))
+    others = [artist.get_zorder() for artist in [*panel.lines, *panel.patches] if artist is not panel.patch]
+    assert max(others) < 1.5 < dots.get_zorder() < star.get_zorder()
+
+
+def test_dots_are_larger_in_later_rounds_and_pruned_ones_hollow(two_rounds):
+    panel = draw_search_space(two_rounds.history).axes[0]
+    dots = max(panel.collections, key=lambda artist: len(artist.get_offsets()))
+    sizes = dots.get_sizes()  # three of the first round, of which the last was pruned, and two of the second
+    assert sizes[0] == sizes[1] == sizes[2] < sizes[3] == sizes[4]
+    white = [tuple(color[:3]) == (1, 1, 1) for color in dots.get_facecolors()]
+    assert white == [False, False, True, False, False]
+
+
+def test_a_trial_without_a_score_stands_beneath_the_scores_with_its_cross(write_sweep):
+    space = {"lr": Interval(0.0, 1.0)}
+    trials = [({"lr": "0.25"}, 0.6, "finished"), ({"lr": "0.5"}, 0.7, "finished"), ({"lr": "0.75"}, None, "failed")]
+    history = write_sweep([space], [trials]).history
+    lowest = score_axis(history).place(0.6)
+    for panel in (draw_search_space(history).axes[0], draw_slice(history).axes[0]):
+        cross = next(artist for artist in panel.collections if np.isclose(artist.get_offsets()[0][0], 0.75))
+        assert panel.get_ylim()[0] < cross.get_offsets()[0][1] < lowest
+    bands = by_gid(draw_search_space(history).axes[0], "round 0")
+    assert [(band.get_x(), band.get_x() + band.get_width()) for band in bands] == [(0.0, 1.0)]
+
+
+def test_one_key_is_drawn_against_the_score_with_the_bounds_of_its_ranges(write_sweep):
+    space = {"lr": Interval(1e-3, 1.0, "log")}
+    narrow = {"lr": Interval(1e-2, 1e-1, "log")}
+    trials = [[({"lr": "0.02"}, 0.8, "finished")], [({"lr": "0.05"}, 0.9, "finished")]]
+    history = write_sweep([space, narrow], trials).history
+    panel = draw_search_space(history).axes[0]
+    assert sorted(line.get_xdata()[0] for line in panel.lines) == pytest.approx([-3, -2, -1, 0])
+    (star,) = by_gid(panel, "best")
+    assert star.get_offsets()[0].tolist() == pytest.approx([math.log10(0.05), score_axis(history).place(0.9)])
+    assert caption(history).startswith("Every trial by its value and its score; the bands are the ranges")
+    assert panel.get_ylabel() == "val/accuracy"
+    labels = [text.get_text() for text in panel.figure.legends[0].get_texts()]
+    assert labels == ["round 1: 1 trial of 1 epoch", "round 2: 1 trial of 2 epochs", "best point"]
+
+
+def test_long_names_of_options_stand_aslant_so_that_they_do_not_overlap(write_sweep):
+    def labels(*names):
+        space = {"model": Categorical(names), "lr": Interval(0.0, 1.0)}
+        trials = [({"model": name, "lr": "0.5"}, 0.5, "finished") for name in names]
+        panel = draw_search_space(write_sweep([space], [trials], names[0]).history).axes[0]
+        assert panel.get_xlabel() == "model"  # options across
+        return {(text.get_text(), text.get_rotation()) for text in panel.get_xticklabels()}
+
+    assert labels("mlp", "linear") == {("mlp", 0), ("linear", 0)}
+    long = "a_convolutional_network"
+    assert labels(long, "mlp", "linear") == {("a_convolut…al_network", 30), ("mlp", 30), ("linear", 30)}
+
+
+def test_the_slice_says_the_score_once_a_row_and_hides_panels_without_a_key(write_sweep):
+    space = {f"key{n}": Interval(0.0, 1.0) for n in range(4)}
+    trials = [({f"key{n}": str((i + n) / 10) for n in range(4)}, 0.1 * i, "finished") for i in range(4)]
+    figure = draw_slice(write_sweep([space], [trials]).history)
+    above = [panel for place, panel in enumerate(figure.axes) if place // 3 in (0, 2)]
+    assert [panel.get_ylabel() for panel in above[:4]] == ["val/accuracy", "", "", "val/accuracy"]
+    assert [panel.axison for panel in above] == [True] * 4 + [False] * 2
+
+
+def test_of_options_a_bar_beneath_is_as_long_as_their_share(write_sweep):
+    space = {"o": Categorical(("a", "b"), (0.75, 0.25)), "lr": Interval(0.0, 1.0)}
+    trials = [({"o": o, "lr": "0.5"}, 0.5, "finished") for o in "ab"]
+    panels = draw_slice(write_sweep([space], [trials]).history).axes
+    bars = [np.ptp(line.get_xdata()) for line in panels[2].lines]
+    middles = [np.mean(line.get_xdata()) for line in panels[2].lines]
+    assert bars[0] / bars[1] == pytest.approx(3)
+    assert max(bars) < 1
+    assert middles == pytest.approx([0, 1])
+
+
+def test_the_score_of_the_best_point_ends_its_line_in_the_parallel_picture(two_rounds):
+    history = two_rounds.history
+    (panel,) = draw_parallel_coordinates(history).axes
+    best = next(line for line in panel.lines if line.get_label() == "best point")
+    assert len(best.get_xdata()) == 3
+    low, high = score_axis(history).limits
+    assert best.get_ydata()[-1] == pytest.approx((score_axis(history).place(0.95) - low) / (high - low))
+    assert best.get_zorder() > panel.collections[0].get_zorder()
+    names = [text.get_text() for text in panel.texts if text.get_position()[1] > 1]
+    assert names == ["optimizer.lr", "reg.l2.strength", "val/accuracy"]
+
+
+def test_two_round_values_are_better_labels_than_the_bounds():
+    assert nice_values(0.9, 12, "log", 2) == pytest.approx([1, 10])
+    assert nice_values(0.9, 5, "log", 1) == [0.9, 5]
+
+
+def test_small_ticks_stand_at_every_digit_of_the_decades_up_to_the_rim_of_the_axis():
+    found = [10**t for t in Axis("x", -3, 0, "log").minor_ticks()]
+    decades = [digit * 10**power for power in (-3, -2, -1) for digit in range(1, 10)]
+    assert found == pytest.approx([8e-4, 9e-4, *decades, 1])
+    assert Axis("x", -3, 0).minor_ticks() == []
+    assert Axis("x", 0, 1, "log", options=("a", "b")).minor_ticks() == []
+    assert Axis("x", -10, 0, "log").minor_ticks() == []
+    assert len(Axis("x", -9, 0, "log").minor_ticks()) > 80
+
+
+def test_the_history_is_against_trials_and_seconds_with_one_name_of_the_score(two_rounds):
+    panels = draw_history(two_rounds.history).axes
+    assert [panel.get_ylabel() for panel in panels] == ["val/accuracy", ""]
+    assert [panel.get_xlabel() for panel in panels] == ["trials ended", "seconds"]
+    assert panels[0].get_xlim() == pytest.approx((0, 11 * 1.02))
+    assert len([line for line in panels[0].lines if line.get_linestyle() == "--"]) == 2  # between three rounds

@@ -1,0 +1,166 @@
+"""Configs of stored runs: what identifies one, what may change, and where configs come from."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import runner
+from runner.config import add_user_folder, choices, compose_with_choices, flatten, user_folders
+from runner.config.folders import folder, search_path_override
+from runner.config.stored import check_stored_words, identity, is_free, with_overrides
+from runner.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("key", "free"),
+    [
+        ("engine.epochs", True),
+        ("name", True),
+        ("log", True),
+        ("log.every_steps", True),
+        ("data.root", True),
+        ("engine.precision", False),
+        ("engine.epochs_more", False),
+        ("logs.every", False),
+        ("names", False),
+        ("seed", False),
+        ("tta._target_", False),
+    ],
+)
+def test_what_decides_how_a_run_trains_may_not_change(key, free):
+    assert is_free(key) == free
+
+
+def test_the_identity_of_a_run_is_all_that_may_not_change():
+    one, other = runner.compose(["optimizer.lr=0.5"]), runner.compose(["optimizer.lr=0.5", "engine.epochs=7", "name=x"])
+    assert identity(one) == identity(other)
+    assert identity(one)["optimizer.lr"] == 0.5
+    assert "engine.epochs" not in identity(one)
+    assert identity(one) != identity(runner.compose(["optimizer.lr=0.25"]))
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return runner.compose(["model=linear"])
+
+
+@pytest.fixture
+def changed(linear):
+    """`changed(["seed=3"])`: a stored config with these overrides."""
+    return lambda words, for_="resume": with_overrides(linear, words, for_)
+
+
+def test_free_keys_change_and_the_stored_config_stays(linear, changed):
+    found = changed(["engine.epochs=7", "log.every_steps=3"])
+    assert (found.engine.epochs, found.log.every_steps) == (7, 3)
+    assert linear.engine.epochs != 7
+
+
+def test_a_test_may_have_another_test_time_augmentation_with_its_keys(changed):
+    found = changed(["tta=flip", "data.eval_batch_size=7"], "test")
+    assert (found.tta._target_, found.data.eval_batch_size) == ("runner.tta.Flip", 7)
+    assert changed(["tta=multi_scale"], "test").tta._target_ == "runner.tta.MultiScale"
+
+
+@pytest.mark.parametrize(
+    ("word", "for_", "message"),
+    [
+        ("seed=3", "resume", "seed: cannot change in resume of a stored run; start a new run with runner train"),
+        ("seed=3", "test", "seed: cannot change in test of a stored run; it was trained with that setting"),
+        ("tta=flip", "resume", "tta: no such key in this run's config"),
+        ("tta._target_=x", "resume", "tta._target_: cannot change in resume of a stored run"),
+        ("engine.epoch=3", "resume", "engine.epoch: no such key in this run's config; did you mean 'engine.epochs'?"),
+        ("tta=flop", "test", "tta=flop: no such option; did you mean 'flip'?"),
+    ],
+)
+def test_what_would_make_it_another_run_is_refused(changed, word, for_, message):
+    with pytest.raises(UserError) as error:
+        changed([word], for_)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "words", [["optimizer.lr=0.1", "+a.b=1", "reg=[l2]", "optimizer=adam,sgd", "hydrant=1", "jobs=2"], []]
+)
+def test_overrides_that_set_keys_may_be_stored(words):
+    check_stored_words(words, Path("sweep.json"))
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("hydra.run.dir=x", "sweep.json: hydra.run.dir=x is no override of a sweep; pass --trust"),
+        ("hydra/launcher=joblib", "is no override of a sweep"),
+        ("+hydra.searchpath=[x]", "is no override of a sweep"),
+        ("job.trust=true", "is no override of a sweep"),
+        ("+job.trust=true", "is no override of a sweep"),
+        ("model@hydra.x=mlp", "is no override of a sweep"),
+        ("--config-dir", "'--config-dir' is no override; restore the file from a copy"),
+        (3, "3 is no override; restore the file from a copy"),
+        (None, "None is no override"),
+    ],
+)
+def test_stored_words_for_hydra_or_for_jobs_are_refused(word, said):
+    for words in ([word], ["seed=1", word]):
+        with pytest.raises(UserError) as error:
+            check_stored_words(words, Path("sweep.json"))
+        assert said in str(error.value)
+
+
+def test_stored_words_that_are_no_list_are_refused():
+    with pytest.raises(UserError, match="no override"):
+        check_stored_words({"seed": 1}, Path("sweep.json"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Folders and choices
+
+
+def test_our_own_configs_are_beside_the_package():
+    assert (folder() / "optimizer/adam.yaml").is_file()
+
+
+def test_folders_of_ones_own_come_from_the_environment_each_once(tmp_path, monkeypatch):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    monkeypatch.delenv("RUNNER_CONFIGS", raising=False)
+    assert (user_folders(), search_path_override()) == ([], [])
+    monkeypatch.setenv("RUNNER_CONFIGS", f"{one}{os.pathsep}")
+    add_user_folder(two)
+    add_user_folder(one)
+    assert user_folders() == [one, two]
+    assert search_path_override() == [f"hydra.searchpath=['file://{one}','file://{two}']"]
+    with pytest.raises(UserError, match=f"^--config-dir: no folder {tmp_path}/three; correct it$"):
+        add_user_folder(tmp_path / "three")
+    two.rmdir()
+    with pytest.raises(UserError, match=f"^RUNNER_CONFIGS: no folder {two}; correct the variable or unset it$"):
+        user_folders()
+
+
+def test_a_folder_of_ones_own_stays_found_from_another_place(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    monkeypatch.delenv("RUNNER_CONFIGS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    add_user_folder(Path("own"))
+    monkeypatch.chdir("/")
+    assert user_folders() == [tmp_path / "own"]
+
+
+def test_the_choices_of_a_config_are_options_by_group():
+    cfg, chosen = compose_with_choices(["optimizer=adam", "reg=[l2,dropout]"])
+    assert (chosen["optimizer"], chosen["reg"], chosen["augment"]) == ("adam", "l2,dropout", "none")
+    assert not any(group.startswith("hydra/") for group in chosen)
+    assert "hydra" not in cfg
+    assert choices(cfg, {"a": None, "b": 3, "hydra/launcher": "basic"}) == {
+        "b": "3",
+        "reg": "l2,dropout",
+        "augment": "none",
+    }
+
+
+def test_leaves_are_flattened_of_configs_and_of_plain_data_alike():
+    cfg = runner.compose([])
+    assert flatten(cfg)["optimizer.lr"] == cfg.optimizer.lr
+    assert flatten({"a": {"b": [1, 2], "c": {}}}) == {"a.b": [1, 2], "a.c": {}}

@@ -1,0 +1,54 @@
+"""The scores of a stored run, against the run's own network on the images of the test split."""
+
+import json
+
+import pytest
+import torch
+
+import runner
+from runner.errors import UserError
+from runner.inference.scoring import score_run
+from runner.store import RunFolder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(train):
+    return train("model=linear", "engine.epochs=2", "data.eval_batch_size=100", "average=ema")
+
+
+@pytest.mark.parametrize("words", [[], ["tta=flip"]])
+def test_a_run_is_scored_on_every_image_of_the_test_split(run, words):
+    result = score_run(RunFolder.open(run.folder), words, "last")
+    source = runner.build.data(run.config).loaded("test", CPU)
+    images, labels = source.pixels / 255, source.labels
+    network = run.model("last")
+    with torch.no_grad():
+        scores = network(images)
+        if words:
+            scores = (scores.softmax(1) + network(images.flip(3)).softmax(1)).log() - torch.tensor(2.0).log()
+    assert result["num_images"] == len(labels) == 299
+    assert result["loss"] == pytest.approx(torch.nn.functional.cross_entropy(scores, labels).item(), rel=1e-4)
+    assert result["accuracy"] == pytest.approx((scores.argmax(1) == labels).double().mean().item())
+    assert (result["checkpoint"], result["epoch"], result["format"]) == ("last", 2, 2)
+    text = (run.folder / "test.json").read_text()
+    assert json.loads(text) == result
+    assert text.startswith('{\n "format": 2,\n "checkpoint": "last",\n "epoch": 2,\n'), "people read it too"
+    assert (run.folder / "figures/confusion.png").is_file()
+
+
+def test_the_best_checkpoint_is_scored_unless_another_is_named(run):
+    saved = torch.load(run.folder / "checkpoints/best.pt", weights_only=True)["state"]
+    saved["position"]["epoch"] = 1  # told apart by it
+    result = score_run(RunFolder.open(run.folder))
+    assert (result["checkpoint"], result["epoch"]) == ("best", run.record["objective"]["epoch"])
+    with pytest.raises(UserError, match=r"epoch-0009\.pt: no checkpoint"):
+        score_run(RunFolder.open(run.folder), checkpoint="epoch-0009")
+
+
+def test_a_config_that_names_foreign_classes_is_refused_unless_trusted(run):
+    text = (run.folder / "config.yaml").read_text()
+    (run.folder / "config.yaml").write_text(text.replace("runner.loss.CrossEntropy", "collections.OrderedDict"))
+    with pytest.raises(UserError, match="pass --trust"):
+        score_run(RunFolder.open(run.folder))

@@ -1,0 +1,137 @@
+"""Event files where TensorBoard lacks a piece, and what is in them where it has all."""
+
+import sys
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from runner.log.event_files import (
+    add_png,
+    open_writer,
+    png_size,
+    remove_event_files,
+    rewind,
+    write_session_end,
+    write_session_start,
+)
+
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (300).to_bytes(4, "big") + (70000).to_bytes(4, "big")
+
+
+@pytest.fixture
+def writer(tmp_path):
+    made = open_writer(tmp_path)
+    yield made
+    made.close()
+
+
+def events_of(folder):
+    events = EventAccumulator(str(folder), {"scalars": 0, "images": 0, "tensors": 0})
+    events.Reload()
+    return events
+
+
+def session_start(folder):
+    metadata = events_of(folder).summary_metadata["_hparams_/session_start_info"]
+    return plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content).session_start_info
+
+
+def test_a_hyperparameter_keeps_its_kind(writer, tmp_path):
+    write_session_start(writer, {"lr": 0.5, "epochs": 3, "flag": True, "off": False, "name": "adam", "list": [1, 2]})
+    writer.flush()
+    found = {key: (value.WhichOneof("kind"), value) for key, value in session_start(tmp_path).hparams.items()}
+    kinds = {key: kind for key, (kind, _) in found.items()}
+    number, text, truth = "number_value", "string_value", "bool_value"
+    assert kinds == {"lr": number, "epochs": number, "flag": truth, "off": truth, "name": text, "list": text}
+    assert (found["lr"][1].number_value, found["epochs"][1].number_value) == (0.5, 3)
+    assert (found["flag"][1].bool_value, found["off"][1].bool_value) == (True, False)
+    assert (found["name"][1].string_value, found["list"][1].string_value) == ("adam", "[1, 2]")
+
+
+@pytest.mark.parametrize("status", ["interrupted", "running"])
+def test_a_run_that_did_not_end_has_no_end(writer, tmp_path, status):
+    write_session_end(writer, status)
+    writer.flush()
+    assert "_hparams_/session_end_info" not in events_of(tmp_path).summary_metadata
+
+
+def test_a_picture_is_kept_byte_for_byte_with_its_size_at_its_step(writer, tmp_path):
+    add_png(writer, "sweep/slice", PNG, 7)
+    writer.flush()
+    (image,) = events_of(tmp_path).Images("sweep/slice")
+    assert (image.encoded_image_string, image.width, image.height, image.step) == (PNG, 300, 70000, 7)
+    assert png_size(PNG) == (300, 70000)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (
+            lambda writer: write_session_start(writer, {"lr": 0.5}),
+            "warning: this TensorBoard cannot take the hyperparameters (import of",
+        ),
+        (
+            lambda writer: write_session_end(writer, "finished"),
+            "warning: this TensorBoard cannot take the hyperparameters (import of",
+        ),
+        (lambda writer: add_png(writer, "a/b", PNG, 0), "warning: this TensorBoard cannot take the image a/b ("),
+    ],
+)
+def test_what_this_tensorboard_lacks_is_left_out_with_a_warning(writer, tmp_path, monkeypatch, capsys, write, said):
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.summary_pb2", None)
+    write(writer)
+    monkeypatch.undo()
+    printed = capsys.readouterr().err
+    assert printed.startswith(said)
+    assert printed.count("\n") == 1
+    writer.add_scalar("still/there", 1.0, 0)
+    writer.flush()
+    events = events_of(tmp_path)
+    assert [event.value for event in events.Scalars("still/there")] == [1.0]
+    assert events.Tags()["images"] == []
+    assert not [tag for tag in events.summary_metadata if tag.startswith("_hparams_")]
+
+
+def test_event_files_that_cannot_be_rewritten_stay_as_they_are_with_a_warning(writer, tmp_path, monkeypatch, capsys):
+    writer.add_scalar("a", 1.0, 5)
+    writer.flush()
+    (path,) = tmp_path.iterdir()
+    before = path.read_bytes()
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
+    assert rewind(tmp_path, 2) == set()
+    assert "warning: this TensorBoard cannot rewrite event files (" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == {path: before}
+
+
+def test_rewinding_keeps_the_step_itself_and_tells_what_it_kept(writer, tmp_path):
+    for step in (1, 2, 3):
+        writer.add_scalar("a", float(step), step)
+        writer.add_scalar("b", float(step), step)
+    writer.close()
+    assert rewind(tmp_path, 2) == {("a", 1), ("b", 1), ("a", 2), ("b", 2)}
+    assert [event.step for event in events_of(tmp_path).Scalars("a")] == [1, 2]
+    (file,) = tmp_path.iterdir()
+    assert file.name.endswith(".0")
+
+
+def test_rewinding_forgets_that_the_run_had_ended(writer, tmp_path):
+    write_session_start(writer, {"lr": 0.5})
+    write_session_end(writer, "finished")
+    writer.close()
+    assert rewind(tmp_path, 0) == {("_hparams_/session_start_info", 0)}
+    assert list(events_of(tmp_path).summary_metadata) == ["_hparams_/session_start_info"]
+
+
+def test_without_event_files_nothing_is_rewound(tmp_path):
+    assert rewind(tmp_path, 5) == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_event_files_of_the_folder_alone_are_removed(writer, tmp_path):
+    (tmp_path / "trials").mkdir()
+    below = tmp_path / "trials/events.out.tfevents.1"
+    below.touch()
+    (tmp_path / "run.json").touch()
+    remove_event_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["events.out.tfevents.1", "run.json", "trials"]

@@ -1,0 +1,215 @@
+"""One training: its folder, how its end is written down, and what is said of it."""
+
+import json
+
+import pytest
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import runner
+from runner.errors import Interrupted, UserError
+from runner.store import RunFolder
+from runner.training import train as module
+from runner.training.resume import resume
+from runner.training.run import Run
+from runner.training.train import hparams
+
+QUICK = ["model=linear", "engine.epochs=1", "engine.limit_batches=2", "log.tensorboard=false"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "error"),
+    [
+        (UserError("data.root: gone"), "failed", "data.root: gone"),
+        (Interrupted(15), "interrupted", None),
+        (KeyboardInterrupt(), "interrupted", None),
+    ],
+)
+def test_how_a_run_ended_is_in_its_record(train, tmp_path, monkeypatch, raised, status, error):
+    def stop(*_):
+        raise raised
+
+    monkeypatch.setattr(module, "fit", stop)
+    with pytest.raises(type(raised)):
+        train(*QUICK)
+    (path,) = tmp_path.glob("outputs/*/*")
+    record = Run(path).record
+    assert (record["status"], record["error"]) == (status, error)
+    assert record["finished"] is not None
+    RunFolder.open(path).lock()  # it was let go
+
+
+def test_of_an_error_of_the_program_the_traceback_is_kept(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "fit", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(*QUICK)
+    (path,) = tmp_path.glob("outputs/*/*")
+    error = Run(path).record["error"]
+    assert error.startswith("Traceback (most recent call last):\n")
+    assert error.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_an_interrupted_run_says_how_to_go_on(train, tmp_path, monkeypatch, capsys):
+    def stop(training, *_):
+        training.state.step = 7
+        raise Interrupted(2)
+
+    monkeypatch.setattr(module, "fit", stop)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with pytest.raises(Interrupted):
+        train(*QUICK)
+    (path,) = tmp_path.glob("outputs/*/*")
+    assert capsys.readouterr().out == f"interrupted at step 7; go on with: runner resume {path}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [([], "digits-linear"), (["name=mine"], "mine"), (["data=synthetic"], "synthetic-linear")]
+)
+def test_a_folder_is_named_by_the_run_or_by_data_and_model(train, words, name):
+    assert train(*QUICK, *words).folder.parent.name == name
+
+
+def test_going_on_says_from_where(train, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    run = train(*QUICK)
+    resume(run.folder, ["engine.epochs=2", "log.progress=none"])
+    assert capsys.readouterr().out == "going on from the end of epoch 1\n"
+    run = train(*QUICK[:1], "engine.epochs=1", "engine.max_steps=5", "engine.checkpoint_every_steps=3", *QUICK[3:])
+    for name in ("last.pt", "best.pt"):
+        (run.folder / "checkpoints" / name).unlink()
+    capsys.readouterr()
+    resume(run.folder, ["engine.epochs=2", "engine.max_steps=null", "log.progress=none"])
+    assert capsys.readouterr().out.endswith("going on from epoch 1, batch 4\n")
+
+
+def test_a_run_that_is_done_is_left_alone(train, capsys):
+    run = train(*QUICK)
+    before = (run.folder / "run.json").read_text()
+    assert resume(run.folder).status == "finished"
+    assert capsys.readouterr().out == "finished after epoch 1; to train on, raise engine.epochs above 1\n"
+    assert (run.folder / "run.json").read_text() == before
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is said of it
+
+
+def told(capsys, folder, **brief):
+    capsys.readouterr()
+    Run(folder).print_summary(**brief)
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.fixture
+def written(write_run, monkeypatch):
+    """A run's files; its record can be changed before it is told of."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def make(status="finished", **fields):
+        path = write_run(f"outputs/a run/{status}", (0.9, 0.8), status=status)
+        record = json.loads((path / "run.json").read_text()) | {"format": 2, "error": None} | fields
+        (path / "run.json").write_text(json.dumps(record))
+        return path
+
+    return make
+
+
+def test_a_summary_has_the_result_and_what_one_would_do_next(written, capsys):
+    path = written(metrics={"epoch": 2, "lr": 0.1, "val/accuracy": 0.8, "val/loss": None, "train/loss": 0.25})
+    assert told(capsys, path) == [
+        "status finished",
+        "best val/accuracy 0.9000 (epoch 1 of 2)",
+        "last val/accuracy 0.8000",
+        "last train/loss 0.2500",
+        "time 2.0 s",
+        f"folder {path}",
+        "next",
+        "tensorboard --logdir outputs",
+        f"runner test '{path}'",
+        f"runner resume '{path}' engine.epochs=4",
+    ]
+
+
+def test_a_brief_summary_is_one_line_however_narrow_the_terminal(written, capsys, monkeypatch):
+    path = written()
+    monkeypatch.setenv("COLUMNS", "30")
+    assert told(capsys, path, brief=True) == [f"finished best val/accuracy 0.9000 (epoch 1 of 2) 2.0 s {path}"]
+
+
+def test_of_a_diverged_run_the_reason_and_a_remedy_are_told(written, capsys):
+    objective = {"name": "val/accuracy", "mode": "max", "value": None, "epoch": None}
+    path = written("diverged", objective=objective, metrics={"epoch": 1}, error="the loss became nan")
+    assert told(capsys, path)[0] == "status diverged (the loss became nan)"
+    last = " ".join(told(capsys, path)[3:])
+    assert last.startswith("what to try: a lower learning rate (optimizer.lr), a warm-up")
+    assert not any(line.startswith("best") for line in told(capsys, path))
+    assert "next" not in told(capsys, path)
+    assert told(capsys, path, brief=True) == [f"diverged best val/accuracy none 2.0 s {path}"]
+
+
+def test_commands_and_remedies_stay_on_one_line_however_narrow_the_terminal(written, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    path = written()
+    assert f"runner resume '{path}' engine.epochs=4" in told(capsys, path)
+    path = written("diverged", error="no")
+    assert told(capsys, path)[-1].startswith("what to try: a lower learning rate")
+
+
+def test_what_a_run_has_no_name_for_is_said():
+    with pytest.raises(AttributeError, match="Run has no accuracy"):
+        _ = Run.__new__(Run).accuracy
+
+
+def test_a_run_that_has_not_begun_has_no_objective(written):
+    path = written("running", objective=None)
+    run = runner.load(path)
+    assert (run.objective, run.status) == (None, "running")
+    assert repr(run) == f"Run('{path}', status='running')"
+
+
+def test_the_hparams_are_the_usual_ones_and_those_that_were_changed():
+    optimizer = {"lr": 0.5, "betas": [0.9, 0.99], "eps": 1e-8}
+    cfg = OmegaConf.create({"seed": 3, "optimizer": optimizer, "data": {"batch_size": 8}, "flag": True})
+    choices = {"data": "digits", "model": "mlp", "optimizer": "adam", "reg": "none", "augment": "flip,crop"}
+    choices["tta"] = "flip"
+    overrides = ["+optimizer.betas=[0.9,0.99]", "tta=flip", "flag=true", "gone.key=1"]
+    assert hparams(cfg, {"choices": choices, "overrides": overrides}) == {
+        "data": "digits",
+        "model": "mlp",
+        "optimizer": "adam",
+        "optimizer.lr": 0.5,
+        "data.batch_size": 8,
+        "reg": "none",
+        "augment": "flip,crop",
+        "seed": 3,
+        "optimizer.betas": "[0.9, 0.99]",
+        "tta": "flip",
+        "flag": True,
+    }
+
+
+@pytest.mark.parametrize(("number", "shown"), [(0, 0), (1, 1), (3, 1)])
+def test_images_are_shown_if_any_are_asked_for(train, number, shown):
+    run = train(*QUICK[:3], "log.tensorboard=true", f"log.num_images={number}", "log.histograms=false")
+    events = EventAccumulator(str(run.folder), {"images": 0})
+    events.Reload()
+    assert len(events.Tags()["images"]) == shown
+    if shown:
+        (image,) = events.Images("train/images")
+        assert image.height == 8 * 12 + 4  # one row of images of 8 pixels, each shown as 96 with a rim of 2
+
+
+def test_a_loaded_run_builds_foreign_classes_only_where_it_is_trusted(written):
+    path = written()
+    config = path / "config.yaml"
+    config.write_text(config.read_text().replace("runner.optimizer.sgd", "os.system"))
+    for load in (runner.load, Run):
+        with pytest.raises(UserError, match=r"^optimizer\._target_: os\.system is not one of runner's own classes"):
+            load(path).model()
+        with pytest.raises(UserError, match="no checkpoint"):
+            load(path, trust=True).model()
+    with pytest.raises(UserError, match=r"os\.system is not one of"):
+        resume(path)
+    assert Run(path, trust=True).config.optimizer._target_ == "os.system"
