@@ -12,12 +12,8 @@ from typing import IO, Any
 
 from runner.errors import UserError
 
-<<<<<<< HEAD
 POLL_SECONDS = 0.005  # of waiting for a lock
 TEMPORARY = re.compile(r"\..+\.([0-9]+)\.tmp")
-=======
-TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")
->>>>>>> torture
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none, and lets administrators alone make links
 
 
@@ -94,7 +90,6 @@ def refuse_links(*folders: Path) -> None:
 
 
 def remove_temporaries(*folders: Path) -> None:
-<<<<<<< HEAD
     """Remove what killed processes left half written."""
     import psutil
 
@@ -102,13 +97,6 @@ def remove_temporaries(*folders: Path) -> None:
         found = TEMPORARY.fullmatch(path.name)
         if found and not psutil.pid_exists(int(found[1])):
             path.unlink(missing_ok=True)
-=======
-    """Remove what a killed process left half written."""
-    for folder in folders:
-        for path in folder.glob(".*.tmp"):
-            if TEMPORARY.fullmatch(path.name):
-                path.unlink(missing_ok=True)
->>>>>>> torture
 
 
 def sync_folder(folder: Path) -> None:
@@ -122,31 +110,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-<<<<<<< HEAD
 def make_lock(path: Path) -> Any:
     """A lock on a file that serves for nothing else; `with` holds it, and waits for whoever has it.
 
     `acquire(timeout=seconds)` holds it until `release` or the end of the process; TimeoutError where another one does.
 
     Raises:
-=======
-def lock(path: Path, seconds: float = -1, poll_seconds: float = 0.05) -> Any:
-    """Hold a lock on a file that serves for nothing else, until its `release` or the end of its `with` or the process.
-
-    `seconds`: how long to wait for whoever holds it; -1 for ever.
-
-    Raises:
-        TimeoutError: another process holds it still.
->>>>>>> torture
         UserError: a link has its name.
     """
     import filelock
 
     refuse_link(path)
-<<<<<<< HEAD
     return filelock.FileLock(path, poll_interval=POLL_SECONDS)
-=======
-    held = filelock.FileLock(path, poll_interval=poll_seconds)
-    held.acquire(timeout=seconds)
-    return held
->>>>>>> torture

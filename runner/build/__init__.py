@@ -21,30 +21,6 @@ from runner.build.parts import (
 from runner.build.single import training
 from runner.build.vectorized import Timing, most_together, time_vectorized, vectorize
 
-<<<<<<< HEAD
-=======
-__all__ = [
-    "Timing",
-    "augment",
-    "average",
-    "batches",
-    "data",
-    "init_from_data",
-    "instantiate",
-    "loss",
-    "model",
-    "most_together",
-    "optimizer",
-    "regularizers",
-    "schedule",
-    "scored_network",
-    "time_vectorized",
-    "training",
-    "tta",
-    "vectorize",
-]
-
->>>>>>> torture
 
 def __getattr__(name: str) -> Any:
     raise AttributeError(f"{__name__} has no {name}{renamed.hint(renamed.NAMES, name)}")

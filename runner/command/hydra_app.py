@@ -42,12 +42,9 @@ def run_hydra(config_name: str, words: Sequence[str], job: Callable[[Any], Any])
 
     register()
     overrides = flags_first(words)
-<<<<<<< HEAD
     folders = re.findall(r"^(?:--config-dir|-cd)[=\n](.+)$", "\n".join(overrides), re.MULTILINE)
     for folder in map(Path, folders):
         config.add_user_folder(folder)
-=======
->>>>>>> torture
     if Path("hydra_plugins").exists() and any(word.startswith("hydra/launcher=") for word in overrides):
         raise UserError("hydra_plugins: the launcher's processes would run this folder; install it, or move it away")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us instead of Hydra's printer

@@ -3,42 +3,6 @@
 from runner.config.allowlist import check_trusted, trust_flag
 from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, renamed_or_nearest, resolve
 from runner.config.composing import choices, compose, compose_with_choices, explain, flatten, load_plugins
-<<<<<<< HEAD
 from runner.config.errors import LIST_GROUPS, odd_file, unchosen_option, visible
 from runner.config.folders import add_user_folder, folder, search_path_override, user_folders
 from runner.config.stored import FREE_KEYS, check_stored_words, identity, is_free, with_overrides
-=======
-from runner.config.errors import LIST_GROUPS, unchosen_option, visible
-from runner.config.folders import add_user_folder, folder, search_path_override, user_folders
-from runner.config.stored import FREE_KEYS, check_stored_words, identity, is_free, with_overrides
-
-__all__ = [
-    "FREE_KEYS",
-    "LIST_GROUPS",
-    "add_user_folder",
-    "bounds",
-    "check",
-    "check_stored_words",
-    "check_sweep",
-    "check_trusted",
-    "choices",
-    "compose",
-    "compose_with_choices",
-    "explain",
-    "flatten",
-    "folder",
-    "identity",
-    "is_free",
-    "is_plain",
-    "load_plugins",
-    "parameters_of",
-    "renamed_or_nearest",
-    "resolve",
-    "search_path_override",
-    "trust_flag",
-    "unchosen_option",
-    "user_folders",
-    "visible",
-    "with_overrides",
-]
->>>>>>> torture

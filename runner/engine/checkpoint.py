@@ -128,15 +128,9 @@ class Checkpoints(AsyncWriter):
             return False
         for content in found.values():
             self._check_identity(content["identity"])
-<<<<<<< HEAD
         # The best is newer than the last where a crash came between the two.
         newest = max(found, key=lambda name: _epoch_and_step(found[name]))
         self._check_images(found[newest].get("images") or {})
-=======
-            self._check_images(content.get("images") or {})
-        # The best is newer than the last where a crash came between the two.
-        newest = max(found, key=lambda name: _epoch_and_step(found[name]))
->>>>>>> torture
         state.load_state_dict(found[newest]["state"])
         if damaged:
             place = f"{self.folder / newest} (epoch {state.epoch}, step {state.step})"

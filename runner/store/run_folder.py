@@ -63,22 +63,14 @@ class Folder:
             UserError: another process works in it, or something in it is a link.
         """
         self.refuse_links()
-<<<<<<< HEAD
         lock = files.make_lock(self.path / LOCK)
         try:
             lock.acquire(timeout=seconds)
-=======
-        try:
-            self._lock = files.lock(self.path / LOCK, seconds)
->>>>>>> torture
         except TimeoutError:
             raise UserError(
                 f"{self.path}: another process is training in this folder; wait for it or stop it"
             ) from None
-<<<<<<< HEAD
         self._lock = lock
-=======
->>>>>>> torture
         files.remove_temporaries(*self._written)
 
     def unlock(self) -> None:

@@ -173,7 +173,6 @@ def test_a_link_that_guesses_the_name_of_a_temporary_file_is_refused(runner, tmp
     (folder / name).symlink_to(tmp_path / "precious")
     assert "is a link" in runner("resume", folder, "engine.epochs=2", status=2).stderr
     assert (tmp_path / "precious").read_text() == "as it was"
-<<<<<<< HEAD
 
 
 def test_a_trial_whose_only_checkpoint_is_damaged_begins_anew(runner, finished_sweep):
@@ -224,5 +223,3 @@ def test_the_line_that_trains_trains_on_a_machine_without_fcntl(tmp_path, proces
     (folder,) = process.runs()
     process("resume", folder, "engine.epochs=2", env=hidden)
     process("sweep", *SWEEP, "sweep.rounds=[{trials: 2, epochs: 1}]", env=hidden)
-=======
->>>>>>> torture

@@ -84,11 +84,7 @@ def _check_images(folder: SweepFolder, dataset: Data, accept_changed: bool) -> N
     now = dataset.fingerprint
     if (folder.path, images, tuple(now.items())) in _checked:
         return
-<<<<<<< HEAD
     with files.make_lock(folder.path / IMAGES_LOCK):
-=======
-    with files.lock(folder.path / IMAGES_LOCK):
->>>>>>> torture
         known = _known_images(folder)
         changed = what_changed(known.get(images, {}), now)
         if changed and not accept_changed:

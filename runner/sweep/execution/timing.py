@@ -41,11 +41,7 @@ def decide(
     network = cfgs[0].copy()
     network.engine.epochs = 1  # rounds differ in their length, not in their speed
     name = str(signature(network))
-<<<<<<< HEAD
     with files.make_lock(folder.path / LOCK):  # other jobs of the sweep wait for the answer
-=======
-    with files.lock(folder.path / LOCK):  # other jobs of the sweep wait for the answer
->>>>>>> torture
         known = _read(folder.path / DECISIONS)
         if name not in known:
             known[name] = _time(cfgs, vectorize, dataset)

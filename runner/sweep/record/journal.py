@@ -55,12 +55,7 @@ class Journal:
         text = "".join(json.dumps(to_plain({"time": now(), **event})) + "\n" for event in events)
         if not text:
             return
-<<<<<<< HEAD
         with self._lock, files.open_to_append(self.path) as file:
-=======
-        lock = files.lock(self.path.with_name(LOCK), poll_seconds=0.001)
-        with lock, files.open_to_append(self.path) as file:
->>>>>>> torture
             _cut_torn_line(file)
             file.write(text.encode())
             file.flush()
