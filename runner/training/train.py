@@ -168,7 +168,7 @@ def _fit(
 
 def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:
     name = cfg.name or "-".join(choices.get(group, "run") for group in ("data", "model"))
-    path = store.make_folder(Path(cfg.output_dir), name)
+    path = store.make_folder(Path(cfg.output_dir), name, config.said(overrides, cfg, choices))
     return RunFolder.create(path, name, overrides, choices, store.environment(device))
 
 
