@@ -21,12 +21,12 @@ from runner.config import FREE_KEYS
 from runner.errors import UserError
 from runner.objective import Mode, Objective, direction
 from runner.store import find_folder
-from runner.store.run_index import FINALS, ROUND, SEARCH, RunSummary, find_runs, without_searches
+from runner.store.run_index import FINALS, NOTE, ROUND, SEARCH, TAGS, RunSummary, find_runs, without_searches
 
 USUAL_METRIC = "val/accuracy"
 # Keys that may change when a run goes on and yet decide how well it does.
 DECISIVE = {"engine.epochs", "engine.max_steps", "engine.patience", "engine.eval_every_epochs", "data.root"}
-IGNORED = {*FREE_KEYS, "sweep"} - DECISIVE
+IGNORED = {*FREE_KEYS, "sweep", TAGS, NOTE} - DECISIVE
 NUM_FIXED = 2  # the first columns: the sign and the metric have a place however narrow the terminal
 
 EPILOG = """\
