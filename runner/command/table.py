@@ -24,6 +24,7 @@ COMMANDS = {
     "test": Command("score a run's best weights on the test split", "runner.command.test"),
     "compare": Command("compare runs: which is better, and how sure is that", "runner.command.compare"),
     "list": Command("list runs and sweeps: status, best value, size", "runner.command.list"),
+    "board": Command("start TensorBoard on the runs that are named or found", "runner.command.board"),
     "stop": Command("ask a run or a sweep to save and end", "runner.command.stop"),
     "tag": Command("tag a run or a sweep", "runner.command.annotate", function="tag"),
     "note": Command("write a note to a run or a sweep", "runner.command.annotate", function="note"),

@@ -1,7 +1,10 @@
 """Runs at hand: listed, tagged, noted, stopped and removed."""
 
 import json
+import re
+import signal
 import time
+import urllib.request
 
 import pytest
 
@@ -98,3 +101,27 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(runner, command):
     done = runner(command, ".", *words, status=2)
     assert done.stderr.count("\n") == 1
     assert "no run and no sweep" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_board_serves_what_is_found_without_the_trials_of_sweeps(process):
+    process("train", "model=linear", "engine.epochs=1")
+    process("train", "model=linear", "engine.epochs=1", "optimizer=sgd")
+    rounds = ["sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0"]
+    process("sweep", "model=linear", "optimizer.lr=0.1,0.2", *rounds)
+    names = ["digits-linear/0001-epochs=1", "digits-linear/0002-sgd-epochs=1", "digits-linear/0003-sweep-lr"]
+    trials = [f"{names[2]}/trials/{number:04d}" for number in range(2)]
+    for words, expected in (([], names), (["--where", "optimizer=sgd"], names[1:2]), (["--trials"], [*names, *trials])):
+        server = process.start("board", *words)
+        address = re.search(r"http://\S+", server.stdout.readline())[0]
+        served = []
+        for _ in range(300):
+            with urllib.request.urlopen(f"{address}data/runs", timeout=20) as answer:
+                served = json.load(answer)
+            if len(served) == len(expected):
+                break
+            time.sleep(0.1)
+        assert sorted(served) == expected
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+        assert server.returncode == 0
