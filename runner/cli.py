@@ -55,5 +55,5 @@ def run(words: list[str]) -> int | None:
 
 
 def _run(command: Command, words: list[str]) -> int | None:
-    status: int | None = importlib.import_module(command.module).main(words)
+    status: int | None = getattr(importlib.import_module(command.module), command.function)(words)
     return status

@@ -20,12 +20,13 @@ from runner.compare.table import BEST, SAME, Row, Table, sort_rows, tabulate
 from runner.config import FREE_KEYS
 from runner.errors import UserError
 from runner.objective import Mode, Objective, direction
-from runner.store.run_index import FINALS, ROUND, SEARCH, RunSummary, find_runs, without_searches
+from runner.store import find_folder
+from runner.store.run_index import FINALS, NOTE, ROUND, SEARCH, TAGS, RunSummary, find_runs, without_searches
 
 USUAL_METRIC = "val/accuracy"
 # Keys that may change when a run goes on and yet decide how well it does.
 DECISIVE = {"engine.epochs", "engine.max_steps", "engine.patience", "engine.eval_every_epochs", "data.root"}
-IGNORED = {*FREE_KEYS, "sweep"} - DECISIVE
+IGNORED = {*FREE_KEYS, "sweep", TAGS, NOTE} - DECISIVE
 NUM_FIXED = 2  # the first columns: the sign and the metric have a place however narrow the terminal
 
 EPILOG = """\
@@ -113,7 +114,9 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders with runs (outputs)")
+    parser.add_argument(
+        "paths", nargs="*", type=find_folder, metavar="PATH", help="runs or folders with runs (outputs)"
+    )
     parser.add_argument("--by", action="append", default=[], metavar="KEY", help="one row for each value; repeatable")
     parser.add_argument("--metric", help="such as val/loss (the runs' own objective, else val/accuracy)")
     parser.add_argument("--mode", choices=("max", "min"), help="which is better (max for accuracy, min for loss)")

@@ -14,7 +14,7 @@ def main(words: Sequence[str]) -> int:
         "resume",
         "Go on with a run or a sweep that was stopped, or lengthen a finished one.",
         "engine.epochs=40, or of a sweep sweep.num_final_seeds=8",
-        "resume outputs/digits-convnet/2026-01-31_12-00-00-000000-4711 engine.epochs=40",
+        "resume last engine.epochs=40",
     )
     parser.add_argument(
         "--accept-changed-data", action="store_true", help="go on although images were added, removed or edited"

@@ -1,4 +1,4 @@
-"""Every command: its summary, and its module, whose `main(words)` gives the exit status."""
+"""Every command: its summary, and its module, whose function gives the exit status."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,13 @@ class Command(NamedTuple):
 
     Args:
         config: the name of its Hydra config; None where it reads its own arguments.
+        function: of the module, that is called with the words.
     """
 
     summary: str
     module: str
     config: str | None = None
+    function: str = "main"
 
 
 COMMANDS = {
@@ -21,6 +23,12 @@ COMMANDS = {
     "resume": Command("go on with a stopped run or sweep, or lengthen it", "runner.command.resume"),
     "test": Command("score a run's best weights on the test split", "runner.command.test"),
     "compare": Command("compare runs: which is better, and how sure is that", "runner.command.compare"),
+    "list": Command("list runs and sweeps: status, best value, size", "runner.command.list"),
+    "board": Command("start TensorBoard on the runs that are named or found", "runner.command.board"),
+    "stop": Command("ask a run or a sweep to save and end", "runner.command.stop"),
+    "tag": Command("tag a run or a sweep", "runner.command.annotate", function="tag"),
+    "note": Command("write a note to a run or a sweep", "runner.command.annotate", function="note"),
+    "remove": Command("remove runs, or their checkpoints alone", "runner.command.remove"),
     "options": Command("list the config groups, their options and keys", "runner.command.options"),
 }
 

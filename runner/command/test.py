@@ -16,7 +16,7 @@ def main(words: Sequence[str]) -> int:
         "test",
         "Loss, accuracy, top-5, a table by class and the confusion matrix on the test split.",
         "data.root=elsewhere",
-        "test outputs/digits-convnet/2026-01-31_12-00-00-000000-4711 engine.device=cpu",
+        "test digits-convnet/7 engine.device=cpu",
     )
     parser.add_argument("--checkpoint", default="best", help="best (default), last, or a snapshot such as epoch-0010")
     arguments = parser.parse_intermixed_args(list(words))

@@ -4,7 +4,7 @@ Where another version of TensorBoard lacks a piece, that piece alone is left out
 """
 
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Set
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ SESSION_START, SESSION_END = "_hparams_/session_start_info", "_hparams_/session_
 STATUSES = {"finished": "STATUS_SUCCESS", "diverged": "STATUS_FAILURE", "failed": "STATUS_FAILURE"}
 RGBA = 4  # the protobuf's number for the color space
 
-Written = set[tuple[str, int]]  # tag and step of each value
+Written = Set[tuple[str, int]]  # tag and step of each value
 
 
 def open_writer(folder: Path) -> Any:
@@ -114,7 +114,7 @@ def rewind(folder: Path, last_step: int, last_tags: Container[str] | None = None
     except ImportError as error:
         warn(f"this TensorBoard cannot rewrite event files ({error}); curves may show some steps twice")
         return set()
-    written: Written = set()
+    written: set[tuple[str, int]] = set()
     with replacing(paths[0]) as file:  # whose name comes before that of the file to come
         writer = RecordWriter(file)
         for data in chain.from_iterable(RawEventFileLoader(str(path)).Load() for path in paths):

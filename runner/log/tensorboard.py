@@ -17,6 +17,7 @@ from runner.engine.observer import Record
 from runner.engine.state import TrainState
 from runner.log import event_files
 from runner.log.settings import LogSettings
+from runner.log.tags import layer_names, tag_of
 from runner.log.throttle import Throttle
 
 IMAGES = "train/images"
@@ -57,6 +58,7 @@ class TensorBoard:
         self.state: TrainState | None = None
         self.left_out: TrainState | None = None  # a state whose histograms were not due
         self.writer: Any = None
+        self.best: float | None = None  # validation accuracy so far
 
     def started(self, state: TrainState) -> None:
         self.state = state
@@ -69,16 +71,18 @@ class TensorBoard:
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         if self.trial not in state.present:
             return
-        self._later(self._scalars, {**records[self.trial]}, state.step)
+        self._later(self._epoch, {**records[self.trial]}, state.step)
         if self.settings.histograms is True or (self.settings.histograms == "auto" and self.throttle.due):
             self._queue_histograms(state)
         elif self.settings.histograms:
             self.left_out = state
 
-    def close(self) -> None:
+    def exit(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        """Write what is left, and how the run ended; see `contextlib.ExitStack.push`."""
         if self.left_out is not None:
             self._queue_histograms(self.left_out)
-        closing = self.thread.submit(self._close, self.state.trials[self.trial].status if self.state else "running")
+        status: str = self.state.trials[self.trial].status if self.state else "running"
+        closing = self.thread.submit(self._close, "failed" if isinstance(error, Exception) else status)
         self.thread.shutdown()
         closing.result()
 
@@ -87,10 +91,12 @@ class TensorBoard:
         self.left_out = None
         self.throttle.queued()
         tensors: dict[str, Tensor] = {}
-        for name, parameter in state.of(self.trial).network.named_parameters():
-            tensors[f"weights/{name}"] = parameter
+        network = state.of(self.trial).network
+        shown = layer_names(network)
+        for name, parameter in network.named_parameters():
+            tensors[f"weights/{shown[name]}"] = parameter
             if parameter.grad is not None:
-                tensors[f"gradients/{name}"] = parameter.grad
+                tensors[f"weights_gradients/{shown[name]}"] = parameter.grad
         copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
         self._later(self._histograms, copies, state.step)
 
@@ -111,8 +117,7 @@ class TensorBoard:
         if self.grid is not None and (IMAGES, 0) not in written:
             self.writer.add_image(IMAGES, self.grid, 0)
         for record in past:
-            lost = {name: value for name, value in record.items() if (name, record["step"]) not in written}
-            self._scalars(lost, record["step"])
+            self._epoch(record, record["step"], written)
         self.writer.flush()
 
     def _close(self, status: str) -> None:
@@ -121,10 +126,19 @@ class TensorBoard:
             event_files.write_session_end(self.writer, status)
             self.writer.close()
 
-    def _scalars(self, record: Mapping[str, float | None], step: int) -> None:
-        for name, value in record.items():
-            if name not in ("epoch", "step"):  # the axis is the step
-                self.writer.add_scalar(name, math.nan if value is None else value, step)
+    def _epoch(self, record: Mapping[str, float | None], step: int, written: event_files.Written = frozenset()) -> None:
+        """Write the metrics of an epoch, but those that are written; the axis is the step."""
+        tags = {tag_of(name): value for name, value in record.items() if name not in ("epoch", "step")}
+        accuracy = record.get("val/accuracy")
+        if accuracy is not None:
+            self.best = accuracy if self.best is None else max(self.best, accuracy)
+        if self.best is not None:
+            tags["accuracy/best"] = self.best
+        self._scalars({tag: value for tag, value in tags.items() if (tag, step) not in written}, step)
+
+    def _scalars(self, values: Mapping[str, float | None], step: int) -> None:
+        for tag, value in values.items():
+            self.writer.add_scalar(tag, math.nan if value is None else value, step)
         self.writer.flush()
 
     def _histograms(self, copies: Mapping[str, Tensor], step: int) -> None:

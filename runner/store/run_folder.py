@@ -1,10 +1,12 @@
-"""The folder that a run leaves: `outputs/<name>/<time>-<pid>/`. Never shared, never overwritten."""
+"""The folder that a run leaves: `outputs/<name>/<number>-<what was said>/`. Never shared, never overwritten."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -46,6 +48,7 @@ class Folder:
             "started": now(),
             "finished": None,
             "seconds": 0.0,
+            **_process(),
             "command": shlex.join(["runner", cls.COMMAND, *overrides]),
             "overrides": list(overrides),
         }
@@ -116,6 +119,11 @@ class Folder:
         return folder
 
 
+def _process() -> dict[str, Any]:
+    """Which process works in a folder, on which machine."""
+    return {"process": os.getpid(), "host": socket.gethostname()}
+
+
 def read_record(path: Path, file: str) -> dict[str, Any]:
     """The record of a folder.
 
@@ -176,7 +184,7 @@ class RunFolder(Folder):
             UserError: the folder is no run.
         """
         if not path.is_dir():
-            raise UserError(f"{path}: no such folder; expected a run's folder such as outputs/digits-convnet/2026-...")
+            raise UserError(f"{path}: no such folder; expected a run's path, its number or a part of its name")
         try:
             return cls(path, current_record(path, RUN))
         except FileNotFoundError:
@@ -184,7 +192,7 @@ class RunFolder(Folder):
 
     def begin(self, overrides: Sequence[str], config: DictConfig | None) -> None:
         """Note what is trained from now on, as running; `config` is None where it is in the folder already."""
-        self.update(status="running", overrides=list(overrides), finished=None, error=None)
+        self.update(status="running", overrides=list(overrides), finished=None, error=None, **_process())
         if config is not None:
             write_config(self.path, config, overrides)
 

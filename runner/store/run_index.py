@@ -12,11 +12,13 @@ from typing import Any
 
 from runner.errors import UserError
 from runner.objective import Objective
+from runner.store.annotations import read_annotations
 from runner.store.config_file import read_leaves
 from runner.store.run_folder import METRICS, RUN, read_record
 from runner.store.sweep_folder import SWEEP, TRIALS
 
 ROUND, SEARCH, FINALS = "round", "search", "finals"
+TAGS, NOTE = "tags", "note"
 
 
 class RunSummary:
@@ -46,6 +48,8 @@ class RunSummary:
         except FileNotFoundError:
             raise UserError(f"{path / RUN}: no such file") from None
         config = {key: value for key, value in read_leaves(path).items() if value != {}}
+        tags, note = read_annotations(path)
+        config |= {key: text for key, text in ((TAGS, " ".join(tags)), (NOTE, note)) if text}
         return cls(path, record, config)
 
     @property

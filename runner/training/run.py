@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import nn
 
 from runner import config, renamed
-from runner.store import RunFolder
+from runner.store import RunFolder, find_folder
 
 ADVICE = (
     "a lower learning rate (optimizer.lr), a warm-up (schedule.warmup_epochs=1) or clipping (engine.clip_grad_norm=1)"
@@ -22,7 +22,7 @@ class Run:
     """What a run left: `config`, `status`, `metrics` by epoch, and the trained `model()`."""
 
     def __init__(self, folder: str | Path, trust: bool = False) -> None:
-        self.folder = Path(folder)
+        self.folder = find_folder(folder)
         self._trust = trust
         self._files = RunFolder.open(self.folder)
 
@@ -132,7 +132,9 @@ def stored_config(
 
 
 def load(folder: str | Path, trust: bool = False) -> Run:
-    """The run in that folder. `trust` allows its config to build classes that are not runner's own.
+    """The run in that folder: its path, `last`, its number or a part of its name.
+
+    `trust` allows its config to build classes that are not runner's own.
 
     Raises:
         UserError: the folder is no run.

@@ -26,8 +26,11 @@ from runner.store import RunFolder
 from runner.training.run import Run
 from runner.warnings import warn
 
-# Shown in TensorBoard's HParams tab for every run, changed or not, so that runs can be compared.
-USUAL_HPARAMS = ("data", "model", "optimizer", "optimizer.lr", "data.batch_size", "reg", "augment", "seed")
+# Of TensorBoard's HParams tab, the same for every run, changed or not, so that none has an empty cell.
+GROUPS_SHOWN = ("data", "model", "init", "optimizer", "schedule", "loss", "reg", "augment", "average", "tta")
+TUNED_GROUPS = ("optimizer", "schedule", "reg")
+TUNED_KEYS = ("optimizer.lr", "data.batch_size", "engine.epochs", "seed")
+NOT_SHOWN = ("name", "output_dir")
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def _fit(
 
 def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:
     name = cfg.name or "-".join(choices.get(group, "run") for group in ("data", "model"))
-    path = store.make_folder(Path(cfg.output_dir), name)
+    path = store.make_folder(Path(cfg.output_dir), name, config.said(overrides, cfg, choices))
     return RunFolder.create(path, name, overrides, choices, store.environment(device))
 
 
@@ -181,7 +184,7 @@ def _observers(cleanup: ExitStack, training: Training, members: Sequence[Member]
             sample = training.train.of(trial).pictures(log.num_images) if show_images else None
             shown = hparams(member.cfg, member.folder.record)
             board = TensorBoard(member.folder.path, log, shown, sample, member.folder.metrics, trial)
-            cleanup.callback(board.close)
+            cleanup.push(board.exit)
             yield board
     if len(members) == 1 and not console.quiet:
         epochs, batches = training.settings.epochs, training.train.num_batches
@@ -202,14 +205,22 @@ def _note_end(files: MetricsFile, state: Any, error: BaseException) -> None:
 
 
 def hparams(cfg: DictConfig, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What TensorBoard's HParams tab compares: the usual choices and numbers, and every one that was changed."""
+    """What TensorBoard's HParams tab compares: the options, the numbers that people tune, and what else was said.
+
+    Lists and null are text, which it would leave blank, and so are numbers whose digits it would hide.
+    """
     leaves, choices = config.flatten(cfg), record["choices"]
-    changed = [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
-    shown: dict[str, Any] = {}
-    for key in [*USUAL_HPARAMS, *changed]:
-        if key in choices:
-            shown[key] = choices[key]
-        elif key in leaves:
-            value = leaves[key]
-            shown[key] = value if isinstance(value, bool | int | float | str) else str(value)
-    return shown
+    said = [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
+    tuned = [key for key in leaves if key.partition(".")[0] in TUNED_GROUPS and not key.endswith("._target_")]
+    options = {group: choices[group] for group in GROUPS_SHOWN if group in choices}
+    keys = [key for key in [*TUNED_KEYS, *tuned, *said] if key in leaves and key not in {*choices, *NOT_SHOWN}]
+    return options | {key: _shown(leaves[key]) for key in keys}
+
+
+def _shown(value: Any) -> bool | int | float | str:
+    if isinstance(value, bool | str):
+        return value
+    if not isinstance(value, int | float):
+        return str(value)
+    hidden = value != float(f"{value:.5g}") or 0 < abs(value) < 1e-4  # TensorBoard shows five digits
+    return f"{value:.10g}" if hidden else value

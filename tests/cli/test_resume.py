@@ -115,7 +115,7 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(runner, process, batch
     assert metrics(folder) == metrics(whole)
     assert json.loads((folder / "run.json").read_text())["status"] == "finished"
     steps = scalars(folder)
-    assert steps["val/accuracy"] == [19, 38, 57], "TensorBoard's curve has a doubled or a missing step"
+    assert steps["accuracy/val"] == [19, 38, 57], "TensorBoard's curve has a doubled or a missing step"
     assert all(len(set(values)) == len(values) for values in steps.values())
 
 

@@ -1,6 +1,12 @@
 """What TensorBoard reads from a run's folder."""
 
+import json
+import re
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 
 import pytest
 import torch
@@ -9,6 +15,7 @@ from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 from runner.engine.checkpoint_files import read
 from runner.log.event_files import rewind
+from runner.log.tags import layer_names
 from runner.log.tensorboard import grid
 from runner.store import RunFolder
 
@@ -35,14 +42,26 @@ def run(tmp_path_factory):
     return runner.train([*words, *log, f"output_dir={tmp_path_factory.mktemp('runs')}"])
 
 
-def test_scalars_have_the_names_and_values_of_the_metrics_file(run):
+TAGS = {
+    "train/accuracy": "accuracy/train",
+    "val/accuracy": "accuracy/val",
+    "train/loss": "loss/train",
+    "val/loss": "loss/val",
+    "lr": "lr",
+    "images_per_second": "speed/images_per_second",
+}
+
+
+def test_scalars_have_the_values_of_the_metrics_file(run):
     events = events_of(run.folder)
     for record in run.metrics:
-        for name, value in record.items():
-            if name in ("epoch", "step"):
-                continue
-            by_step = {event.step: event.value for event in events.Scalars(name)}
-            assert by_step[record["step"]] == pytest.approx(value, rel=1e-6)
+        for name, tag in TAGS.items():
+            by_step = {event.step: event.value for event in events.Scalars(tag)}
+            assert by_step[record["step"]] == pytest.approx(record[name], rel=1e-6)
+    accuracies = [record["val/accuracy"] for record in run.metrics]
+    best = [event.value for event in events.Scalars("accuracy/best")]
+    assert best == [pytest.approx(max(accuracies[:count])) for count in (1, 2, 3)]
+    assert set(events.Tags()["scalars"]) == {*TAGS.values(), "accuracy/best", "train/batch_loss"}
     assert [event.step for event in events.Scalars("train/batch_loss")] == [10, 20, 30, 40, 50]
 
 
@@ -51,7 +70,7 @@ def test_images_and_histograms_are_there(run):
     (image,) = events.Images("train/images")
     assert image.encoded_image_string.startswith(b"\x89PNG")
     tags = events.Tags()["histograms"]
-    for name in ("weights/1.weight", "gradients/1.weight", "weights/5.bias"):
+    for name in ("weights/linear1.weight", "weights_gradients/linear1.weight", "weights/linear3.bias"):
         assert name in tags
         assert [event.step for event in events.Histograms(name)] == [19, 38, 57]
 
@@ -59,12 +78,12 @@ def test_images_and_histograms_are_there(run):
 def test_histograms_that_would_take_too_long_are_left_out_but_for_the_first_and_the_last(train, monkeypatch):
     monkeypatch.setattr("runner.log.tensorboard.HISTOGRAMS_SHARE", 1e-9)
     run = train("model=linear", "engine.epochs=4", "log.histograms=auto", "log.tensorboard=true")
-    assert [event.step for event in events_of(run.folder).Histograms("weights/1.weight")] == [38, 152]
+    assert [event.step for event in events_of(run.folder).Histograms("weights/linear1.weight")] == [38, 152]
 
 
 def test_a_histogram_counts_every_weight(run):
     saved = torch.load(run.folder / "checkpoints/last.pt", weights_only=True)["state"]["network"]["1.weight"]
-    histogram = events_of(run.folder).Histograms("weights/1.weight")[-1].histogram_value
+    histogram = events_of(run.folder).Histograms("weights/linear1.weight")[-1].histogram_value
     assert histogram.num == saved.numel() == sum(histogram.bucket)
     assert histogram.max == pytest.approx(saved.max().item())
     assert histogram.sum == pytest.approx(saved.sum().item(), rel=1e-4)
@@ -74,11 +93,16 @@ def test_hyper_parameters_are_in_the_runs_own_event_file(run):
     assert len(list(run.folder.glob("events.out.tfevents.*"))) == 1
     metadata = events_of(run.folder).summary_metadata["_hparams_/session_start_info"]
     content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
-    shown = {key: value.number_value or value.string_value for key, value in content.session_start_info.hparams.items()}
+    values = content.session_start_info.hparams.items()
+    shown = {key: getattr(value, value.WhichOneof("kind")) for key, value in values}
     assert shown["optimizer"] == "adam"
     assert shown["optimizer.lr"] == pytest.approx(0.002)
     assert shown["augment"] == "flip"
     assert shown["engine.epochs"] == 3
+    assert shown["optimizer.betas"] == "[0.9, 0.999]", "TensorBoard makes no column of a list"
+    assert (shown["optimizer.eps"], shown["seed"]) == ("1e-07", 0.0), "it would show 0.00000010000"
+    assert "name" not in shown
+    assert all(value != "" for value in shown.values())
     assert "_hparams_/experiment" not in events_of(run.folder).summary_metadata, "it would hide keys of other runs"
 
 
@@ -89,6 +113,67 @@ def test_a_diverged_run_is_shown_as_a_failure(run, train):
         metadata = events_of(made.folder).summary_metadata["_hparams_/session_end_info"]
         content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
         assert content.session_end_info.status == status
+
+
+def test_a_run_that_crashed_is_shown_as_a_failure(run, train, tmp_path, monkeypatch):
+    def crash(*args):
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr("runner.engine.evaluate.Evaluate.__call__", crash)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        train("model=linear", "log.tensorboard=true")
+    (path,) = tmp_path.glob("outputs/*/*/run.json")
+    metadata = events_of(path.parent).summary_metadata["_hparams_/session_end_info"]
+    content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+    assert content.session_end_info.status == api_pb2.STATUS_FAILURE
+
+
+def ask(url, path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.slow
+def test_tensorboard_itself_opens_on_accuracy_and_loss_and_shows_them_first_in_its_table(run, tmp_path):
+    address = re.compile(r"http://localhost:[0-9]+/")
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", run.folder.parents[1], "--port", "0"]
+    with (tmp_path / "said").open("w+") as said:
+        server = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            text = url = ""
+            for _ in range(600):
+                text = (tmp_path / "said").read_text()
+                url = found[0] if (found := address.search(text)) else ""
+                if url and len(ask(url, "data/plugin/timeseries/tags")["scalars"]["runTagInfo"]):
+                    break
+                time.sleep(0.1)
+            (tags,) = ask(url, "data/plugin/timeseries/tags")["scalars"]["runTagInfo"].values()
+            groups = list(dict.fromkeys(tag.partition("/")[0] for tag in sorted(tags)))
+            assert groups[:2] == ["accuracy", "loss"], text
+            table = ask(url, "data/plugin/hparams/experiment", {})
+            first = [metric["name"]["tag"] for metric in table["metricInfos"]][:5]
+            assert first == ["accuracy/best", "accuracy/train", "accuracy/val", "loss/train", "loss/val"]
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def test_layers_without_a_name_are_called_by_their_kind():
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Conv2d(2, 2, 3, bias=False)
+    )
+    whole = torch.nn.ModuleDict({"features": network, "head": torch.nn.Linear(2, 2)})
+    assert layer_names(whole) == {
+        "features.0.weight": "features.conv1.weight",
+        "features.0.bias": "features.conv1.bias",
+        "features.1.weight": "features.norm1.weight",
+        "features.1.bias": "features.norm1.bias",
+        "features.2.weight": "features.conv2.weight",
+        "head.weight": "head.weight",
+        "head.bias": "head.bias",
+    }
 
 
 def test_events_after_a_step_can_be_forgotten(run, tmp_path):
@@ -102,7 +187,7 @@ def test_events_after_a_step_can_be_forgotten(run, tmp_path):
             file.write(b"\x20\x00\x00\x00cut short")
     rewind(copy, last_step=38)
     events = events_of(copy)
-    assert [event.step for event in events.Scalars("val/accuracy")] == [19, 38]
+    assert [event.step for event in events.Scalars("accuracy/val")] == [19, 38]
     assert len(events.Images("train/images")) == 1
     assert "_hparams_/session_start_info" in events.summary_metadata
     assert len(list(copy.iterdir())) == 1
@@ -121,11 +206,11 @@ def test_a_run_that_goes_on_from_an_epochs_last_step_shows_its_figures_once(trai
     RunFolder.open(run.folder).update(status="running")
     run = resume(run.folder)
     events = events_of(run.folder)
-    for tag in ("val/accuracy", "train/batch_loss"):
+    for tag in ("accuracy/val", "train/batch_loss"):
         steps = [event.step for event in events.Scalars(tag)]
         assert len(steps) == len(set(steps)), tag
-    assert [event.step for event in events.Scalars("val/accuracy")] == [38, 76]
-    assert [event.step for event in events.Histograms("weights/1.weight")] == [38, 76]
+    assert [event.step for event in events.Scalars("accuracy/val")] == [38, 76]
+    assert [event.step for event in events.Histograms("weights/linear1.weight")] == [38, 76]
 
 
 @pytest.mark.parametrize("left", ["nothing", "no epoch", "an epoch twice"])
@@ -143,9 +228,9 @@ def test_what_a_killed_run_had_no_time_to_write_is_written_when_it_goes_on(train
         path.with_name(path.name + ".0").write_bytes(path.read_bytes())
     run = resume(run.folder, ["engine.epochs=3"])
     events = events_of(run.folder)
-    assert [event.step for event in events.Scalars("val/accuracy")] == [38, 76, 114]
+    assert [event.step for event in events.Scalars("accuracy/val")] == [38, 76, 114]
     expected = [pytest.approx(record["val/accuracy"]) for record in run.metrics]
-    assert [event.value for event in events.Scalars("val/accuracy")] == expected
+    assert [event.value for event in events.Scalars("accuracy/val")] == expected
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 

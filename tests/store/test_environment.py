@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import subprocess
-from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy
 import pytest
 
 import runner
-from runner.store import make_folder, now
+from runner.store import now
 from runner.store.environment import PACKAGES, code, environment
 
 
@@ -68,23 +67,6 @@ def test_commit_and_uncommitted_changes_are_those_of_the_folder_one_is_in(tmp_pa
     (tmp_path / "file").write_text("two")
     environment.cache_clear()
     assert environment("cpu")["uncommitted_changes"] is True
-
-
-def test_folders_are_named_by_moment_and_process_and_never_shared(tmp_path, monkeypatch):
-    path = make_folder(tmp_path, "digits")
-    assert path.parent == tmp_path / "digits"
-    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{{6}}-{os.getpid()}", path.name)
-    assert path.is_dir()
-
-    class Stopped:
-        @staticmethod
-        def now():
-            return datetime(2026, 1, 2)
-
-    monkeypatch.setattr("runner.store.names.datetime", Stopped)
-    assert make_folder(tmp_path, "digits").name == f"2026-01-02_00-00-00-000000-{os.getpid()}"
-    with pytest.raises(FileExistsError):
-        make_folder(tmp_path, "digits")
 
 
 def test_moments_are_whole_seconds():

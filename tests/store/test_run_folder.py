@@ -16,7 +16,7 @@ from runner.store.run_index import find_runs
 
 def test_a_run_leaves_exactly_the_folder_of_the_contract(train):
     run = train("model=linear", "engine.epochs=2")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}-\d+", run.folder.name)
+    assert re.fullmatch("0001", run.folder.name)
     assert run.folder.parent.name == "digits-linear"
     names = {path.name for path in run.folder.iterdir()}
     (events,) = [name for name in names if name.startswith("events.out.tfevents.")]
@@ -42,7 +42,20 @@ def test_a_run_leaves_exactly_the_folder_of_the_contract(train):
 def test_run_json_has_the_fields_of_the_contract(train):
     run = train("model=linear", "engine.epochs=2", "name=mine")
     record = json.loads((run.folder / "run.json").read_text())
-    names = {"id", "name", "status", "started", "finished", "seconds", "command", "overrides", "metrics", "error"}
+    names = {
+        "process",
+        "host",
+        "id",
+        "name",
+        "status",
+        "started",
+        "finished",
+        "seconds",
+        "command",
+        "overrides",
+        "metrics",
+        "error",
+    }
     assert names <= set(record)
     assert record["name"] == "mine"
     assert record["status"] == "finished"
@@ -97,7 +110,7 @@ def test_epochs_are_forgotten_from_where_a_run_goes_on(tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(UserError, match=rf"^{tmp_path}/none: no such folder; expected a run's folder"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}/none: no such folder; expected a run's path"):
         RunFolder.open(tmp_path / "none")
     with pytest.raises(UserError, match=rf"^{tmp_path}: not a run's folder \(it has no run.json\)"):
         RunFolder.open(tmp_path)

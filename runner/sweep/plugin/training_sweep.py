@@ -29,6 +29,7 @@ from runner.sweep.report.finish import finish
 from runner.sweep.report.tensorboard import writing_scalars
 from runner.sweep.settings import SweepSettings, read_settings
 from runner.sweep.space.build import build_space
+from runner.sweep.space.space import key_of
 from runner.sweep.space.trial_configs import TrialConfigs
 from runner.sweep.strategy.plan import Plan
 from runner.warnings import warn
@@ -141,7 +142,7 @@ def _open_folder(arguments: list[str], plan: Plan, configs: TrialConfigs, whole:
     else:
         choices = configs.choices([])
         name = cfg.name or "-".join(choices[group] for group in ("data", "model"))
-        path = store.make_folder(Path(cfg.output_dir), name)
+        path = store.make_folder(Path(cfg.output_dir), name, ["sweep", *_said(plan, whole)])
         folder = SweepFolder.create(path, name, overrides, plan.settings.seed, store.environment("by trial"))
     folder.update(
         status="running",
@@ -153,3 +154,11 @@ def _open_folder(arguments: list[str], plan: Plan, configs: TrialConfigs, whole:
     )
     store.write_config(folder.path, cfg, overrides)
     return folder
+
+
+def _said(plan: Plan, whole: DictConfig) -> list[str]:
+    """The word that was said for the search, or else the keys that it searches, for the folder's name."""
+    word = str(whole.hydra.runtime.choices.get("sweep", "default"))
+    leaves = config.flatten(_without_hydra(whole))
+    keys = dict.fromkeys(config.short_key(key_of(name).lstrip("+"), leaves) for name in plan.space.dimensions)
+    return list(keys) if word == "default" else word.split("_")

@@ -1,0 +1,127 @@
+"""Runs at hand: listed, tagged, noted, stopped and removed."""
+
+import json
+import re
+import signal
+import time
+import urllib.request
+
+import pytest
+
+from runner.store import RunFolder
+
+SMALL = ["model=linear", "engine.epochs=1", "log.tensorboard=false"]
+
+
+@pytest.fixture
+def two(runner):
+    runner("train", *SMALL)
+    runner("train", *SMALL, "optimizer=sgd")
+    return runner.runs()
+
+
+def test_the_list_has_runs_and_sweeps_and_a_killed_run_with_the_line_that_resumes_it(runner, two):
+    runner("sweep", *SMALL, "optimizer.lr=0.1,0.2", "sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0")
+    record = json.loads((two[1] / "run.json").read_text())
+    (two[1] / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    lines = runner("list").stdout.splitlines()
+    assert lines[0].split() == ["folder", "kind", "status", "best", "started", "MiB", "tags", "and", "note"]
+    rows = [line.split()[:3] for line in lines[1:4]]
+    assert rows == [
+        ["outputs/digits-linear/0001-epochs=1", "run", "finished"],
+        ["outputs/digits-linear/0002-sgd-epochs=1", "run", "killed"],
+        ["outputs/digits-linear/0003-sweep-lr", "sweep", "finished"],
+    ]
+    assert "0." in lines[1].split()[3]
+    assert lines[4:] == ["killed; go on with: runner resume outputs/digits-linear/0002-sgd-epochs=1"]
+    assert len(runner("list", "--status", "killed").stdout.splitlines()) == 3
+
+
+def test_a_run_that_trains_is_running(runner, two):
+    folder = RunFolder.open(two[0])
+    folder.lock()
+    folder.update(status="running")
+    assert runner("list", two[0]).stdout.splitlines()[1].split()[2] == "running"
+    folder.unlock()
+    assert runner("list", two[0]).stdout.splitlines()[1].split()[2] == "killed"
+
+
+def test_tags_and_notes_are_listed_and_filter(runner, two):
+    assert runner("tag", "sgd", "baseline", "to-keep").stdout.endswith("0002-sgd-epochs=1: baseline to-keep\n")
+    runner("note", "2", "too", "slow")
+    assert "#baseline #to-keep too slow" in runner("list", "--tag", "baseline").stdout
+    assert len(runner("list", "--tag", "baseline").stdout.splitlines()) == 2
+    assert "1 run in 1 row" in runner("compare", "--where", "tags=baseline to-keep").stdout
+    assert "2 runs in 2 rows" in runner("compare").stdout, "a tag makes no row of its own"
+    assert runner("tag", "last", "baseline", "--remove").stdout.endswith(": to-keep\n")
+    assert runner("note", "2", "").stdout.endswith(": no note\n")
+
+
+def test_removing_asks_and_takes_what_the_filter_finds(runner, two, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    assert "nothing removed" in runner("remove", two[0]).stdout
+    assert two[0].exists()
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    runner("remove", "outputs", "--where", "optimizer=sgd")
+    assert [path.exists() for path in two] == [True, False]
+
+
+def test_removing_checkpoints_keeps_the_rest_and_what_is_not_ours(runner, two):
+    mine = two[0] / "checkpoints/mine.pt"
+    mine.write_bytes(b"mine")
+    runner("remove", two[0], "--checkpoints", "--yes")
+    assert [path.name for path in (two[0] / "checkpoints").iterdir()] == ["mine.pt"]
+    assert (two[0] / "run.json").exists()
+    assert "no checkpoint" in runner("test", two[0], status=2).stderr
+
+
+def test_a_folder_that_trains_is_not_removed_and_one_that_does_not_is_not_stopped(runner, two):
+    folder = RunFolder.open(two[0])
+    folder.lock()
+    assert "a process works in it; stop it first" in runner("remove", two[0], "--yes", status=2).stderr
+    folder.unlock()
+    assert "no process works in it (finished)" in runner("stop", two[0], status=2).stderr
+
+
+@pytest.mark.slow
+def test_a_stopped_run_has_saved_and_goes_on(process):
+    running = process.start("train", "model=linear", "engine.epochs=100000", "log.tensorboard=false")
+    while not any((path / "checkpoints/last.pt").exists() for path in process.runs()):
+        assert running.poll() is None
+        time.sleep(0.05)
+    assert "stopped; go on with: runner resume outputs/digits-linear/0001-" in process("stop", "last").stdout
+    running.communicate(timeout=60)
+    assert running.returncode == 143
+    assert json.loads((process.runs()[0] / "run.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("command", ["tag", "note", "stop", "remove"])
+def test_a_folder_that_is_no_run_is_refused_in_one_line(runner, command):
+    words = ["x"] if command in ("tag", "note") else []
+    done = runner(command, ".", *words, status=2)
+    assert done.stderr.count("\n") == 1
+    assert "no run and no sweep" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_board_serves_what_is_found_without_the_trials_of_sweeps(process):
+    process("train", "model=linear", "engine.epochs=1")
+    process("train", "model=linear", "engine.epochs=1", "optimizer=sgd")
+    rounds = ["sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0"]
+    process("sweep", "model=linear", "optimizer.lr=0.1,0.2", *rounds)
+    names = ["digits-linear/0001-epochs=1", "digits-linear/0002-sgd-epochs=1", "digits-linear/0003-sweep-lr"]
+    trials = [f"{names[2]}/trials/{number:04d}" for number in range(2)]
+    for words, expected in (([], names), (["--where", "optimizer=sgd"], names[1:2]), (["--trials"], [*names, *trials])):
+        server = process.start("board", *words)
+        address = re.search(r"http://\S+", server.stdout.readline())[0]
+        served = []
+        for _ in range(300):
+            with urllib.request.urlopen(f"{address}data/runs", timeout=20) as answer:
+                served = json.load(answer)
+            if len(served) == len(expected):
+                break
+            time.sleep(0.1)
+        assert sorted(served) == expected
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+        assert server.returncode == 0

@@ -1,0 +1,81 @@
+"""Folders get numbers that are their own, and are found by what one remembers of them."""
+
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from runner.errors import UserError
+from runner.store.names import find_folder, make_folder
+
+
+def make_several(root):
+    return [make_folder(root, "digits", [f"seed={os.getpid()}", str(number)]).name for number in range(10)]
+
+
+def test_numbers_are_unique_when_many_processes_start_at_once(tmp_path):
+    with ProcessPoolExecutor(10, get_context("forkserver")) as pool:
+        names = [name for some in pool.map(make_several, [tmp_path] * 10) for name in some]
+    assert len(names) == 100
+    assert len({name[:4] for name in names}) == 100
+    assert {path.name for path in (tmp_path / "digits").iterdir()} == set(names)
+
+
+def test_numbers_go_on_from_the_highest_and_a_claim_of_a_killed_process_is_passed_over(tmp_path):
+    assert make_folder(tmp_path, "a").name == "0001"
+    assert make_folder(tmp_path, "a", ["sgd", "lr=0.1"]).name == "0002-sgd-lr=0.1"
+    (tmp_path / "a/.0003").mkdir()
+    (tmp_path / "a/2026-01-01_00-00-00-000000-4711").mkdir()  # of an earlier version
+    assert make_folder(tmp_path, "a").name == "0004"
+    (tmp_path / "b/0041-x").mkdir(parents=True)
+    assert make_folder(tmp_path, "b").name == "0042"
+
+
+def test_a_name_is_never_longer_than_eighty_characters_and_ends_well(tmp_path):
+    name = make_folder(tmp_path, "a", ["x" * 20, "y" * 20, "z" * 20, "w" * 10, "v=0.1"]).name
+    assert len(name) <= 80
+    assert name.endswith("v")
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "outputs"
+    for name, said in (("digits", ["sgd"]), ("digits", ["adam"]), ("photos", ["adam", "seed=2"])):
+        (make_folder(root, name, said) / "environment.json").write_text("{}")
+        time.sleep(0.01)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("word", "folder"),
+    [
+        ("last", "photos/0001-adam-seed=2"),
+        ("2", "digits/0002-adam"),
+        ("0002", "digits/0002-adam"),
+        ("digits/1", "digits/0001-sgd"),
+        ("sgd", "digits/0001-sgd"),
+        ("seed=2", "photos/0001-adam-seed=2"),
+        ("photos", "photos/0001-adam-seed=2"),
+        ("digits/0002-adam", "digits/0002-adam"),
+        ("outputs/digits/0001-sgd", "digits/0001-sgd"),
+        ("outputs", "."),
+    ],
+)
+def test_a_folder_is_found_by_a_path_a_number_or_a_part_of_its_name(outputs, word, folder):
+    assert find_folder(word).resolve() == (outputs / folder).resolve()
+
+
+def test_a_word_that_fits_several_folders_names_them(outputs):
+    with pytest.raises(
+        UserError, match=r"^1: names several folders: outputs/digits/0001-sgd, outputs/photos/0001-adam"
+    ):
+        find_folder("1")
+    with pytest.raises(UserError, match=r"^adam: names several folders"):
+        find_folder("adam")
+
+
+def test_a_word_that_fits_none_is_given_back(outputs):
+    assert str(find_folder("nonesuch")) == "nonesuch"
