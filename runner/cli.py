@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.command.table import COMMANDS, HELP, Command
-from runner.errors import EXIT_USER_ERROR, HydraExit, Interrupted, SweepFailed, UserError, did_you_mean
+from runner.errors import EXIT_USER_ERROR, HydraExit, Interrupted, SweepFailed, UserError, did_you_mean, is_full_disk
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -17,6 +17,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(run(words))
     except (UserError, HydraExit) as error:
         print(f"runner: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        print(f"runner: {error.filename or 'disk'}: {error.strerror}; free some space, then go on", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except SweepFailed as error:
         print(f"runner: {error}", file=sys.stderr)
@@ -49,8 +54,8 @@ def run(words: list[str]) -> int | None:
         return complete(words)
     if words[0] not in COMMANDS:
         raise UserError(f"{words[0]}: no such command{did_you_mean(words[0], COMMANDS)}")
-    here = str(Path.cwd())  # where a user's `_target_: mymodels.Net` is found, after all that is installed
-    sys.path[:] = [*(entry for entry in sys.path if entry not in ("", here)), here]
+    # The working folder may be anybody's. It is searched when a config names a class that is installed nowhere.
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", str(Path.cwd()))]
     return _run(COMMANDS[words[0]], words[1:])
 
 

@@ -1,6 +1,7 @@
 """Outcomes that end a command with something other than a traceback."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 EXIT_USER_ERROR = 2
@@ -39,6 +40,11 @@ class Interrupted(BaseException):
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"signal {signal_number}")
         self.signal_number = signal_number
+
+
+def is_full_disk(error: object) -> bool:
+    """Whether a disk or a quota is used up: nothing that a trial or a config is to blame for."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def reason(error: Exception) -> str:

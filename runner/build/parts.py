@@ -180,4 +180,5 @@ def _bind(node: DictConfig, target: Any) -> Any:
         return partial(target, **{key: value for key, value in keys.items() if key != "_target_"})
     from hydra.utils import instantiate
 
+    configs.resolve_nested(keys, "config")
     return instantiate(node, _convert_="all", _partial_=True)

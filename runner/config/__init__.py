@@ -1,7 +1,16 @@
 """Configs: composed from groups, checked against constructors, and what of a stored one may change."""
 
 from runner.config.allowlist import check_trusted, trust_flag
-from runner.config.checking import bounds, check, check_sweep, is_plain, parameters_of, renamed_or_nearest, resolve
+from runner.config.checking import (
+    bounds,
+    check,
+    check_sweep,
+    is_plain,
+    parameters_of,
+    renamed_or_nearest,
+    resolve,
+    resolve_nested,
+)
 from runner.config.composing import choices, compose, compose_with_choices, explain, flatten, load_plugins
 from runner.config.errors import LIST_GROUPS, odd_file, unchosen_option, visible
 from runner.config.folders import add_user_folder, folder, search_path_override, user_folders

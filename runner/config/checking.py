@@ -1,10 +1,12 @@
 """Whether a config makes sense: every key held to the constructor it is meant for."""
 
 import dataclasses
-import importlib
+import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -168,6 +170,26 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
+def resolve_nested(value: Any, key: str) -> None:
+    """Import what `_target_`s name at any depth, as `resolve` does."""
+    for name, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        if name == "_target_":
+            resolve(item, f"{key}._target_")
+        elif isinstance(item, Mapping | list):
+            resolve_nested(item, f"{key}.{name}")
+
+
+def _find_in_working_folder(package: str) -> None:
+    """Search the working folder too, where a package is installed nowhere. Not before, for it may be anybody's."""
+    here = str(Path.cwd())
+    try:
+        missing = importlib.util.find_spec(package) is None
+    except ValueError:  # no name, or a module without a file
+        missing = False
+    if missing and here not in sys.path:
+        sys.path.append(here)
+
+
 def resolve(dotted: str, key: str) -> Callable[..., Any]:
     """The class or function of that dotted name.
 
@@ -177,6 +199,7 @@ def resolve(dotted: str, key: str) -> Callable[..., Any]:
     if not isinstance(dotted, str):
         raise UserError(f"{key}: must be a dotted name such as mypackage.MyNet, not {dotted!r}")
     parts = dotted.split(".")
+    _find_in_working_folder(parts[0])
     for cut in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:cut])
         try:

@@ -81,6 +81,8 @@ def with_overrides(config: DictConfig, overrides: Sequence[str], for_: Literal["
     changed = config.copy()
     known = flatten(config)
     for word in overrides:
+        if "=" not in word:
+            raise UserError(f"{word}: not an override; expected KEY=VALUE")
         try:
             override = OverridesParser.create().parse_override(word)
         except HydraException as error:

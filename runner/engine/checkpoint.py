@@ -13,7 +13,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from runner.data.fingerprint import Fingerprint, what_changed
-from runner.engine.checkpoint_files import BEST, FORMAT, LAST, PREVIOUS, read, write
+from runner.engine.checkpoint_files import BEST, FORMAT, LAST, PREVIOUS, mend_manifest, read, write
 from runner.engine.settings import Settings
 from runner.engine.state import TrainState, Trial
 from runner.errors import UserError
@@ -132,6 +132,11 @@ class Checkpoints(AsyncWriter):
         newest = max(found, key=lambda name: _epoch_and_step(found[name]))
         self._check_images(found[newest].get("images") or {})
         state.load_state_dict(found[newest]["state"])
+        mend_manifest(self.folder)
+        if newest != LAST:  # the run may have nothing left to train, and nothing to save
+            if LAST not in found:
+                (self.folder / LAST).unlink(missing_ok=True)  # else it would take the place of the one before it
+            write(self.folder, found[newest], [LAST])
         if damaged:
             place = f"{self.folder / newest} (epoch {state.epoch}, step {state.step})"
             self.warnings = [*damaged, f"went on from {place}"]

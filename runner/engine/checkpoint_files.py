@@ -51,10 +51,30 @@ def read(path: Path) -> dict[str, Any]:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder; an empty one where it is missing or damaged: the files can still be read."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        for entry in [*manifest["files"].values(), *manifest["replaced"].values()]:
+            _ = entry["sha256"] + "", entry["epoch"] + entry["step"]  # text and numbers, in every entry
         return {"files": dict(manifest["files"]), "replaced": dict(manifest["replaced"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {"files": {}, "replaced": {}}
+
+
+def mend_manifest(folder: Path) -> None:
+    """Bring the manifest in line with the files, where a crash came between the two; a damaged file stays known."""
+    manifest = read_manifest(folder)
+    known = {entry["sha256"]: entry for part in ("replaced", "files") for entry in manifest[part].values()}
+    paths = {name: folder / name for name in manifest["files"] if (folder / name).exists()}
+    files = {
+        name: known.get(hashlib.sha256(path.read_bytes()).hexdigest(), manifest["files"][name])
+        for name, path in paths.items()
+    }
+    if files != manifest["files"]:
+        _write_manifest(folder, files, {})
+
+
+def _write_manifest(folder: Path, files: Mapping[str, Any], replaced: Mapping[str, Any]) -> None:
+    text = json.dumps({"format": FORMAT, "files": files, "replaced": replaced}, indent=1)
+    write_temporary(folder / MANIFEST, text.encode()).replace(folder / MANIFEST)
 
 
 def write(folder: Path, content: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -74,11 +94,10 @@ def write(folder: Path, content: Mapping[str, Any], names: Sequence[str]) -> Non
     new = [write_temporary(folder / name, data) for name in names]
     manifest = read_manifest(folder)
     files = dict(manifest["files"])
-    if LAST in names and LAST in files:
+    if LAST in names and LAST in files and (folder / LAST).exists():
         files[PREVIOUS] = files[LAST]
     files |= dict.fromkeys(names, entry)
-    text = json.dumps({"format": FORMAT, "files": files, "replaced": manifest["files"]}, indent=1)
-    write_temporary(folder / MANIFEST, text.encode()).replace(folder / MANIFEST)
+    _write_manifest(folder, files, manifest["files"])
     for name, temporary in zip(names, new, strict=True):
         if name == LAST and (folder / LAST).exists():
             (folder / LAST).replace(folder / PREVIOUS)

@@ -116,7 +116,9 @@ class _Meter:
         return means
 
     def images_per_second(self, state: TrainState) -> float:
-        return (state.sums.num_images - self.images_before) / (time.perf_counter() - self.started)
+        """NaN where this process has trained on none, as after a checkpoint of the epoch's last step."""
+        count = state.sums.num_images - self.images_before
+        return count / (time.perf_counter() - self.started) if count else math.nan
 
 
 def _report(state: TrainState, meter: _Meter, settings: Settings, observers: Sequence[Observer]) -> None:

@@ -158,6 +158,19 @@ def current_record(path: Path, file: str) -> dict[str, Any]:
     return record
 
 
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The epochs' records in a run's folder, oldest first; a damaged line and what follows it are left out."""
+    records = []
+    try:
+        for line in (path / METRICS).read_bytes().splitlines():
+            record = json.loads(line)
+            _ = record["epoch"] + 1  # a number is in every line
+            records.append(record)
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return records
+
+
 class RunFolder(Folder):
     """One run on disk. `record` is the content of run.json."""
 
@@ -192,21 +205,14 @@ class RunFolder(Folder):
 
     def begin(self, overrides: Sequence[str], config: DictConfig | None) -> None:
         """Note what is trained from now on, as running; `config` is None where it is in the folder already."""
-        self.update(status="running", overrides=list(overrides), finished=None, error=None, **_process())
-        if config is not None:
+        if config is not None:  # first, for a folder with a record is a run, and can be resumed
             write_config(self.path, config, overrides)
+        self.update(status="running", overrides=list(overrides), finished=None, error=None, **_process())
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The epochs' records, oldest first; a line cut short by a crash is left out."""
-        path = self.path / METRICS
-        records = []
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-        return records
+        return [record for record in read_metrics(self.path) if isinstance(record.get("step"), int)]
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         with files.open_to_append(self.path / METRICS) as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from runner.errors import UserError
 from runner.objective import Objective
 from runner.store.annotations import read_annotations
 from runner.store.config_file import read_leaves
-from runner.store.run_folder import METRICS, RUN, read_record
+from runner.store.run_folder import RUN, read_metrics, read_record
 from runner.store.sweep_folder import SWEEP, TRIALS
 
 ROUND, SEARCH, FINALS = "round", "search", "finals"
@@ -92,18 +91,8 @@ class RunSummary:
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
-        """The epochs' records, oldest first; a line cut short by a crash and what follows it are left out."""
-        try:
-            lines = (self.path / METRICS).read_bytes().splitlines()
-        except OSError:
-            return []
-        records = []
-        for line in lines:
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-        return [record for record in records if isinstance(record, dict)]
+        """The epochs' records, oldest first."""
+        return read_metrics(self.path)
 
     def curve(self, metric: str) -> list[tuple[float, float]]:
         """Epoch and value wherever the metric has a value."""

@@ -16,7 +16,7 @@ from runner.data import Data
 from runner.data.fingerprint import what_changed
 from runner.engine import device
 from runner.engine.checkpoint_files import position
-from runner.errors import ImagesChanged, UserError
+from runner.errors import ImagesChanged, UserError, is_full_disk
 from runner.lifetime import end_with
 from runner.store import RunFolder, SweepFolder
 from runner.sweep.execution.failures import why_give_up
@@ -52,6 +52,8 @@ def run_job(cfg: DictConfig) -> float | None:
         journal.append(trial.record.event("started", note=group.reason) for trial in group.trials)
         began = time.perf_counter()
         for trial, outcome in group.run(cfg.job.until_epoch):
+            if isinstance(outcome, OSError) and is_full_disk(outcome):
+                raise outcome
             event = _end(trial.record, outcome)
             score = event["score"]
             seconds = (time.perf_counter() - began) / len(group.trials)

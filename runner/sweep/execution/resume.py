@@ -39,7 +39,9 @@ def check_unchanged(folder: SweepFolder, plan: Plan, now: DictConfig, configs: T
     rounds = read_rounds(folder.record["rounds"], str(folder.path / store.SWEEP))
     if rounds and not folder.journal.exists():
         raise UserError(f"{folder.journal}: is missing; restore it from a copy, or start a new sweep")
-    before, after = folder.record["space"], json.loads(json.dumps(plan.space.describe()))
+    before, after = folder.record.get("space"), json.loads(json.dumps(plan.space.describe()))
+    if not isinstance(before, dict) or not all(isinstance(about, dict) for about in before.values()):
+        raise UserError(f"{folder.path / store.SWEEP}: its space cannot be read; restore the file from a copy")
     for name in [*before, *after]:
         if before.get(name) != after.get(name):
             raise UserError(

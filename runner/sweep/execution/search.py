@@ -58,6 +58,7 @@ class SearchRun:
         Raises:
             SweepFailed: so many trials failed that going on makes no sense.
         """
+        self.journal.append([], create=True)  # before the first round is in the record, which relies on it
         self.journal.refresh()
         self.plan.lengthen(self.rounds)
         self._write_rounds()

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from hydra.core.utils import JobReturn, JobStatus
 
 from runner import config, vectorizable
-from runner.errors import ImagesChanged, UserError, WorkerDied
+from runner.errors import ImagesChanged, UserError, WorkerDied, is_full_disk
 from runner.lifetime import this_process
 from runner.store import SweepFolder, read_config, write_config
 from runner.sweep.execution.failures import value_or_error
@@ -97,10 +97,10 @@ def job_failures(trials: Sequence[TrialRecord], returned: JobReturn) -> list[dic
     """`failed` events of trials whose job failed before they ended; not where its process died: they may run again.
 
     Raises:
-        ImagesChanged: the job found that.
+        ImagesChanged, OSError: the job found that, or that a disk is full. Its trials can run when that is mended.
     """
     error = value_or_error(returned)
-    if isinstance(error, ImagesChanged):
+    if isinstance(error, ImagesChanged) or is_full_disk(error):
         raise error
     if isinstance(error, WorkerDied) or returned.status != JobStatus.FAILED:
         return []

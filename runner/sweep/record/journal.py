@@ -50,10 +50,10 @@ class Journal:
         self.num_events = 0
         self._offset = 0
 
-    def append(self, events: Iterable[Event]) -> None:
-        """Write events, whole, in one piece, and wait until they are on the disk."""
+    def append(self, events: Iterable[Event], create: bool = False) -> None:
+        """Write events, whole, in one piece, and wait until they are on the disk. `create`: also where there are none."""
         text = "".join(json.dumps(to_plain({"time": now(), **event})) + "\n" for event in events)
-        if not text:
+        if not text and not create:
             return
         with self._lock, files.open_to_append(self.path) as file:
             _cut_torn_line(file)
@@ -115,6 +115,7 @@ def shared_journal(path: Path) -> Journal:
 def _parse(line: bytes, path: Path, number: int) -> Event:
     try:
         event: dict[str, Any] = json.loads(line)
+        datetime.fromisoformat(event["time"])
         if not isinstance(event["event"], str) or not isinstance(event["trial"], int | None):
             raise ValueError
         if event["event"] == "queued":

@@ -105,7 +105,7 @@ def _searched(history: SweepHistory, round_: Round) -> list[str]:
             if key_of(name) == key:
                 condition = condition_of(name)
                 parts.append(_range(about) + (f" ({condition})" if condition else ""))
-        if not parts and held:
+        if not parts and held is not None:
             parts = [f"held at {held[key]}"] if key in held else ["as configured"]
         if not parts and isinstance(round_, FinalRound):
             parts = list(dict.fromkeys(point[key] for point in round_.points if key in point))

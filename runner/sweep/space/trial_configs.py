@@ -110,4 +110,5 @@ def _hint(key: str, leaves: dict[str, Any]) -> str:
     if found := config.unchosen_option(key, leaves):
         group, option = found
         return f" while {option} is not chosen; choose it, as in {group}={option}"
-    return config.renamed_or_nearest(key_of(key), leaves)
+    hint = config.renamed_or_nearest(key_of(key), leaves)
+    return "; see runner options or runner train --cfg job" if "choose from" in hint else hint
