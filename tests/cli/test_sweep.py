@@ -344,7 +344,7 @@ def test_thirty_two_points_on_two_workers(process):
             ["optimizer=sgd,adam", "optimizer.momentum=interval(0.1,0.9)"],
             "optimizer.momentum: no such key; did you mean",
         ),
-        (["reg.l3.strength=interval(0.1,1)"], "reg.l3.strength: no such key; choose from augment"),
+        (["reg.l3.strength=interval(0.1,1)"], "reg.l3.strength: no such key; see runner options"),
         (
             ["sweep=lr", "sweep.conditional={model: {mlp: ['model.hidden=[8],[16]']}}"],
             "sweep.conditional: model.hidden[model=mlp] never applies; name a group that is searched",

@@ -51,7 +51,7 @@ class Journal:
         self._offset = 0
 
     def append(self, events: Iterable[Event], create: bool = False) -> None:
-        """Write events, whole, in one piece, and wait until they are on the disk. `create`: also where there are none."""
+        """Write events, whole, in one piece, and wait until they are on the disk. `create`: even of none."""
         text = "".join(json.dumps(to_plain({"time": now(), **event})) + "\n" for event in events)
         if not text and not create:
             return
