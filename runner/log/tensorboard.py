@@ -107,7 +107,7 @@ class TensorBoard:
 
     def _open(self, step: int, epoch: int) -> None:
         """Go on after that step and epoch. What a killed run had no time to write is written now."""
-        past = [record for record in self.past if record["epoch"] <= epoch]
+        past = [record for record in self.past if record["epoch"] <= epoch and "step" in record]
         # Of an epoch's last step there may be a checkpoint from before the epoch's end, whose figures are yet to come.
         is_end = step == 0 or (past and past[-1]["step"] == step)
         written = event_files.rewind(self.folder, step, None if is_end else {BATCH_LOSS})

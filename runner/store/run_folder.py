@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -161,14 +162,10 @@ def current_record(path: Path, file: str) -> dict[str, Any]:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The epochs' records in a run's folder, oldest first; a damaged line and what follows it are left out."""
     records = []
-    try:
+    with contextlib.suppress(OSError, ValueError):
         for line in (path / METRICS).read_bytes().splitlines():
-            record = json.loads(line)
-            _ = record["epoch"] + 1  # a number is in every line
-            records.append(record)
-    except (OSError, ValueError, TypeError, KeyError):
-        pass
-    return records
+            records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict) and isinstance(record.get("epoch"), int | float)]
 
 
 class RunFolder(Folder):
@@ -212,7 +209,7 @@ class RunFolder(Folder):
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The epochs' records, oldest first; a line cut short by a crash is left out."""
-        return [record for record in read_metrics(self.path) if isinstance(record.get("step"), int)]
+        return read_metrics(self.path)
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         with files.open_to_append(self.path / METRICS) as file:

@@ -96,6 +96,9 @@ class Nothing:
     def prepare(self, trial: TrialRecord) -> None:
         pass
 
+    def mend(self, trial: TrialRecord) -> None:
+        pass
+
     def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
         return [str(trial.trial) for trial in trials]
 
@@ -134,7 +137,13 @@ def search(num_trials: int, folder: Path, configs: TrialConfigs | None) -> Cost:
     plan = Plan(settings, SPACE, [RoundPlan(num_trials, 1)], 1, Objective("val/accuracy", "max"))
     launch = JournalingLauncher(sweep.journal, settings)
     if configs:
-        run = SearchRun(sweep, plan, ConfigsAlone(sweep, configs), launch, lambda trials: [list(trials)])
+        run = SearchRun(
+            sweep,
+            plan,
+            ConfigsAlone(sweep, configs, accept_changed_images=False),
+            launch,
+            lambda trials: [list(trials)],
+        )
     else:
         run = SearchRun(sweep, plan, Nothing(), launch, lambda trials: [[trial] for trial in trials])
     cost = cost_of(run.run)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from runner.log.tags import tag_of
 from torture.harness import Loss, json_lines
 
 SPEED = "images_per_second"  # the one metric that depends on the machine
@@ -151,16 +152,19 @@ def _wrong_scalars(folder: Path, metrics: list[dict[str, Any]]) -> Iterator[str]
         found[tag, step] = value
     if not found:
         return
-    known = {(tag, record["step"]): value for record in metrics for tag, value in record.items()}
+    names = [(name, record) for record in metrics for name in record if name not in ("epoch", "step")]
+    known = {(tag_of(name), record["step"]): record[name] for name, record in names}
     for (tag, step), value in known.items():
         shown = found.get((tag, step))
-        if tag in ("epoch", "step"):
-            continue
         if shown is None:
             yield f"TensorBoard lacks {tag} at step {step}"
         elif not math.isclose(shown, math.nan if value is None else value, rel_tol=1e-6, abs_tol=1e-9):
             yield f"TensorBoard has {shown} for {tag} at step {step}, metrics.jsonl {value}"
-    others = {tag for tag, step in found if (tag, step) not in known} - {"train/batch_loss", SPEED}
+    others = {tag for tag, step in found if (tag, step) not in known} - {
+        "train/batch_loss",
+        "accuracy/best",
+        tag_of(SPEED),
+    }
     yield from (f"TensorBoard has {tag} where metrics.jsonl has none" for tag in sorted(others))
 
 

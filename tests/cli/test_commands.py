@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+COMMANDS = ["board", "compare", "list", "note", "options", "remove", "resume", "stop", "sweep", "tag", "test", "train"]
 HEAVY = {"torch", "hydra", "omegaconf", "numpy", "rich", "matplotlib", "yaml"}
 
 
@@ -119,7 +120,7 @@ def test_hydras_flags_work_on_either_side_of_the_overrides(runner):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("runner t", ["test", "train"]),
+        ("runner t", ["tag", "test", "train"]),
         ("runner train optimizer=ada", ["optimizer=adagrad", "optimizer=adam", "optimizer=adamw"]),
         ("runner train optimizer=adam optimizer.be", ["optimizer.betas."]),
         ("runner train engine.dev", ["engine.device="]),
@@ -180,9 +181,9 @@ def test_the_row_of_the_best_run_is_green_at_a_terminal_with_colors(runner, writ
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("runner ", ["compare", "options", "resume", "sweep", "test", "train"]),
-        ("runner", ["compare", "options", "resume", "sweep", "test", "train"]),
-        ("runner re", ["resume"]),
+        ("runner ", COMMANDS),
+        ("runner", COMMANDS),
+        ("runner re", ["remove", "resume"]),
         ("runner x", []),
         ("runner compare ", []),
         ("runner nothing ", []),

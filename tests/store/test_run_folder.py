@@ -1,7 +1,6 @@
 """A run's folder: the contract's files, whole or not at all."""
 
 import json
-import re
 import subprocess
 import sys
 
@@ -16,7 +15,7 @@ from runner.store.run_index import find_runs
 
 def test_a_run_leaves_exactly_the_folder_of_the_contract(train):
     run = train("model=linear", "engine.epochs=2")
-    assert re.fullmatch("0001", run.folder.name)
+    assert run.folder.name == "0001-epochs=2"
     assert run.folder.parent.name == "digits-linear"
     names = {path.name for path in run.folder.iterdir()}
     (events,) = [name for name in names if name.startswith("events.out.tfevents.")]

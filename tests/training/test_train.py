@@ -169,7 +169,7 @@ def test_a_run_that_has_not_begun_has_no_objective(written):
     assert repr(run) == f"Run('{path}', status='running')"
 
 
-def test_the_hparams_are_the_usual_ones_and_those_that_were_changed():
+def test_the_hparams_are_the_options_the_numbers_one_tunes_and_what_was_said():
     optimizer = {"lr": 0.5, "betas": [0.9, 0.99], "eps": 1e-8}
     cfg = OmegaConf.create({"seed": 3, "optimizer": optimizer, "data": {"batch_size": 8}, "flag": True})
     choices = {"data": "digits", "model": "mlp", "optimizer": "adam", "reg": "none", "augment": "flip,crop"}
@@ -185,6 +185,7 @@ def test_the_hparams_are_the_usual_ones_and_those_that_were_changed():
         "augment": "flip,crop",
         "seed": 3,
         "optimizer.betas": "[0.9, 0.99]",
+        "optimizer.eps": "1e-08",
         "tta": "flip",
         "flag": True,
     }
