@@ -185,6 +185,7 @@ def test_a_killed_sweep_of_vectorized_trials_ends_as_one_that_went_through(proce
     assert "finished" in run.stdout, "a vectorized trial is a run like any other"
 
 
+@pytest.mark.slow
 def test_a_vectorized_sweep_scores_as_one_by_one(runner):
     words = [*SMALL, LR, "sweep.rounds=[{trials: 6, epochs: 2}]", "sweep.num_finalists=0", "model.hidden=[8]"]
     sweep(runner, *words, "sweep.vectorize=off", "name=alone")
@@ -268,6 +269,7 @@ def test_when_all_trials_fail_the_sweep_ends_and_shows_the_first_traceback_once(
     assert Counter(event["event"] for event in journal(path))["failed"] == 3
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_takes_more_points_and_rounds(runner):
     sweep(runner, *SHORT, "name=it")
     path = folder(runner, "it")
@@ -358,6 +360,7 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(runner, words, message):
     assert not list(runner.folder.iterdir())
 
 
+@pytest.mark.slow
 def test_going_on_with_another_space_is_refused_by_name(runner):
     sweep(runner, *SMALL, LR, "sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0", "name=it")
     path = folder(runner, "it")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -13,6 +14,7 @@ def ran(tmp_path, monkeypatch):
     return tmp_path / "ran"
 
 
+@pytest.mark.slow
 def test_plugins_of_the_working_folder_are_not_run(process, ran, tmp_path):
     for place in (tmp_path / "hydra_plugins", tmp_path / "hydra_plugins/hostile"):
         place.mkdir()
@@ -53,16 +55,26 @@ def test_programs_that_a_repositorys_settings_name_are_not_run(process, ran, tmp
 
 
 HOSTILE = "{_target_: hostile.run}"
-SWEEP = ["model=linear", "engine.epochs=1", "optimizer.lr=0.1,0.2", "sweep.num_finalists=0", "log.tensorboard=false"]
+SWEEP = ["model=linear", "engine.epochs=1", "optimizer.lr=0.1,0.2", "sweep.num_finalists=0"]
+SWEEP += ["sweep.rounds=[{trials: 2, epochs: 1}]", "log.tensorboard=false", "sweep.report=false"]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Where the sweep lies that the first test makes and the others copy."""
+    return tmp_path_factory.mktemp("swept") / "outputs"
 
 
 @pytest.fixture
-def finished_sweep(runner, ran, monkeypatch):
+def finished_sweep(runner, ran, swept):
     """A sweep in a folder that brings a module which leaves `ran` when it is imported."""
-    (runner.folder / "hostile.py").write_text(
-        f"import traceback\nwith open({str(ran)!r}, 'w') as file:\n    traceback.print_stack(file=file)\n"
-    )
-    runner("sweep", *SWEEP, "name=it")
+    code = f"import traceback\nwith open({str(ran)!r}, 'w') as file:\n    traceback.print_stack(file=file)\n"
+    (runner.folder / "hostile.py").write_text(code)
+    if not swept.exists():
+        runner("sweep", *SWEEP, "name=it")
+        shutil.copytree(runner.folder / "outputs", swept)
+    else:
+        shutil.copytree(swept, runner.folder / "outputs")
     (path,) = (runner.folder / "outputs/it").iterdir()
     return path
 
@@ -216,10 +228,11 @@ def test_a_lock_stays_whatever_else_opens_the_folders_files(finished_sweep):
     second.unlock()
 
 
+@pytest.mark.slow
 def test_the_line_that_trains_trains_on_a_machine_without_fcntl(tmp_path, process):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['fcntl'] = None\n")
     hidden = {"PYTHONPATH": f"{tmp_path}:{process.environment.get('PYTHONPATH', '')}"}
     process("train", "model=linear", "engine.epochs=1", env=hidden)
     (folder,) = process.runs()
     process("resume", folder, "engine.epochs=2", env=hidden)
-    process("sweep", *SWEEP, "sweep.rounds=[{trials: 2, epochs: 1}]", env=hidden)
+    process("sweep", *SWEEP, env=hidden)
