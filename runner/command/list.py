@@ -35,7 +35,7 @@ def main(words: Sequence[str]) -> int:
     entries = [entry for entry in entries if arguments.tag is None or arguments.tag in entry.annotations[0]]
     table = Table(box=None, pad_edge=False)
     for heading, justify in (("folder", "left"), ("kind", "left"), ("status", "left"), ("best", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for heading, justify in (("started", "left"), ("MiB", "right"), ("tags and note", "left")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for entry in sorted(entries, key=lambda entry: str(entry.record.get("started"))):

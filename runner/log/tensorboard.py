@@ -59,6 +59,7 @@ class TensorBoard:
         self.left_out: TrainState | None = None  # a state whose histograms were not due
         self.writer: Any = None
         self.best: float | None = None  # validation accuracy so far
+        self.failure: Exception | None = None  # of the first write that failed
 
     def started(self, state: TrainState) -> None:
         self.state = state
@@ -79,12 +80,13 @@ class TensorBoard:
 
     def exit(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         """Write what is left, and how the run ended; see `contextlib.ExitStack.push`."""
-        if self.left_out is not None:
+        if self.left_out is not None and self.failure is None:
             self._queue_histograms(self.left_out)
         status: str = self.state.trials[self.trial].status if self.state else "running"
-        closing = self.thread.submit(self._close, "failed" if isinstance(error, Exception) else status)
+        self.thread.submit(self._write, self._close, "failed" if isinstance(error, Exception) else status)
         self.thread.shutdown()
-        closing.result()
+        if self.failure is not None and error is None:
+            raise self.failure
 
     def _queue_histograms(self, state: TrainState) -> None:
         """Have histograms of weights and gradients written."""
@@ -101,9 +103,17 @@ class TensorBoard:
         self._later(self._histograms, copies, state.step)
 
     def _later(self, work: Any, *args: Any) -> None:
-        future = self.thread.submit(work, *args)
-        if future.done():
-            future.result()  # a failure of an earlier write surfaces here or at the close
+        """Have something written. A failure of an earlier write surfaces here, or at the exit."""
+        if self.failure is not None:
+            raise self.failure
+        self.thread.submit(self._write, work, *args)
+
+    def _write(self, work: Any, *args: Any) -> None:
+        try:
+            if self.failure is None:
+                work(*args)
+        except Exception as error:
+            self.failure = error
 
     def _open(self, step: int, epoch: int) -> None:
         """Go on after that step and epoch. What a killed run had no time to write is written now."""

@@ -128,6 +128,24 @@ def test_a_run_that_crashed_is_shown_as_a_failure(run, train, tmp_path, monkeypa
     assert content.session_end_info.status == api_pb2.STATUS_FAILURE
 
 
+def test_events_that_cannot_be_written_are_an_error_of_the_run_and_written_when_it_goes_on(
+    train, tmp_path, monkeypatch
+):
+    from runner.log import event_files
+    from runner.training.resume import resume
+
+    def full(folder):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(event_files, "open_writer", full)
+        with pytest.raises(OSError, match="No space left"):
+            train("model=linear", "engine.epochs=2", "log.tensorboard=true")
+    (path,) = tmp_path.glob("outputs/*/*/run.json")
+    run = resume(path.parent)
+    assert [event.step for event in events_of(run.folder).Scalars("accuracy/val")] == [38, 76]
+
+
 def ask(url, path, body=None):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url + path, data, {"Content-Type": "application/json"})
