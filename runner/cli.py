@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.command.table import COMMANDS, HELP, Command
-from runner.errors import EXIT_USER_ERROR, HydraExit, Interrupted, SweepFailed, UserError, did_you_mean, is_full_disk
+from runner.errors import (
+    EXIT_USER_ERROR,
+    HydraExit,
+    Interrupted,
+    SweepFailed,
+    UserError,
+    did_you_mean,
+    full_disk,
+    is_full_disk,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         if not is_full_disk(error):
             raise
-        print(f"runner: {error.filename or 'disk'}: {error.strerror}; free some space, then go on", file=sys.stderr)
+        print(f"runner: {full_disk(error)}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except SweepFailed as error:
         print(f"runner: {error}", file=sys.stderr)

@@ -47,6 +47,11 @@ def is_full_disk(error: object) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def full_disk(error: OSError) -> UserError:
+    """The same as a mistake that the user can mend."""
+    return UserError(f"{error.filename or 'disk'}: {error.strerror}; free some space, then go on")
+
+
 def reason(error: Exception) -> str:
     """What an error says, in one line; of one about a file, what the system says, without the path."""
     if isinstance(error, OSError) and error.strerror:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from runner import config
-from runner.errors import EXIT_DIVERGED, HydraExit, UserError
+from runner.errors import EXIT_DIVERGED, HydraExit, UserError, full_disk, is_full_disk
 
 FLAGS_WITH_VALUE = {
     "--config-dir",
@@ -91,7 +91,11 @@ class TrainJob:
             config.check(cfg)
             train = import_quickly("runner.training.train").train
             run = train(cfg, overrides, config.choices(cfg, hydra.runtime.choices))
-        except UserError as error:
+        except (UserError, OSError) as error:
+            if isinstance(error, OSError):
+                if not is_full_disk(error):
+                    raise
+                error = full_disk(error)
             if alone:
                 raise HydraExit(error) from None  # past Hydra, which would add lines of its own
             print(f"runner: job {hydra.job.num}: {error}", file=sys.stderr)

@@ -138,6 +138,22 @@ def test_what_a_stored_run_refuses(run, tmp_path, train):
     assert err.startswith(f"runner: {folder}/config.yaml: cannot be read")
 
 
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(runner, monkeypatch):
+    from runner.engine import checkpoint_files
+
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_files, "write_temporary", full)
+        done = runner("train", "model=linear", "engine.epochs=2", status=2)
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("No space left on device; free some space, then go on\n")
+    (folder,) = runner.runs()
+    runner("resume", folder)
+    assert (folder / "checkpoints/last.pt").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

@@ -74,9 +74,9 @@ def _readable(
             trial = _Trial(folder, record, accept_changed_images)
             _check_images(folder, _data(trial.cfg), accept_changed_images)
             yield trial
-        except ImagesChanged:
-            raise
         except Exception as error:
+            if isinstance(error, ImagesChanged) or is_full_disk(error):
+                raise
             journal.append([_end(record, error)])
 
 
