@@ -84,6 +84,7 @@ def test_the_same_images_in_another_place_are_the_same(runner, photos, tmp_path)
     runner("resume", folder, "engine.epochs=2", "data.root=elsewhere/copied")
 
 
+@pytest.mark.slow
 def test_a_sweep_stops_without_a_failed_trial_when_its_images_have_changed(runner, photos, monkeypatch):
     from runner.sweep.execution import job
 

@@ -376,6 +376,7 @@ def test_going_on_with_another_space_is_refused_by_name(runner):
     assert "journal.jsonl: is missing" in runner("resume", path, status=2).stderr
 
 
+@pytest.mark.slow
 def test_going_on_warns_of_what_is_no_longer_as_it_was(runner):
     sweep(
         runner,
@@ -474,6 +475,7 @@ def test_a_sweep_of_which_nothing_came_says_so_and_why(runner, words, status, sa
     assert record(folder(runner, "it"))["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_stopped_at_a_failure_says_how_to_go_on_without_the_trial(runner):
     (runner.folder / "break").touch()
     words = [*SMALL, LR, *SABOTAGED, "sweep.rounds=[{trials: 3, epochs: 1}]", "sweep.num_finalists=0", "name=it"]
