@@ -118,8 +118,13 @@ def _parse(line: bytes, path: Path, number: int) -> Event:
         datetime.fromisoformat(event["time"])
         if not isinstance(event["event"], str) or not isinstance(event["trial"], int | None):
             raise ValueError
+        if not isinstance(event.get("score"), int | float | None):
+            raise ValueError
         if event["event"] == "queued":
             _ = [event[key] for key in QUEUED_KEYS]
+            whole = isinstance(event["round"], int) and isinstance(event["point"], dict)
+            if not whole or not all(isinstance(event[key], int | None) for key in ("seed", "epochs")):
+                raise ValueError
         return event
     except (ValueError, TypeError, KeyError):
         raise _damaged(path, number) from None

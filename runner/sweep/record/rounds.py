@@ -62,9 +62,31 @@ def read_rounds(entries: Sequence[Mapping[str, Any]], path: str = "sweep.json") 
     """
     kinds: dict[str, type[Round]] = {kind.kind: kind for kind in (SearchRound, FinalRound)}
     try:
-        return [kinds[entry["kind"]](**{k: v for k, v in entry.items() if k != "kind"}) for entry in entries]
+        rounds = [kinds[entry["kind"]](**{k: v for k, v in entry.items() if k != "kind"}) for entry in entries]
+        for round_ in rounds:
+            _check_types(round_)
+        return rounds
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: its rounds cannot be read ({error}); restore the file from a copy") from None
+
+
+def _check_types(round_: Round) -> None:
+    """
+    Raises:
+        TypeError: a value is of another type than it was written with.
+    """
+    whole = (
+        isinstance(round_.index, int) and isinstance(round_.num_trials, int) and isinstance(round_.epochs, int | None)
+    )
+    whole = whole and isinstance(round_.ranges, dict) and isinstance(round_.notes, list)
+    if isinstance(round_, FinalRound):
+        points, seeds = round_.points, round_.seeds
+        whole = whole and isinstance(points, list) and all(isinstance(point, dict) for point in points)
+        whole = whole and isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds)
+    if isinstance(round_, SearchRound):
+        whole = whole and isinstance(round_.strategy, dict)
+    if not whole:
+        raise TypeError("a value is of another type")
 
 
 def searches(rounds: Sequence[Round]) -> list[SearchRound]:
