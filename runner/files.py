@@ -39,8 +39,7 @@ def write_temporary(path: Path, content: bytes | memoryview) -> Path:
     """A new file, on the disk, that may `replace` the one at the path. See `replace_file`."""
     with _new(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
     return Path(file.name)
 
 
@@ -97,6 +96,12 @@ def remove_temporaries(*folders: Path) -> None:
         found = TEMPORARY.fullmatch(path.name)
         if found and not psutil.pid_exists(int(found[1])):
             path.unlink(missing_ok=True)
+
+
+def sync(file: IO[bytes]) -> None:
+    """Wait until what was written is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

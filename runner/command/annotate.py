@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from runner.arguments import ArgumentParser
+from runner.command.stored import add_folder
 from runner.errors import UserError
-from runner.store import find_folder
 from runner.store.annotations import read_annotations, write_annotations
 from runner.store.listing import entry_at
 
@@ -16,7 +16,7 @@ def tag(words: Sequence[str]) -> int:
         description="Add tags to a run or a sweep, for runner list --tag and runner compare --where tags=WORD.",
         epilog="example: runner tag last baseline",
     )
-    parser.add_argument("folder", type=find_folder, help="its path, last, its number, or any part of its name")
+    add_folder(parser)
     parser.add_argument("tags", nargs="+", metavar="WORD", help="a tag of letters, digits, dots and hyphens")
     parser.add_argument("--remove", action="store_true", help="take these tags away")
     arguments = parser.parse_intermixed_args(list(words))
@@ -38,7 +38,7 @@ def note(words: Sequence[str]) -> int:
         description="Write a note to a run or a sweep, in place of the one before; an empty text removes it.",
         epilog="example: runner note 7 'the learning rate was too high'",
     )
-    parser.add_argument("folder", type=find_folder, help="its path, last, its number, or any part of its name")
+    add_folder(parser)
     parser.add_argument("text", nargs="+", help="the note")
     arguments = parser.parse_intermixed_args(list(words))
     path = entry_at(arguments.folder).path

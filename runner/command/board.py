@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.arguments import ArgumentParser
-from runner.compare.filter import where
+from runner.command.stored import add_selection, select
 from runner.errors import UserError
 from runner.log.event_files import PATTERN
-from runner.store import find_folder
-from runner.store.listing import Entry, find_entries
-from runner.store.run_index import RunSummary
+from runner.store.listing import Entry
 
 ADDRESS = re.compile(rb"TensorBoard \S+ at (https?://\S+)")
 
@@ -27,17 +25,12 @@ def main(words: Sequence[str]) -> int:
         description="Start TensorBoard on runs and sweeps, print its address, and end with Ctrl-C.",
         epilog="example: runner board --where optimizer=sgd --where 'val/accuracy>0.9'",
     )
-    parser.add_argument("paths", nargs="*", type=find_folder, metavar="RUN", help="runs or folders with runs (outputs)")
-    parser.add_argument("--where", action="append", default=[], metavar="'KEY OP VALUE'", help="only runs that meet it")
+    add_selection(parser, nargs="*", help="runs or folders with runs (outputs)")
     parser.add_argument("--trials", action="store_true", help="the trials of sweeps too")
     parser.add_argument("--port", type=int, default=0, help="of the server (any that is free)")
     arguments = parser.parse_intermixed_args(list(words))
     paths = arguments.paths or [Path("outputs")]
-    entries = [entry for path in paths for entry in find_entries(path)]
-    if arguments.where:
-        runs = [RunSummary.read(entry.path) for entry in entries if entry.kind == "run"]
-        kept = {run.path for run in where(runs, arguments.where)}
-        entries = [entry for entry in entries if entry.path in kept]
+    entries = select(paths, arguments.where)
     if not entries:
         raise UserError(f"{', '.join(map(str, paths))}: no runs here; name a run, or a folder that holds runs")
     with tempfile.TemporaryDirectory(prefix="runner-board-") as tree:

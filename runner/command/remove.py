@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.arguments import ArgumentParser
-from runner.compare.filter import where
+from runner.command.stored import add_selection, select
 from runner.errors import UserError
-from runner.store import find_folder
-from runner.store.listing import Entry, entry_at, find_entries, is_locked
-from runner.store.run_index import RunSummary
+from runner.store.listing import Entry, is_locked
 
 CHECKPOINT = re.compile(r"(last|previous|best|epoch-\d+)\.pt|manifest\.json")
 
@@ -22,15 +20,11 @@ def main(words: Sequence[str]) -> int:
         description="Remove runs and sweeps, or free their checkpoints alone. Asks first.",
         epilog="example: runner remove outputs --where 'val/accuracy<0.5' --where status=finished --checkpoints",
     )
-    parser.add_argument("paths", nargs="+", type=find_folder, metavar="RUN", help="runs, sweeps, or folders with runs")
-    parser.add_argument("--where", action="append", default=[], metavar="'KEY OP VALUE'", help="only runs that meet it")
+    add_selection(parser, nargs="+", help="runs, sweeps, or folders with runs")
     parser.add_argument("--checkpoints", action="store_true", help="remove the checkpoints and keep the rest")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_intermixed_args(list(words))
-    entries = [entry for path in arguments.paths for entry in find_entries(path)]
-    if arguments.where:
-        runs = [RunSummary.read(entry.path) for entry in entries if entry.kind == "run"]
-        entries = [entry_at(run.path) for run in where(runs, arguments.where)]
+    entries = select(arguments.paths, arguments.where)
     if not entries:
         raise UserError(f"{', '.join(map(str, arguments.paths))}: no run and no sweep to remove; see runner list")
     for entry in entries:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 
 from runner.arguments import ArgumentParser
+from runner.command.stored import add_folder
 from runner.errors import UserError
-from runner.store import find_folder
 from runner.store.listing import entry_at, is_locked
 
 WAIT_SECONDS = 120.0  # for the step under way and the checkpoint
@@ -22,7 +22,7 @@ def main(words: Sequence[str]) -> int:
         description="Ask a run or a sweep on this machine to save and end, as Ctrl-C does. It can be resumed.",
         epilog="example: runner stop last",
     )
-    parser.add_argument("folder", type=find_folder, help="its path, last, its number, or any part of its name")
+    add_folder(parser)
     entry = entry_at(parser.parse_args(list(words)).folder)
     if not is_locked(entry.path):
         raise UserError(f"{entry.path}: no process works in it ({entry.status}); there is nothing to stop")

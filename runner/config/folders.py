@@ -26,6 +26,11 @@ def user_folders() -> list[Path]:
     return [path.absolute() for path in paths]
 
 
+def is_group(key: str) -> bool:
+    """Whether that key is a config group, ours or one of the user's."""
+    return any((root / key).is_dir() for root in [folder(), *user_folders()])
+
+
 def add_user_folder(path: Path) -> None:
     """Have this process, and those that it starts, find configs in that folder too.
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from runner.config.composing import flatten
 from runner.config.errors import LIST_GROUPS
-from runner.config.folders import folder, user_folders
+from runner.config.folders import folder, is_group, user_folders
 from runner.store.config_file import read_value
 
 # What decides nothing of the result, or is said apart.
@@ -33,7 +33,7 @@ def said(overrides: Sequence[str], cfg: DictConfig, choices: Mapping[str, str]) 
         root = re.split("[./]", key)[0]
         if root in NOT_SAID or override.is_delete():
             continue
-        if key in choices or _is_group(key):
+        if key in choices or is_group(key):
             option = choices.get(key) or str(override.value())
             if option != _defaults().get(key) and not (cfg.name is None and key in IN_THE_NAME):
                 options[key] = option.replace(",", "+")
@@ -61,10 +61,6 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")
     return str(value).rstrip("/").rpartition("/")[2]
-
-
-def _is_group(key: str) -> bool:
-    return any((root / key).is_dir() for root in [folder(), *user_folders()])
 
 
 def _defaults() -> dict[str, str]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from runner.errors import UserError
-from runner.files import remove_temporaries, replace_file, replacing
+from runner.files import remove_temporaries, replace_file, replacing, sync
 
 FORMAT = 2  # of the cache, and of how images are decoded: another number makes other files
 LIMIT_BYTES = 32 * 2**30
@@ -75,8 +75,7 @@ def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Calla
             replace_file(path.parent / TAG, SIGNATURE)
         with replacing(path) as file:
             np.save(file, fresh.numpy())
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
         _make_room(path.parent, keep=path)
     return fresh
 

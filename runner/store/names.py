@@ -44,8 +44,8 @@ def _take(parent: Path, number: int) -> bool:
 
 def _numbers(parent: Path) -> Iterator[int]:
     with os.scandir(parent) as entries:
-        matches = [NUMBERED.fullmatch(entry.name) for entry in entries]
-    return (int(match[1]) for match in matches if match)
+        names = [entry.name for entry in entries]
+    return (number for name in names if (number := number_of(name)) is not None)
 
 
 def find_folder(word: str | Path) -> Path:
@@ -64,7 +64,7 @@ def find_folder(word: str | Path) -> Path:
         return max(folders, key=lambda folder: (folder / "environment.json").stat().st_mtime_ns)  # written at the start
     name, _, number = text.rpartition("/")
     if number.isdecimal():
-        found = [one for one in folders if number_of(one) == int(number) and name in ("", one.parent.name)]
+        found = [one for one in folders if number_of(one.name) == int(number) and name in ("", one.parent.name)]
     else:
         found = [one for one in folders if text in f"{one.parent.name}/{one.name}"]
     if len(found) > 1:
@@ -73,7 +73,7 @@ def find_folder(word: str | Path) -> Path:
     return found[0] if found else path
 
 
-def number_of(folder: Path) -> int | None:
-    """The number of a folder that `make_folder` has made."""
-    match = NUMBERED.fullmatch(folder.name)
+def number_of(name: str) -> int | None:
+    """The number in the name of a folder that `make_folder` has made or is making."""
+    match = NUMBERED.fullmatch(name)
     return int(match[1]) if match else None

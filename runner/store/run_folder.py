@@ -100,6 +100,14 @@ class Folder:
         self.record |= fields
         self.replace(self.FILE, json.dumps(to_plain(self.record), indent=1) + "\n")
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The mapping in a JSON file of the folder; empty where missing or damaged, for what can be made again."""
+        try:
+            found = json.loads((self.path / name).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def replace(self, name: str, text: str) -> None:
         """Write a file of the folder, whole or not at all."""
         files.replace_file(self.path / name, text)

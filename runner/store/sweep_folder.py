@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,11 +44,7 @@ class SweepFolder(Folder):
     @property
     def environment(self) -> dict[str, Any]:
         """What the sweep was begun on."""
-        try:
-            found = json.loads((self.path / ENVIRONMENT).read_text())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return self.read_json(ENVIRONMENT)
 
     def trial(self, number: int) -> Path:
         """The folder of a trial's run."""

@@ -87,7 +87,7 @@ def _check_images(folder: SweepFolder, dataset: Data, accept_changed: bool) -> N
     if (folder.path, images, tuple(now.items())) in _checked:
         return
     with files.make_lock(folder.path / IMAGES_LOCK):
-        known = _known_images(folder)
+        known = folder.read_json(IMAGES)
         changed = what_changed(known.get(images, {}), now)
         if changed and not accept_changed:
             raise ImagesChanged(
@@ -99,14 +99,6 @@ def _check_images(folder: SweepFolder, dataset: Data, accept_changed: bool) -> N
 
 
 _checked: set[tuple[Any, ...]] = set()  # images that this process has held to those before
-
-
-def _known_images(folder: SweepFolder) -> dict[str, Any]:
-    try:
-        known = json.loads((folder.path / IMAGES).read_bytes())
-        return known if isinstance(known, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 def _end(trial: TrialRecord, outcome: Run | Exception) -> dict[str, Any]:

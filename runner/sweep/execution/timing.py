@@ -4,7 +4,6 @@ that goes on decides as it did before."""
 import json
 from collections.abc import Sequence
 from math import ceil
-from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig
@@ -42,7 +41,7 @@ def decide(
     network.engine.epochs = 1  # rounds differ in their length, not in their speed
     name = str(signature(network))
     with files.make_lock(folder.path / LOCK):  # other jobs of the sweep wait for the answer
-        known = _read(folder.path / DECISIONS)
+        known = _read(folder)
         if name not in known:
             known[name] = _time(cfgs, vectorize, dataset)
             folder.replace(DECISIONS, json.dumps(known, indent=1) + "\n")
@@ -55,12 +54,12 @@ def decide(
     return decision["together"], decision["reason"]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(folder: SweepFolder) -> dict[str, Any]:
     """The decisions so far; none where they cannot be read, for they can be made again."""
+    known = folder.read_json(DECISIONS)
     try:
-        known = json.loads(path.read_bytes())
         return {name: one for name, one in known.items() if isinstance(one["together"], int) and one["reason"]}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (TypeError, KeyError):
         return {}
 
 

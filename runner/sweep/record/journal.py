@@ -58,8 +58,7 @@ class Journal:
         with self._lock, files.open_to_append(self.path) as file:
             _cut_torn_line(file)
             file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+            files.sync(file)
 
     def refresh(self) -> list[Event]:
         """Read what has come since the last time, bring the trials up to date, and give the new events.

@@ -9,7 +9,7 @@ from runner import config
 from runner.errors import UserError
 from runner.sweep.space.overrides import EXAMPLE, Dimension, bare_key, parse_conditional, parse_overrides
 from runner.sweep.space.space import Categorical, Interval, Point, Space, condition_of, key_of
-from runner.sweep.space.trial_configs import Compose, TrialConfigs, combinations, is_group
+from runner.sweep.space.trial_configs import Compose, TrialConfigs, combinations
 
 SET_BY_THE_SWEEP = {
     "engine.epochs": "sweep.rounds says how long trials are",
@@ -41,7 +41,7 @@ def build_space(
     # What is fixed decides which bounds the ranges have, so ranges are read twice: for their keys, then in full.
     parsed = parse([*listed, *given])
     for key, value in parsed.items():
-        if isinstance(value, Interval) and is_group(key):
+        if isinstance(value, Interval) and config.is_group(key):
             raise UserError(f"{key}: its values are options, not numbers; name them, as in {key}=first,second")
     shared = [f"{key}={value}" for key, value in parsed.items() if isinstance(value, str)]
     configs = TrialConfigs(compose, shared, trust)
@@ -95,7 +95,7 @@ def _may_be(configs: TrialConfigs, options: Mapping[str, Sequence[str]], group: 
 
 def _applies(configs: TrialConfigs, dimensions: Mapping[str, Any], name: str, point: Point) -> bool:
     """Whether a dimension has a place in a point: its choice is made, no closer range holds, and the key is there."""
-    options = [f"{key}={value}" for key, value in point.items() if is_group(key)]
+    options = [f"{key}={value}" for key, value in point.items() if config.is_group(key)]
     choices = configs.choices(options)
     key, condition = key_of(name), condition_of(name)
     if condition:

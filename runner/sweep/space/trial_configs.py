@@ -91,17 +91,12 @@ class TrialConfigs:
 
 def _is_option(key: str) -> bool:
     """Whether an override of that key has to be composed: it chooses from a group, or adds or removes a key."""
-    return key[0] in "+~" or is_group(key)
-
-
-def is_group(key: str) -> bool:
-    """Whether that key is a config group, ours or one of the user's."""
-    return any((folder / key).is_dir() for folder in [config.folder(), *config.user_folders()])
+    return key[0] in "+~" or config.is_group(key)
 
 
 def combinations(options: Mapping[str, Sequence[str]]) -> list[Point]:
     """Combinations of the groups' options; of very many, the first."""
-    groups = {group: values for group, values in options.items() if is_group(group)}
+    groups = {group: values for group, values in options.items() if config.is_group(group)}
     chosen = islice(product(*groups.values()), MAX_COMBINATIONS)
     return [dict(zip(groups, values, strict=True)) for values in chosen]
 

@@ -3,9 +3,10 @@
 import pytest
 
 from runner import config
+from runner.config import is_group
 from runner.constraints import Bounds
 from runner.errors import UserError
-from runner.sweep.space.trial_configs import TrialConfigs, combinations, is_group
+from runner.sweep.space.trial_configs import TrialConfigs, combinations
 
 
 @pytest.fixture
