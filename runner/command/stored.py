@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.arguments import ArgumentParser
-from runner.compare.filter import where
 from runner.store import find_folder
 from runner.store.listing import Entry, find_entries
-from runner.store.run_index import RunSummary
 
 
 def add_folder(parser: ArgumentParser) -> None:
@@ -28,6 +26,9 @@ def select(paths: Sequence[Path], conditions: Sequence[str]) -> list[Entry]:
     Raises:
         UserError: a condition is none, or its key is in no run.
     """
+    from runner.compare.filter import where  # here, for most commands on stored runs select none
+    from runner.store.run_index import RunSummary
+
     entries = [entry for path in paths for entry in find_entries(path)]
     if not conditions:
         return entries
