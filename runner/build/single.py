@@ -34,7 +34,7 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
     if isinstance(state.optimizer, torch.optim.LBFGS):
         _check_deterministic(cfg, state.network, regularizers, setup)
     evaluate = Evaluate(setup.val, step.criterion, setup.precision, parts.tta(cfg))
-    return Training(state, step, setup.train, evaluate, setup.settings, setup.objective, setup.dataset.fingerprint)
+    return setup.training(state, step, setup.train, evaluate)
 
 
 class SharedSetup:
@@ -53,6 +53,11 @@ class SharedSetup:
         augment = parts.augment(cfg, self.source)
         self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed)
         self.val = parts.batches(self.dataset, "val", *given)
+
+    def training(self, state: TrainState, step: Any, train: Any, evaluate: Evaluate) -> Training:
+        """All of a training together."""
+        about = self.dataset.fingerprint, self.dataset.class_names
+        return Training(state, step, train, evaluate, self.settings, self.objective, *about)
 
     def choose_threads(self, network: nn.Module, num_trials: int = 1) -> None:
         """Of the CPU, unless the config says how many."""

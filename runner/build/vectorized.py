@@ -51,7 +51,7 @@ def vectorize(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Traini
     train = _batches(cfgs, setup, stacked.present)
     evaluate = VectorizedEvaluate(setup.val, step.criterion, setup.precision, tta(cfgs[0]), template, steps)
     step.try_out(stacked, next(iter(train.epoch())))
-    return Training(stacked, step, train, evaluate, setup.settings, setup.objective, setup.dataset.fingerprint)
+    return setup.training(stacked, step, train, evaluate)
 
 
 def _batches(cfgs: Sequence[DictConfig], setup: SharedSetup, present: Sequence[int]) -> Batches | VectorizedBatches:

@@ -130,14 +130,19 @@ class Batches:
             yield self.preprocess(as_float(pixels))
 
     @torch.no_grad()
-    def pictures(self, num_images: int) -> Tensor:
+    def pictures(self, num_images: int) -> Batch:
         """The first images of epoch 0 as the network will see them, but before preprocessing: floats in [0, 1]."""
         chunk = self.order(0)[:num_images]
-        pixels, _ = next(self.loader.batches([chunk]))
+        pixels, labels = self.loader.read(chunk)
         images = as_float(pixels)
         if self.augment is not None and self.seed is not None:
             images = self.augment.apply(images, _each(self.draws(0), lambda numbers: numbers[: len(chunk)]))
-        return images
+        return images, labels
+
+    @torch.no_grad()
+    def originals(self, indices: Tensor) -> Tensor:
+        """The images [n, C, S, S] of those indices [n] in the split, without augmentation and preprocessing."""
+        return as_float(self.loader.read(indices.cpu())[0])
 
     def _all_ready(self) -> InMemoryLoader | None:
         """The same images preprocessed once and for all, where they fit."""

@@ -51,12 +51,17 @@ class InMemoryLoader:
         for rows in order.split([len(chunk) for chunk in chunks]):
             yield self.pixels.index_select(0, rows), self.labels.index_select(0, rows)
 
+    def read(self, chunk: Tensor) -> Batch:
+        """One batch, apart from an epoch."""
+        return next(self.batches([chunk]))
+
 
 class WorkerLoader:
     """Worker processes read and decode whole batches; copies to the device overlap with the training."""
 
     def __init__(self, source: Source, device: torch.device, num_workers: int) -> None:
         self.device = device
+        self.source = source
         self.labels = source.labels
         self.queue: list[list[int]] = []
         self.loader = DataLoader(
@@ -78,6 +83,10 @@ class WorkerLoader:
                 raise UserError(pixels)
             labels = self.labels[chunk]
             yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+    def read(self, chunk: Tensor) -> Batch:
+        """One batch, apart from an epoch, read by this process."""
+        return self.source.read(chunk.tolist()).to(self.device), self.labels[chunk].to(self.device)
 
 
 class _Queue:

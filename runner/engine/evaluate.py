@@ -1,7 +1,7 @@
 """Scores on a split, exact over all its images: the short last batch counts as what it is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,17 +16,35 @@ TTA = Callable[[nn.Module, Tensor], Tensor]  # a network and images to scores. S
 
 @dataclass
 class Evaluate:
-    """`evaluate(state)`: loss and accuracy of each trial's scored network on the validation split."""
+    """`evaluate(state)`: loss and accuracy of each trial's scored network on the validation split.
+
+    Attributes:
+        latest: of the evaluation before, where `keeps` is set: the trials, their scores [.., N, K], the labels [N].
+    """
 
     batches: Any
     criterion: nn.Module
     precision: Precision
     tta: TTA
+    keeps: bool = field(default=False, init=False)
+    latest: tuple[list[int], Tensor, Tensor] | None = field(default=None, init=False)
+
+    def predictions(self, trial: int) -> tuple[Tensor, Tensor] | None:
+        """Scores [N, K] and labels [N] of a trial at the latest evaluation, if it had a part in it."""
+        if self.latest is None or trial not in self.latest[0]:
+            return None
+        trials, scores, labels = self.latest
+        return (scores[trials.index(trial)] if scores.ndim == 3 else scores), labels
 
     def __call__(self, state: TrainState) -> list[dict[str, float]]:
         scores, labels, loss = predict(state.scored_network, self.batches, self.criterion, self.precision, self.tta)
+        self.keep(state.present, scores, labels)
         accuracy = (scores.argmax(-1) == labels).double().mean()
         return [{"val/loss": loss.item(), "val/accuracy": accuracy.item()}]
+
+    def keep(self, trials: Sequence[int], scores: Tensor, labels: Tensor) -> None:
+        """Keep what was predicted, if somebody looks at it."""
+        self.latest = (list(trials), scores, labels) if self.keeps else None
 
 
 @torch.inference_mode()

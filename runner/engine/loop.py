@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from runner.engine.checkpoint import Checkpoints
+from runner.engine.evaluate import Evaluate
 from runner.engine.observer import Observer, Record
 from runner.engine.settings import Settings
 from runner.engine.state import TrainState, Trial
@@ -30,15 +31,17 @@ class Training:
         train: batches, epoch by epoch, from any batch on. See `runner.data`.
         evaluate: `evaluate(state)` gives the validation metrics of each trial.
         fingerprint: what tells the images from others, by aspect; empty where they are not held to anything.
+        class_names: K names, in the order of the scores.
     """
 
     state: TrainState
     step: Callable[[TrainState, Any], StepResult]
     train: Any
-    evaluate: Callable[[TrainState], list[Record]]
+    evaluate: Evaluate
     settings: Settings
     objective: Objective
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
+    class_names: Sequence[str] = ()
 
 
 def fit(

@@ -13,6 +13,11 @@ MAX_WAITING = 16  # batches
 MAX_SCORES_WAITING = 2**22
 
 
+def count_confusions(predicted_N: Tensor, labels_N: Tensor, K: int) -> Tensor:
+    """How many images of each class (row) were taken for each class (column): [K, K]."""
+    return torch.bincount(labels_N * K + predicted_N, minlength=K * K).reshape(K, K)
+
+
 class MetricSums:
     """Sums [T] over the training batches of an epoch, kept on the device and read rarely.
 

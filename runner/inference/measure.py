@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from runner.engine.metrics import count_confusions
 
 
 def measure(scores_NK: Tensor, labels_N: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
     """Accuracy, top-5 accuracy, the confusion matrix, and recall, precision and number of images of each class."""
     K = len(class_names)
     predicted_N = scores_NK.argmax(1)
-    counts_KK = torch.bincount(labels_N * K + predicted_N, minlength=K * K).reshape(K, K)  # true class, predicted class
+    counts_KK = count_confusions(predicted_N, labels_N, K)
     top = scores_NK.topk(min(5, K), dim=1).indices
     by_class = {
         name: {

@@ -13,7 +13,10 @@ from runner.engine.device import select_device
 from runner.engine.evaluate import predict
 from runner.engine.precision import Precision
 from runner.engine.settings import Settings
+from runner.files import replace_file
 from runner.inference.measure import measure
+from runner.log import event_files
+from runner.log.tags import TEST as TEST_ACCURACY
 from runner.plot.confusion import draw_confusion_matrix
 from runner.store import RunFolder
 from runner.store.config_file import FORMAT
@@ -46,5 +49,16 @@ def score_run(
     result |= measure(scores.cpu(), labels.cpu(), dataset.class_names)
     result["loss"] = loss.item()
     folder.replace(TEST, json.dumps(result, indent=1) + "\n")
-    draw_confusion_matrix(result["confusion"], dataset.class_names, folder.figures / CONFUSION)
+    title = f"Confusion matrix (test split, {checkpoint} checkpoint)"
+    replace_file(folder.figures / CONFUSION, draw_confusion_matrix(result["confusion"], dataset.class_names, title))
+    _show_in_tensorboard(folder, result["accuracy"], saved["position"]["step"])
     return result
+
+
+def _show_in_tensorboard(folder: RunFolder, accuracy: float, step: int) -> None:
+    """Write the accuracy beside the run's curves, where it has some, in an event file of its own."""
+    event_files.remove_event_files(folder.path, event_files.OF_TEST)
+    if any(folder.path.glob(event_files.PATTERN)):
+        writer = event_files.EventWriter(folder.path, event_files.OF_TEST)
+        writer.add_scalar(TEST_ACCURACY, accuracy, step)
+        writer.close()

@@ -1,183 +1,304 @@
-"""TensorBoard: scalars, histograms, a grid of training images and the hyperparameters, in the run's own event file.
+"""TensorBoard: scalars, histograms, pictures, texts and the hyperparameters, in the run's own event file.
 
 Everything is written by a thread of its own, from copies; training does not wait for it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from runner.engine.loop import Training
+from runner.engine.metrics import count_confusions
 from runner.engine.observer import Record
 from runner.engine.state import TrainState
-from runner.log import event_files
+from runner.log import event_files, tags, texts
 from runner.log.settings import LogSettings
-from runner.log.tags import layer_names, tag_of
 from runner.log.throttle import Throttle
+from runner.model.summary import parameter_names, summarize
+from runner.plot.confusion import draw_confusion_matrix
+from runner.plot.pictures import draw_images
+from runner.warnings import failure_as_warning, warn
 
-IMAGES = "train/images"
-BATCH_LOSS = "train/batch_loss"
 HISTOGRAM_BINS = 60
-HISTOGRAMS_SHARE = 0.01  # of the time of a run
+SHARE = 0.01  # of the time of a run, for histograms, and for pictures
+MOST_CURVES = 10  # classes, up to which each has its curve of precision and recall
+TEXT = "/text_summary"  # which a text's tag is given at its end
+
+
+@dataclass
+class Subject:
+    """What TensorBoard shows of a run beside what is measured.
+
+    Args:
+        hparams: flat hyperparameters for the HParams tab: numbers, text or booleans.
+        texts: Markdown for the Text tab, by tag.
+        past: the records of the epochs that were trained before, where a run goes on.
+    """
+
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    past: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Of the validation split, at a step.
+
+    Args:
+        counts: [K][K], true class and predicted.
+        mistakes: n images [n, H, W, C], with n captions.
+        labels: of the N images.
+        probabilities: [N, K].
+    """
+
+    step: int
+    title: str
+    counts: list[list[int]]
+    mistakes: NDArray[np.uint8]
+    captions: list[str]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
 
 
 class TensorBoard:
     """An observer that writes `events.out.tfevents.*` into the run's folder.
 
     Args:
-        hparams: flat hyperparameters for the HParams tab: numbers, text or booleans.
-        sample: augmented training images [N, C, H, W] in [0, 1], or None.
-        past: the records of the epochs that were trained before, where a run goes on.
         trial: whose run it is, where several train together.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        settings: LogSettings,
-        hparams: Mapping[str, Any],
-        sample: Tensor | None,
-        past: Sequence[Mapping[str, Any]] = (),
-        trial: int = 0,
+        self, folder: Path, settings: LogSettings, training: Training, subject: Subject, trial: int = 0
     ) -> None:
         self.folder = folder
         self.settings = settings
-        self.hparams = hparams
-        # Drawn here: torch's operations in another thread would give that one threads of its own, and those of the
-        # training would no longer have a core each.
-        self.grid = None if sample is None or not len(sample) else grid(sample)
-        self.past = past
+        self.training = training
+        self.subject = subject
         self.trial = trial
+        training.evaluate.keeps |= settings.num_images > 0
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
-        self.throttle = Throttle(HISTOGRAMS_SHARE)
+        self.histograms, self.pictures = Throttle(SHARE), Throttle(SHARE)
         self.state: TrainState | None = None
-        self.left_out: TrainState | None = None  # a state whose histograms were not due
+        self.without_histograms: TrainState | None = None  # a state whose histograms were not due
+        self.without_pictures: TrainState | None = None
         self.writer: Any = None
         self.best: float | None = None  # validation accuracy so far
         self.failure: Exception | None = None  # of the first write that failed
 
     def started(self, state: TrainState) -> None:
+        # torch's operations in another thread would give that one threads of its own, and those of the training would
+        # no longer have a core each: what is written of tensors is worked out here.
         self.state = state
-        self._later(self._open, state.step, state.epoch)
+        texts_, sample = dict(self.subject.texts), None
+        if state.step == 0:
+            with failure_as_warning("the table of the network's layers"):
+                texts_["run/network"] = self._network()
+            sample = self._sample() if self.settings.num_images else None
+        self._later(self._open, state.step, state.epoch, texts_, sample)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
-        if self.trial in state.present:
-            self._later(self._scalars, {BATCH_LOSS: losses[self.trial]}, state.step)
+        if self.trial not in state.present:
+            return
+        gradients = [p.grad for p in state.of(self.trial).network.parameters() if p.grad is not None]
+        values = {tags.BATCH_LOSS: losses[self.trial]}
+        if gradients:
+            values[tags.GRADIENT_NORM] = torch.nn.utils.get_total_norm(gradients).item()
+        self._later(self._scalars, values, state.step)
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         if self.trial not in state.present:
             return
         self._later(self._epoch, {**records[self.trial]}, state.step)
-        if self.settings.histograms is True or (self.settings.histograms == "auto" and self.throttle.due):
+        if self.settings.histograms is True or (self.settings.histograms == "auto" and self.histograms.due):
             self._queue_histograms(state)
         elif self.settings.histograms:
-            self.left_out = state
+            self.without_histograms = state
+        if self.settings.num_images and "val/accuracy" in records[self.trial]:
+            if self.pictures.due:
+                self._queue_pictures(state)
+            else:
+                self.without_pictures = state
 
     def exit(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         """Write what is left, and how the run ended; see `contextlib.ExitStack.push`."""
-        if self.left_out is not None and self.failure is None:
-            self._queue_histograms(self.left_out)
-        status: str = self.state.trials[self.trial].status if self.state else "running"
-        self.thread.submit(self._write, self._close, "failed" if isinstance(error, Exception) else status)
+        if self.failure is None:
+            if self.without_histograms is not None:
+                self._queue_histograms(self.without_histograms)
+            if self.without_pictures is not None:
+                self._queue_pictures(self.without_pictures)
+        status, reason = self._end(error)
+        self.thread.submit(self._write, self._close, status, reason)
         self.thread.shutdown()
         if self.failure is not None and error is None:
             raise self.failure
 
+    def _end(self, error: BaseException | None) -> tuple[str, str]:
+        if isinstance(error, Exception):
+            return "failed", f"{type(error).__name__}: {error}"
+        if self.state is None:
+            return "running", ""
+        trial = self.state.trials[self.trial]
+        return ("interrupted" if trial.status == "running" else trial.status), trial.reason
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # In the thread of the training: tensors are made arrays
+
+    def _network(self) -> str:
+        network = self.training.state.of(self.trial).network
+        image = next(self.training.train.of(self.trial).sample(1))
+        return texts.describe_network(summarize(network, image), network)
+
+    def _sample(self) -> tuple[NDArray[np.uint8], list[str]]:
+        """Augmented training images and their classes."""
+        images, labels = self.training.train.of(self.trial).pictures(self.settings.num_images)
+        return _bytes(images), [self.training.class_names[label] for label in labels.tolist()]
+
     def _queue_histograms(self, state: TrainState) -> None:
         """Have histograms of weights and gradients written."""
-        self.left_out = None
-        self.throttle.queued()
+        self.without_histograms = None
+        self.histograms.queued()
         tensors: dict[str, Tensor] = {}
         network = state.of(self.trial).network
-        shown = layer_names(network)
+        shown = parameter_names(network)
         for name, parameter in network.named_parameters():
             tensors[f"weights/{shown[name]}"] = parameter
             if parameter.grad is not None:
                 tensors[f"weights_gradients/{shown[name]}"] = parameter.grad
         copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
-        self._later(self._histograms, copies, state.step)
+        self._later(self._write_histograms, copies, state.step)
 
-    def _later(self, work: Any, *args: Any) -> None:
+    def _queue_pictures(self, state: TrainState) -> None:
+        """Have the confusion matrix, the surest mistakes and the curves of precision and recall written."""
+        self.without_pictures = None
+        found = self.training.evaluate.predictions(self.trial)
+        if found is None:
+            return
+        self.pictures.queued()
+        began = time.monotonic()
+        scores, labels = found
+        names = self.training.class_names
+        probabilities = scores.float().softmax(1)
+        sureness, predicted = probabilities.max(1)
+        mistaken = (predicted != labels).nonzero().flatten()
+        surest = mistaken[sureness[mistaken].argsort(descending=True, stable=True)][: self.settings.num_images]
+        images = self.training.evaluate.batches.originals(surest) if len(surest) else torch.zeros(0, 1, 1, 1)
+        captions = [
+            f"{names[true]}?\n{names[said]} {sure:.0%}"
+            for true, said, sure in zip(*(of[surest].tolist() for of in (labels, predicted, sureness)), strict=True)
+        ]
+        pictures = _Pictures(
+            state.step,
+            f"Confusion matrix (validation split, epoch {state.epoch})",
+            count_confusions(predicted, labels, len(names)).tolist(),
+            _bytes(images),
+            captions,
+            labels.cpu().numpy(),
+            probabilities.cpu().numpy(),
+        )
+        self._later(self._write_pictures, pictures, time.monotonic() - began)
+
+    def _later(self, work: Callable[..., None], *args: Any) -> None:
         """Have something written. A failure of an earlier write surfaces here, or at the exit."""
         if self.failure is not None:
             raise self.failure
         self.thread.submit(self._write, work, *args)
 
-    def _write(self, work: Any, *args: Any) -> None:
+    # -----------------------------------------------------------------------------------------------------------------
+    # In the thread that writes
+
+    def _write(self, work: Callable[..., None], *args: Any) -> None:
         try:
             if self.failure is None:
                 work(*args)
         except Exception as error:
             self.failure = error
 
-    def _open(self, step: int, epoch: int) -> None:
+    def _open(self, step: int, epoch: int, texts_: Mapping[str, str], sample: Any) -> None:
         """Go on after that step and epoch. What a killed run had no time to write is written now."""
-        past = [record for record in self.past if record["epoch"] <= epoch and "step" in record]
+        past = [record for record in self.subject.past if record["epoch"] <= epoch and "step" in record]
         # Of an epoch's last step there may be a checkpoint from before the epoch's end, whose figures are yet to come.
         is_end = step == 0 or (past and past[-1]["step"] == step)
-        written = event_files.rewind(self.folder, step, None if is_end else {BATCH_LOSS})
-        self.writer = event_files.open_writer(self.folder)
+        last_tags = None if is_end else {tags.BATCH_LOSS, tags.GRADIENT_NORM}
+        written = event_files.rewind(self.folder, step, last_tags, ends={tags.END + TEXT})
+        self.writer = event_files.EventWriter(self.folder)
         if (event_files.SESSION_START, 0) not in written:
-            event_files.write_session_start(self.writer, self.hparams)
-        if self.grid is not None and (IMAGES, 0) not in written:
-            self.writer.add_image(IMAGES, self.grid, 0)
+            self.writer.add_session_start(self.subject.hparams)
+            self.writer.add_charts(tags.CHARTS)
+        for tag, text in texts_.items():
+            if (tag + TEXT, 0) not in written:
+                self.writer.add_text(tag, text)
+        if sample is not None and (tags.SAMPLES, 0) not in written:
+            with _drawing():
+                self.writer.add_png(tags.SAMPLES, draw_images(*sample), 0)
         for record in past:
             self._epoch(record, record["step"], written)
         self.writer.flush()
 
-    def _close(self, status: str) -> None:
+    def _close(self, status: str, reason: str) -> None:
         """Note how the run ended."""
         if self.writer is not None:
-            event_files.write_session_end(self.writer, status)
+            step = self.state.step if self.state else 0
+            self.writer.add_text(tags.END, texts.describe_end(status, reason), step)
+            self.writer.add_session_end(status)
             self.writer.close()
 
     def _epoch(self, record: Mapping[str, float | None], step: int, written: event_files.Written = frozenset()) -> None:
         """Write the metrics of an epoch, but those that are written; the axis is the step."""
-        tags = {tag_of(name): value for name, value in record.items() if name not in ("epoch", "step")}
+        values = {tags.tag_of(name): value for name, value in record.items() if name not in ("epoch", "step")}
         accuracy = record.get("val/accuracy")
         if accuracy is not None:
             self.best = accuracy if self.best is None else max(self.best, accuracy)
         if self.best is not None:
-            tags["accuracy/best"] = self.best
-        self._scalars({tag: value for tag, value in tags.items() if (tag, step) not in written}, step)
+            values[tags.BEST] = self.best
+        self._scalars({tag: value for tag, value in values.items() if (tag, step) not in written}, step)
 
     def _scalars(self, values: Mapping[str, float | None], step: int) -> None:
         for tag, value in values.items():
             self.writer.add_scalar(tag, math.nan if value is None else value, step)
         self.writer.flush()
 
-    def _histograms(self, copies: Mapping[str, Tensor], step: int) -> None:
-        with self.throttle.done():
+    def _write_histograms(self, copies: Mapping[str, Tensor], step: int) -> None:
+        with self.histograms.done():
             for name, values in copies.items():
                 array = values.float().flatten().numpy()
-                if not np.isfinite(array).all():
-                    continue
-                # Equal bins: add_histogram's own take a millisecond for each of many small layers.
-                counts, limits = np.histogram(array, bins=HISTOGRAM_BINS)
-                self.writer.add_histogram_raw(
-                    name,
-                    min=float(array.min()),
-                    max=float(array.max()),
-                    num=array.size,
-                    sum=float(array.sum(dtype=np.float64)),
-                    sum_squares=float(np.square(array, dtype=np.float64).sum()),
-                    bucket_limits=limits[1:].tolist(),
-                    bucket_counts=counts.tolist(),
-                    global_step=step,
-                )
+                if np.isfinite(array).all():
+                    self.writer.add_histogram(name, array, HISTOGRAM_BINS, step)
+
+    def _write_pictures(self, pictures: _Pictures, seconds_before: float) -> None:
+        names = self.training.class_names
+        with self.pictures.done(seconds_before), _drawing():
+            matrix = draw_confusion_matrix(pictures.counts, names, pictures.title)
+            self.writer.add_png(tags.CONFUSION, matrix, pictures.step)
+            if pictures.captions:
+                mistakes = draw_images(pictures.mistakes, pictures.captions)
+                self.writer.add_png(tags.MISTAKES, mistakes, pictures.step)
+            for k, name in enumerate(names if len(names) <= MOST_CURVES else ()):
+                is_k, scores = pictures.labels == k, pictures.probabilities[:, k]
+                self.writer.add_pr_curve(f"pr/{name}", is_k, scores, pictures.step)
+            self.writer.flush()
 
 
-def grid(images: Tensor, columns: int = 8, side: int = 96) -> Tensor:
-    """Images [N, C, H, W] in [0, 1] as one picture, each enlarged to about `side` pixels."""
-    scale = max(1, side // images.shape[-1])
-    images = images.cpu().repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    N, C, H, W = images.shape
-    rows = -(-N // columns)
-    padded = torch.ones(rows * columns, C, H + 4, W + 4)
-    padded[:N, :, 2:-2, 2:-2] = images
-    return padded.reshape(rows, columns, C, H + 4, W + 4).permute(2, 0, 3, 1, 4).reshape(C, rows * (H + 4), -1)
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Around the drawing of pictures, which must cost no run; a disk that is full is told as at any other write."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        warn(f"pictures for TensorBoard could not be drawn ({type(error).__name__}: {error})")
+
+
+def _bytes(images_NCHW: Tensor) -> NDArray[np.uint8]:
+    """Images in [0, 1] as bytes [N, H, W, C]."""
+    return images_NCHW.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

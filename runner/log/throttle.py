@@ -28,9 +28,9 @@ class Throttle:
         self.free_at = math.inf
 
     @contextmanager
-    def done(self) -> Iterator[None]:
-        """Around the work."""
-        began = time.monotonic()
+    def done(self, seconds_before: float = 0.0) -> Iterator[None]:
+        """Around the work; `seconds_before`: of it that were spent already."""
+        began = time.monotonic() - seconds_before
         try:
             yield
         finally:

@@ -40,6 +40,7 @@ class SweepSettings:
     num_workers: PositiveInt = 1
     vectorize: int | Literal["auto", "off"] = "auto"
     report: bool = True
+    tensorboard: Literal["none", "summary", "all"] = "summary"
     on_error: Literal["continue", "stop"] = "continue"
     max_failures: PositiveInt = 8
 

@@ -3,10 +3,10 @@
 import shlex
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -20,7 +20,9 @@ from runner.errors import Interrupted, UserError
 from runner.log import progress
 from runner.log.metrics_file import MetricsFile
 from runner.log.settings import LogSettings
-from runner.log.tensorboard import TensorBoard
+from runner.log.tensorboard import Subject, TensorBoard
+from runner.log.texts import describe_run
+from runner.log.trial_events import write_trial_events
 from runner.signals import Stop
 from runner.store import RunFolder
 from runner.training.run import Run
@@ -33,6 +35,9 @@ TUNED_KEYS = ("optimizer.lr", "data.batch_size", "engine.epochs", "seed")
 NOT_SHOWN = ("name", "output_dir")
 
 
+TensorBoardExtent = Literal["none", "summary", "all"]
+
+
 @dataclass(frozen=True)
 class Member:
     """One run of a training.
@@ -43,6 +48,7 @@ class Member:
         folder: locked.
         is_trial: of a sweep: its folder holds the config already, and with no undamaged checkpoint it begins anew.
         accept_changed_images: go on with other images than those before.
+        tensorboard: all that is logged, or of a trial its hyperparameters and last figures alone, or none.
     """
 
     cfg: DictConfig
@@ -50,6 +56,7 @@ class Member:
     folder: RunFolder
     is_trial: bool = False
     accept_changed_images: bool = False
+    tensorboard: TensorBoardExtent = "all"
 
 
 def train_overrides(overrides: Sequence[str] = ()) -> Run:
@@ -159,14 +166,19 @@ def _fit(
         except BaseException as error:
             for file in files:
                 _note_end(file, state, error)
+            if not isinstance(error, Interrupted | KeyboardInterrupt):
+                for member in members:
+                    with suppress(Exception):  # the error above is the one to tell
+                        _write_summary(member, "failed")
             if isinstance(error, Interrupted):
                 checkpoints.wait()
                 again = f"runner resume {shlex.quote(str(members[0].folder.path))}{config.trust_flag(members[0].cfg)}"
                 console.print(f"interrupted at step {state.step}; go on with: {again}", highlight=False, soft_wrap=True)
             raise
-        for file, trial_ in zip(files, state.trials, strict=True):
+        for member, file, trial_ in zip(members, files, state.trials, strict=True):
             status = "interrupted" if trial_.status == "running" else trial_.status  # a pause
             file.note(state, status=status, finished=store.now(), error=trial_.reason or None)
+            _write_summary(member, status)
 
 
 def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:
@@ -178,12 +190,11 @@ def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str,
 def _observers(cleanup: ExitStack, training: Training, members: Sequence[Member], console: Console) -> Iterator[Any]:
     """The observers that the configs ask for; `cleanup` closes them. The display follows one trial alone."""
     log: LogSettings = build.instantiate(members[0].cfg.log, "log")
-    if log.tensorboard:
+    if log.tensorboard and members[0].tensorboard == "all":
         for trial, member in enumerate(members):
-            show_images = training.state.step == 0 and log.num_images > 0
-            sample = training.train.of(trial).pictures(log.num_images) if show_images else None
-            shown = hparams(member.cfg, member.folder.record)
-            board = TensorBoard(member.folder.path, log, shown, sample, member.folder.metrics, trial)
+            record, about = member.folder.record, member.folder.read_json(store.ENVIRONMENT)
+            shown = Subject(hparams(member.cfg, record), describe_run(record, about), member.folder.metrics)
+            board = TensorBoard(member.folder.path, log, training, shown, trial)
             cleanup.push(board.exit)
             yield board
     if len(members) == 1 and not console.quiet:
@@ -192,6 +203,13 @@ def _observers(cleanup: ExitStack, training: Training, members: Sequence[Member]
         if display:
             cleanup.callback(display.close)
             yield display
+
+
+def _write_summary(member: Member, status: str) -> None:
+    """Write a trial's small event file, where TensorBoard is to show no more of it."""
+    if member.tensorboard == "summary" and member.cfg.log.tensorboard:
+        shown = hparams(member.cfg, member.folder.record)
+        write_trial_events(member.folder.path, shown, member.folder.metrics, status)
 
 
 def _note_end(files: MetricsFile, state: Any, error: BaseException) -> None:

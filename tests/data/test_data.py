@@ -356,8 +356,16 @@ class TestBatches:
 
     def test_pictures_are_what_the_network_sees_before_preprocessing(self):
         batches = self.batches("augment=flip")
-        images, _ = next(batches.epoch(0))
-        torch.testing.assert_close(batches.preprocess(batches.pictures(5)), images[:5])
+        images, labels = next(batches.epoch(0))
+        pictures, labels_of_pictures = batches.pictures(5)
+        torch.testing.assert_close(batches.preprocess(pictures), images[:5])
+        assert labels_of_pictures.tolist() == labels[:5].tolist()
+
+    @pytest.mark.parametrize("loading", ["in_memory", "workers"])
+    def test_originals_are_the_stored_pixels(self, loading):
+        batches = self.batches("augment=flip", f"data.loading={loading}")
+        pixels = Digits().source("train").read([7, 3])
+        torch.testing.assert_close(batches.originals(torch.tensor([7, 3])), pixels / 255)
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,23 @@
 """Event files where TensorBoard lacks a piece, and what is in them where it has all."""
 
+import io
 import sys
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.util import tensor_util
 
-from runner.log.event_files import (
-    add_png,
-    open_writer,
-    png_size,
-    remove_event_files,
-    rewind,
-    write_session_end,
-    write_session_start,
-)
+from runner.log.event_files import OF_TEST, EventWriter, png_size, remove_event_files, rewind
 
-PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (300).to_bytes(4, "big") + (70000).to_bytes(4, "big")
+RGB = bytes([8, 2])  # bits of a channel, kind of the colors
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (300).to_bytes(4, "big") + (70000).to_bytes(4, "big") + RGB
 
 
 @pytest.fixture
 def writer(tmp_path):
-    made = open_writer(tmp_path)
+    made = EventWriter(tmp_path)
     yield made
     made.close()
 
@@ -38,7 +34,7 @@ def session_start(folder):
 
 
 def test_a_hyperparameter_keeps_its_kind(writer, tmp_path):
-    write_session_start(writer, {"lr": 0.5, "epochs": 3, "flag": True, "off": False, "name": "adam", "list": [1, 2]})
+    writer.add_session_start({"lr": 0.5, "epochs": 3, "flag": True, "off": False, "name": "adam", "list": [1, 2]})
     writer.flush()
     found = {key: (value.WhichOneof("kind"), value) for key, value in session_start(tmp_path).hparams.items()}
     kinds = {key: kind for key, (kind, _) in found.items()}
@@ -51,13 +47,13 @@ def test_a_hyperparameter_keeps_its_kind(writer, tmp_path):
 
 @pytest.mark.parametrize("status", ["interrupted", "running"])
 def test_a_run_that_did_not_end_has_no_end(writer, tmp_path, status):
-    write_session_end(writer, status)
+    writer.add_session_end(status)
     writer.flush()
     assert "_hparams_/session_end_info" not in events_of(tmp_path).summary_metadata
 
 
 def test_a_picture_is_kept_byte_for_byte_with_its_size_at_its_step(writer, tmp_path):
-    add_png(writer, "sweep/slice", PNG, 7)
+    writer.add_png("sweep/slice", PNG, 7)
     writer.flush()
     (image,) = events_of(tmp_path).Images("sweep/slice")
     assert (image.encoded_image_string, image.width, image.height, image.step) == (PNG, 300, 70000, 7)
@@ -68,18 +64,21 @@ def test_a_picture_is_kept_byte_for_byte_with_its_size_at_its_step(writer, tmp_p
     ("write", "said"),
     [
         (
-            lambda writer: write_session_start(writer, {"lr": 0.5}),
+            lambda writer: writer.add_session_start({"lr": 0.5}),
             "warning: this TensorBoard cannot take the hyperparameters (import of",
         ),
         (
-            lambda writer: write_session_end(writer, "finished"),
+            lambda writer: writer.add_session_end("finished"),
             "warning: this TensorBoard cannot take the hyperparameters (import of",
         ),
-        (lambda writer: add_png(writer, "a/b", PNG, 0), "warning: this TensorBoard cannot take the image a/b ("),
+        (lambda writer: writer.add_png("a/b", PNG, 0), "warning: this TensorBoard cannot take the image a/b ("),
+        (lambda writer: writer.add_text("a", "b"), "warning: this TensorBoard cannot take the text a ("),
+        (lambda writer: writer.add_charts({}), "warning: this TensorBoard cannot take the layout of Custom Scalars ("),
     ],
 )
 def test_what_this_tensorboard_lacks_is_left_out_with_a_warning(writer, tmp_path, monkeypatch, capsys, write, said):
-    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.summary_pb2", None)
+    for module in ("tensorboard.compat.proto.summary_pb2", "torch.utils.tensorboard"):
+        monkeypatch.setitem(sys.modules, module, None)
     write(writer)
     monkeypatch.undo()
     printed = capsys.readouterr().err
@@ -116,8 +115,8 @@ def test_rewinding_keeps_the_step_itself_and_tells_what_it_kept(writer, tmp_path
 
 
 def test_rewinding_forgets_that_the_run_had_ended(writer, tmp_path):
-    write_session_start(writer, {"lr": 0.5})
-    write_session_end(writer, "finished")
+    writer.add_session_start({"lr": 0.5})
+    writer.add_session_end("finished")
     writer.close()
     assert rewind(tmp_path, 0) == {("_hparams_/session_start_info", 0)}
     assert list(events_of(tmp_path).summary_metadata) == ["_hparams_/session_start_info"]
@@ -135,3 +134,37 @@ def test_event_files_of_the_folder_alone_are_removed(writer, tmp_path):
     (tmp_path / "run.json").touch()
     remove_event_files(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["events.out.tfevents.1", "run.json", "trials"]
+
+
+def test_the_file_of_the_test_split_outlives_a_rewriting(writer, tmp_path):
+    writer.add_scalar("a", 1.0, 5)
+    writer.close()
+    other = EventWriter(tmp_path, OF_TEST)
+    other.add_scalar("accuracy/test", 0.5, 5)
+    other.close()
+    rewind(tmp_path, 2)
+    assert sorted(path.suffix == OF_TEST for path in tmp_path.iterdir()) == [False, True]
+    assert events_of(tmp_path).Tags()["scalars"] == ["accuracy/test"]
+
+
+def test_a_full_disk_is_the_callers_error_and_nothing_is_printed(tmp_path, monkeypatch, capfd):
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.open", lambda path, mode: io.BufferedWriter(io.FileIO("/dev/full", "w")))
+        writer = EventWriter(tmp_path)
+    writer.add_scalar("a", 1.0, 0)
+    with pytest.raises(OSError, match="No space left"):
+        writer.flush()
+    with pytest.raises(OSError, match="No space left"):
+        writer.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_curve_of_precision_and_recall_is_that_of_the_scores(writer, tmp_path):
+    # Above one half: 0.9 (of the class), 0.6 (not); of the class are 0.9 and 0.2.
+    writer.add_pr_curve("pr/cat", np.array([1, 0, 1, 0]), np.array([0.9, 0.6, 0.2, 0.1]), 3)
+    writer.flush()
+    (event,) = events_of(tmp_path).Tensors("pr/cat")
+    tp, fp, tn, fn, precision, recall = tensor_util.make_ndarray(event.tensor_proto)
+    middle = len(tp) // 2
+    assert (tp[middle], fp[middle], tn[middle], fn[middle]) == (1, 1, 1, 1)
+    assert (precision[middle], recall[middle]) == (0.5, 0.5)

@@ -7,16 +7,20 @@ import sys
 import threading
 import time
 import urllib.request
+from importlib import metadata
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.util import tensor_util
 
 from runner.engine.checkpoint_files import read
 from runner.log.event_files import rewind
-from runner.log.tags import layer_names
-from runner.log.tensorboard import grid
+from runner.model.summary import parameter_names
+from runner.plot.confusion import draw_confusion_matrix
+from runner.plot.pictures import draw_images
 from runner.store import RunFolder
 
 
@@ -61,8 +65,146 @@ def test_scalars_have_the_values_of_the_metrics_file(run):
     accuracies = [record["val/accuracy"] for record in run.metrics]
     best = [event.value for event in events.Scalars("accuracy/best")]
     assert best == [pytest.approx(max(accuracies[:count])) for count in (1, 2, 3)]
-    assert set(events.Tags()["scalars"]) == {*TAGS.values(), "accuracy/best", "train/batch_loss"}
+    assert set(events.Tags()["scalars"]) == {*TAGS.values(), "accuracy/best", "train/batch_loss", "norm/gradient"}
     assert [event.step for event in events.Scalars("train/batch_loss")] == [10, 20, 30, 40, 50]
+
+
+def text_of(events, tag):
+    (event,) = events.Tensors(f"{tag}/text_summary")
+    return event.tensor_proto.string_val[0].decode()
+
+
+def test_the_text_tab_tells_how_the_run_was_made_and_how_it_ended(run):
+    events = events_of(run.folder)
+    assert text_of(events, "run/command").strip() == run.record["command"]
+    assert "| optimizer | adam |" in text_of(events, "run/choices")
+    assert f"| torch (package) | {metadata.version('torch')} |" in text_of(events, "run/environment")
+    assert text_of(events, "run/end") == "**finished**"
+    lines = text_of(events, "run/network").splitlines()
+    assert lines[0] == "| layer | kind | output | parameters | multiply-adds |"
+    # 64 pixels to 128 units, to 128, to 10 classes.
+    assert "| linear1 | Linear | 128 | 8,320 | 8,192 |" in lines
+    assert lines[-1] == "| **total** |  |  | **26,122** | **25,856** |"
+
+
+def test_the_reason_of_an_end_is_told(train):
+    run = train("model=linear", "optimizer=sgd", "optimizer.lr=1e30", "log.tensorboard=true", "engine.epochs=2")
+    assert text_of(events_of(run.folder), "run/end") == f"**diverged**\n\n{run.record['error']}"
+
+
+def test_the_end_is_that_of_the_latest_time(train):
+    from runner.training.resume import resume
+
+    run = train("model=linear", "engine.epochs=1", "log.tensorboard=true")
+    run = resume(run.folder, ["engine.epochs=2"])
+    (event,) = events_of(run.folder).Tensors("run/end/text_summary")
+    assert event.step == 76
+    assert text_of(events_of(run.folder), "run/network")
+
+
+def test_pictures_and_curves_are_of_the_validation_split_at_each_epoch_that_is_due(run):
+    events = events_of(run.folder)
+    for tag in ("val/confusion", "val/surest_mistakes"):
+        steps = [image.step for image in events.Images(tag)]
+        assert steps[-1] == 57
+        assert set(steps) <= {19, 38, 57}
+    assert sorted(tag for tag in events.Tags()["tensors"] if tag.startswith("pr/")) == [f"pr/{k}" for k in range(10)]
+    curve = tensor_util.make_ndarray(events.Tensors("pr/3")[-1].tensor_proto)
+    tp, fp, tn, fn = curve[:4, 0]  # at the threshold 0 all are taken for a 3
+    assert (tp + fp, tn, fn) == (299, 0, 0)
+
+
+def test_the_confusions_add_up_and_the_mistakes_are_the_surest(monkeypatch, train):
+    kept = {}
+
+    def keep(counts, names, title):
+        kept.update(counts=np.array(counts), title=title)
+        return draw_confusion_matrix(counts, names, title)
+
+    def keep_images(images, captions, **options):
+        kept.update(images=images, captions=captions)
+        return draw_images(images, captions, **options)
+
+    monkeypatch.setattr("runner.log.tensorboard.draw_confusion_matrix", keep)
+    monkeypatch.setattr("runner.log.tensorboard.draw_images", keep_images)
+    run = train("model=linear", "engine.epochs=1", "log.tensorboard=true", "log.num_images=5")
+    cfg = run.config
+    pixels = runner_data(cfg).source("val").read(range(299)) / 255
+    labels = runner_data(cfg).source("val").labels
+    with torch.no_grad():
+        probabilities = run.model("last")(pixels).softmax(1)
+    predicted = probabilities.argmax(1)
+    expected = np.zeros((10, 10), int)
+    for true, said in zip(labels.tolist(), predicted.tolist(), strict=True):
+        expected[true, said] += 1
+    assert (kept["counts"] == expected).all()
+    assert kept["title"] == "Confusion matrix (validation split, epoch 1)"
+    wrong = [i for i in range(299) if predicted[i] != labels[i]]
+    surest = sorted(wrong, key=lambda i: -probabilities[i].max().item())[:5]
+    assert kept["captions"] == [f"{labels[i]}?\n{predicted[i]} {probabilities[i].max().item():.0%}" for i in surest]
+    assert (kept["images"] == (pixels[surest] * 255).round().byte().permute(0, 2, 3, 1).numpy()).all()
+
+
+def runner_data(cfg):
+    import runner
+
+    return runner.build.data(cfg)
+
+
+def test_pictures_that_cannot_be_drawn_cost_no_run(monkeypatch, train, capsys):
+    def broken(*args):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("runner.log.tensorboard.draw_confusion_matrix", broken)
+    run = train("model=linear", "engine.epochs=1", "log.tensorboard=true")
+    assert run.status == "finished"
+    assert "warning: pictures for TensorBoard could not be drawn (RuntimeError: no font)" in capsys.readouterr().err
+
+
+def test_no_pictures_are_drawn_where_none_are_wanted(train):
+    run = train("model=linear", "engine.epochs=1", "log.tensorboard=true", "log.num_images=0")
+    assert not events_of(run.folder).Tags()["images"]
+
+
+def test_the_gradient_has_the_norm_of_all_parameters(train):
+    # Frozen weights: after the last step the gradient is that of the last batch at the weights that the run ends with.
+    words = ["model=linear", "optimizer=sgd", "optimizer.lr=1e-30", "data.batch_size=1199", "engine.epochs=1"]
+    run = train(*words, "log.tensorboard=true", "log.every_steps=1")
+    cfg = run.config
+    network = run.model("last")
+    source = runner_data(cfg).source("train")
+    loss = torch.nn.functional.cross_entropy(network(source.read(range(1199)) / 255), source.labels)
+    squares = sum(g.square().sum() for g in torch.autograd.grad(loss, list(network[1].parameters())))
+    (event,) = events_of(run.folder).Scalars("norm/gradient")
+    assert event.value == pytest.approx(squares.sqrt().item(), rel=1e-4)
+
+
+def test_train_and_val_share_a_chart(run):
+    from tensorboard.plugins.custom_scalar import layout_pb2
+
+    (event,) = events_of(run.folder).Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    charts = {chart.title: list(chart.multiline.tag) for chart in layout.category[0].chart}
+    assert charts == {"accuracy": ["accuracy/(train|val)$"], "loss": ["loss/(train|val)$"]}
+
+
+def test_the_accuracy_on_the_test_split_is_beside_the_curves_at_the_step_of_its_weights(train):
+    from runner.inference.scoring import score_run
+
+    run = train("model=linear", "engine.epochs=2", "log.tensorboard=true")
+    for checkpoint in ("last", "best"):  # twice: the later one counts
+        accuracy = score_run(RunFolder.open(run.folder), checkpoint=checkpoint)["accuracy"]
+        (event,) = events_of(run.folder).Scalars("accuracy/test")
+        assert event.value == pytest.approx(accuracy)
+    assert event.step == 38 * run.record["objective"]["epoch"]
+
+
+def test_a_run_without_curves_gets_none_from_the_test_split(train):
+    from runner.inference.scoring import score_run
+
+    run = train("model=linear", "engine.epochs=1", "log.tensorboard=false")
+    score_run(RunFolder.open(run.folder))
+    assert not list(run.folder.glob("events*"))
 
 
 def test_images_and_histograms_are_there(run):
@@ -76,7 +218,7 @@ def test_images_and_histograms_are_there(run):
 
 
 def test_histograms_that_would_take_too_long_are_left_out_but_for_the_first_and_the_last(train, monkeypatch):
-    monkeypatch.setattr("runner.log.tensorboard.HISTOGRAMS_SHARE", 1e-9)
+    monkeypatch.setattr("runner.log.tensorboard.SHARE", 1e-9)
     run = train("model=linear", "engine.epochs=4", "log.histograms=auto", "log.tensorboard=true")
     assert [event.step for event in events_of(run.folder).Histograms("weights/linear1.weight")] == [38, 152]
 
@@ -91,8 +233,8 @@ def test_a_histogram_counts_every_weight(run):
 
 def test_hyper_parameters_are_in_the_runs_own_event_file(run):
     assert len(list(run.folder.glob("events.out.tfevents.*"))) == 1
-    metadata = events_of(run.folder).summary_metadata["_hparams_/session_start_info"]
-    content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+    about = events_of(run.folder).summary_metadata["_hparams_/session_start_info"]
+    content = plugin_data_pb2.HParamsPluginData.FromString(about.plugin_data.content)
     values = content.session_start_info.hparams.items()
     shown = {key: getattr(value, value.WhichOneof("kind")) for key, value in values}
     assert shown["optimizer"] == "adam"
@@ -110,8 +252,8 @@ def test_a_diverged_run_is_shown_as_a_failure(run, train):
     diverged = train("model=linear", "optimizer=sgd", "optimizer.lr=1e30", "log.tensorboard=true", "engine.epochs=2")
     assert diverged.status == "diverged"
     for made, status in ((run, api_pb2.STATUS_SUCCESS), (diverged, api_pb2.STATUS_FAILURE)):
-        metadata = events_of(made.folder).summary_metadata["_hparams_/session_end_info"]
-        content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+        about = events_of(made.folder).summary_metadata["_hparams_/session_end_info"]
+        content = plugin_data_pb2.HParamsPluginData.FromString(about.plugin_data.content)
         assert content.session_end_info.status == status
 
 
@@ -123,8 +265,8 @@ def test_a_run_that_crashed_is_shown_as_a_failure(run, train, tmp_path, monkeypa
     with pytest.raises(RuntimeError, match="on purpose"):
         train("model=linear", "log.tensorboard=true")
     (path,) = tmp_path.glob("outputs/*/*/run.json")
-    metadata = events_of(path.parent).summary_metadata["_hparams_/session_end_info"]
-    content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+    about = events_of(path.parent).summary_metadata["_hparams_/session_end_info"]
+    content = plugin_data_pb2.HParamsPluginData.FromString(about.plugin_data.content)
     assert content.session_end_info.status == api_pb2.STATUS_FAILURE
 
 
@@ -138,7 +280,7 @@ def test_events_that_cannot_be_written_are_an_error_of_the_run_and_written_when_
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(event_files, "open_writer", full)
+        patch.setattr(event_files, "EventWriter", full)
         with pytest.raises(OSError, match="No space left"):
             train("model=linear", "engine.epochs=2", "log.tensorboard=true")
     (path,) = tmp_path.glob("outputs/*/*/run.json")
@@ -183,7 +325,7 @@ def test_layers_without_a_name_are_called_by_their_kind():
         torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Conv2d(2, 2, 3, bias=False)
     )
     whole = torch.nn.ModuleDict({"features": network, "head": torch.nn.Linear(2, 2)})
-    assert layer_names(whole) == {
+    assert parameter_names(whole) == {
         "features.0.weight": "features.conv1.weight",
         "features.0.bias": "features.conv1.bias",
         "features.1.weight": "features.norm1.weight",
@@ -252,11 +394,6 @@ def test_what_a_killed_run_had_no_time_to_write_is_written_when_it_goes_on(train
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
-def test_a_grid_holds_every_image_enlarged():
-    picture = grid(torch.rand(10, 3, 8, 8), columns=4, side=16)
-    assert picture.shape == (3, 3 * 20, 4 * 20)
-
-
 def test_nothing_is_written_when_nothing_is_asked_for(train):
     run = train("model=linear", "engine.epochs=1", "log.tensorboard=false")
     assert not list(run.folder.glob("events*"))
@@ -265,12 +402,12 @@ def test_nothing_is_written_when_nothing_is_asked_for(train):
 def test_histograms_are_of_the_weights_as_they_were_though_training_goes_on(tmp_path):
     import runner
     from runner.log.settings import LogSettings
-    from runner.log.tensorboard import TensorBoard
+    from runner.log.tensorboard import Subject, TensorBoard
 
     made = runner.build.training(runner.compose(["model=linear"]))
     weight = dict(made.state.of(0).network.named_parameters())["1.weight"]
     before = (weight.min().item(), weight.max().item())
-    board = TensorBoard(tmp_path, LogSettings(histograms=True), {}, None)
+    board = TensorBoard(tmp_path, LogSettings(histograms=True), made, Subject())
     held = threading.Event()
     board.thread.submit(held.wait)  # the writing lags behind
     board.started(made.state)

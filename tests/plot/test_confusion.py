@@ -1,55 +1,67 @@
 """The confusion matrix as a picture."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from runner.plot.confusion import draw_confusion_matrix
+from runner.plot.confusion import CORRECT, MISTAKEN, color_depth, draw_confusion_matrix, shade
 
-
-@pytest.fixture
-def drawn(monkeypatch, tmp_path):
-    """Draws, and gives the figure instead of a file."""
-    from matplotlib.figure import Figure
-
-    kept = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
-
-    def draw(counts, names):
-        draw_confusion_matrix(counts, names, tmp_path / "confusion.png")
-        return kept[-1].axes[0]
-
-    return draw
+WHITE = (255, 255, 255)
 
 
-def test_colors_are_shares_of_the_true_class_and_numbers_are_counts(drawn):
-    axes = drawn([[8, 2, 0], [0, 5, 5], [0, 0, 0]], ["a", "b", "c"])
-    (image,) = axes.images
-    assert image.get_array().tolist() == [[0.8, 0.2, 0], [0, 0.5, 0.5], [0, 0, 0]]
-    assert image.get_clim() == (0, 1)
-    assert [(text.get_position(), text.get_text()) for text in axes.texts] == [
-        *[((0, 0), "8"), ((1, 0), "2")],
-        *[((1, 1), "5"), ((2, 1), "5")],
-    ]
-    assert [text.get_color() for text in axes.texts] == ["black", "white", "white", "white"]  # as the ground asks
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+def pixels(counts, names):
+    return Image.open(io.BytesIO(draw_confusion_matrix(counts, names, "Confusion matrix"))).convert("RGB")
 
 
-def test_long_names_are_turned(drawn):
-    for names, turned in ((["0", "1"], 0), (["10", "11"], 0), (["cat", "dog"], 45)):
-        axes = drawn(np.eye(2, dtype=int).tolist(), names)
-        assert [label.get_text() for label in axes.get_xticklabels()] == names
-        assert {label.get_rotation() for label in axes.get_xticklabels()} == {turned}
-        assert [label.get_text() for label in axes.get_yticklabels()] == names
+def colors(image):
+    return {color for _, color in image.getcolors(maxcolors=2**24)}
 
 
-def test_many_classes_leave_numbers_then_names_out(drawn):
-    def what(K):
-        axes = drawn(np.eye(K, dtype=int).tolist(), [str(k) for k in range(K)])
-        return len(axes.texts), [label.get_text() for label in axes.get_yticklabels()] == [str(k) for k in range(K)]
+def test_white_is_zero_alone_and_one_of_thirty_is_seen():
+    assert shade(MISTAKEN, color_depth(0)) == WHITE
+    faint = shade(MISTAKEN, color_depth(1 / 30))
+    assert max(255 - channel for channel in faint) > 60  # of 255
+    depths = [color_depth(share / 30) for share in range(31)]
+    assert depths == sorted(set(depths))
+    assert depths[-1] == 1
 
-    assert [what(K) for K in (20, 21, 40, 41)] == [(20, True), (0, True), (0, True), (0, False)]
+
+def test_a_square_has_the_color_of_its_share_and_of_whether_it_is_right():
+    image = pixels([[29, 1, 0], [0, 15, 15], [0, 0, 0]], ["a", "b", "c"])
+    found = colors(image)
+    for color, share in ((CORRECT, 29 / 30), (MISTAKEN, 1 / 30), (CORRECT, 0.5), (MISTAKEN, 0.5)):
+        assert shade(color, color_depth(share)) in found
 
 
-def test_the_picture_grows_with_the_classes_within_bounds(drawn):
-    sides = [drawn(np.eye(K, dtype=int).tolist(), ["x"] * K).figure.get_size_inches().tolist() for K in (2, 10, 40)]
-    assert sides == [[5.5, 4.5], [8, 7], [17, 16]]
+def area(image, color):
+    return sum(count for count, found in image.getcolors(maxcolors=2**24) if found == color)
+
+
+def test_rows_are_the_true_class():
+    # All of class a (row 0) are taken for b: the square lies in the upper right corner.
+    image = np.asarray(pixels([[0, 10], [0, 10]], ["a", "b"]))
+    rows, columns = np.where((image == MISTAKEN).all(-1))
+    right_rows, right_columns = np.where((image == CORRECT).all(-1))
+    inside = right_rows < right_rows.min() + 38  # not the key below
+    assert np.median(rows[rows < right_rows.min()]) < np.median(right_rows[inside])
+    assert abs(np.median(columns[rows < right_rows.min()]) - np.median(right_columns[inside])) < 3
+
+
+@pytest.mark.parametrize("K", [1, 2, 13, 60, 101, 1000])
+def test_any_number_of_classes_fits_a_screen(K):
+    counts = np.eye(K, dtype=int) * 3
+    image = pixels(counts.tolist(), [f"class number {k}" for k in range(K)])
+    assert 400 <= image.width < 2100
+    assert image.height < 2100
+    assert area(image, CORRECT) >= K  # each class has a pixel at least
+
+
+def test_the_name_of_sixty_classes_are_drawn_as_large_as_text_is():
+    # A row has as much ink left of the matrix as its name needs.
+    few, many = (
+        np.asarray(pixels(np.eye(60, dtype=int).tolist(), names).convert("L"))
+        for names in ([""] * 60, [f"class {k}" for k in range(60)])
+    )
+    assert (many < 120).sum() - (few < 120).sum() > 60 * 2 * 40  # dark pixels, two names each

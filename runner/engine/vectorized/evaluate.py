@@ -38,6 +38,7 @@ class VectorizedEvaluate(Evaluate):
             return of_one(criteria.numbers, scores)
 
         scores, labels, losses = predict(network, self.batches, criterion, self.precision, tta)
+        self.keep(state.present, scores, labels)
         accuracies = (scores.argmax(-1) == labels).double().mean(-1)
         records: list[dict[str, float]] = [{} for _ in state.trials]
         for trial, loss, accuracy in zip(state.present, losses.tolist(), accuracies.tolist(), strict=True):

@@ -25,7 +25,7 @@ from runner.sweep.record.journal import Journal, shared_journal
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.settings import SweepSettings, read_settings
 from runner.training.run import Run
-from runner.training.train import Member, train_member, train_vectorized
+from runner.training.train import Member, TensorBoardExtent, train_member, train_vectorized
 
 IMAGES, IMAGES_LOCK = "images.json", ".images.lock"
 LOCK_SECONDS = 60.0  # of waiting for a process that is about to end: that of a sweep which was killed
@@ -43,7 +43,7 @@ def run_job(cfg: DictConfig) -> float | None:
     journal.refresh()
     device.set_job_number(cfg.job.trials[0])
     records = [journal.trials[number] for number in cfg.job.trials]
-    trials = list(_readable(records, folder, journal, cfg.job.accept_changed_images))
+    trials = list(_readable(records, folder, journal, cfg.job.accept_changed_images, settings.tensorboard))
     score = None
     for group in _groups(trials, settings, journal, folder):
         journal.refresh()
@@ -62,7 +62,11 @@ def run_job(cfg: DictConfig) -> float | None:
 
 
 def _readable(
-    records: Sequence[TrialRecord], folder: SweepFolder, journal: Journal, accept_changed_images: bool
+    records: Sequence[TrialRecord],
+    folder: SweepFolder,
+    journal: Journal,
+    accept_changed_images: bool,
+    tensorboard: TensorBoardExtent,
 ) -> Iterator["_Trial"]:
     """The trials whose configs and images can be read; the others are journaled as failed, and the job goes on.
 
@@ -71,7 +75,7 @@ def _readable(
     """
     for record in records:
         try:
-            trial = _Trial(folder, record, accept_changed_images)
+            trial = _Trial(folder, record, accept_changed_images, tensorboard)
             _check_images(folder, _data(trial.cfg), accept_changed_images)
             yield trial
         except Exception as error:
@@ -114,8 +118,11 @@ def _end(trial: TrialRecord, outcome: Run | Exception) -> dict[str, Any]:
 class _Trial:
     """A queued trial with its stored config."""
 
-    def __init__(self, folder: SweepFolder, record: TrialRecord, accept_changed_images: bool) -> None:
+    def __init__(
+        self, folder: SweepFolder, record: TrialRecord, accept_changed_images: bool, tensorboard: TensorBoardExtent
+    ) -> None:
         self.accept_changed_images = accept_changed_images
+        self.tensorboard = tensorboard
         self.folder = folder
         self.record = record
         self.path = folder.trial(record.trial)
@@ -133,7 +140,7 @@ class _Trial:
             run_folder = RunFolder.create(self.path, name, overrides, self.record.choices, about)
             kind = self.folder.record["rounds"][self.record.round]["kind"]
             run_folder.record["round"] = {"index": self.record.round, "kind": kind}
-        return Member(self.cfg, overrides, run_folder, True, self.accept_changed_images)
+        return Member(self.cfg, overrides, run_folder, True, self.accept_changed_images, self.tensorboard)
 
 
 @dataclass

@@ -56,12 +56,13 @@ def sweep_training_runs(
     folder = _open_folder(arguments, plan, configs, whole)
     log, objective = whole.log, plan.objective
     batch = TrialBatcher(settings.vectorize, num_parallel_jobs(whole.hydra.launcher, settings.num_workers))
-    end = partial(finish, folder, plan, shared, settings.report, log.tensorboard)
+    tensorboard = log.tensorboard and settings.tensorboard != "none"
+    end = partial(finish, folder, plan, shared, settings.report, tensorboard)
     try:
         with (
             recorded_status(folder),
             launcher(context, task, whole, settings.num_workers) as launching,
-            writing_scalars(folder, objective, log.tensorboard),
+            writing_scalars(folder, objective, tensorboard),
             terminal.progress(folder, plan, log.progress),
         ):
             training = TrainingTask(folder, configs, "job" in whole and whole.job.accept_changed_images)

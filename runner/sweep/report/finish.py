@@ -10,7 +10,7 @@ from runner.sweep.report.figures.draw import draw_figures
 from runner.sweep.report.history import SweepHistory, read_history
 from runner.sweep.report.page import REPORT, write_report
 from runner.sweep.report.result import SweepResult, command_of_best, to_json
-from runner.sweep.report.tensorboard import add_figures
+from runner.sweep.report.tensorboard import add_report
 from runner.sweep.report.text import format_counts, format_estimate, format_point
 from runner.sweep.strategy.plan import Plan
 from runner.warnings import failure_as_warning, warn
@@ -52,7 +52,7 @@ def _write_report(folder: SweepFolder, history: SweepHistory, command: str | Non
         write_report(folder, history, figures, command)
     if tensorboard:
         with failure_as_warning("TensorBoard's figures"):
-            add_figures(folder, figures, len(history.ends))
+            add_report(folder, history, figures)
 
 
 def _lines(folder: SweepFolder, history: SweepHistory, command: str | None) -> Iterator[str]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.compare.format import seconds_text
 from runner.plot.html import Cells, Link, captioned, heading, page, paragraph, table, verbatim
 from runner.store import SweepFolder
 from runner.sweep.record.rounds import FinalRound, Round, SearchRound
@@ -13,7 +12,7 @@ from runner.sweep.record.trial import TrialRecord
 from runner.sweep.report.figures.axes import number_text
 from runner.sweep.report.figures.draw import ReportFigure
 from runner.sweep.report.history import SweepHistory
-from runner.sweep.report.text import format_counts, format_number, sentences
+from runner.sweep.report.text import format_counts, format_number, format_score, sentences, trial_cells, trial_headings
 from runner.sweep.space.space import condition_of, key_of
 
 REPORT = "report.html"
@@ -88,7 +87,9 @@ def _rounds(history: SweepHistory) -> list[str]:
         scores = [t.score for t in history.of_round(round_) if t.status == "finished" and t.score is not None]
         best = history.plan.objective.best(scores)
         epochs = str(round_.epochs) if round_.epochs else ""
-        rows.append([history.label(round_), str(round_.num_trials), epochs, _score(best), *_searched(history, round_)])
+        rows.append(
+            [history.label(round_), str(round_.num_trials), epochs, format_score(best), *_searched(history, round_)]
+        )
     parts = [table(Cells(headings, rows, [False, True, True, True, *(False for _ in history.keys)]))]
     if history.plan.settings.pruner == "halving":
         parts.append(paragraph("Successive halving: only the better half of a round goes on after half its epochs."))
@@ -138,7 +139,7 @@ def _figures(figures: Sequence[ReportFigure]) -> list[str]:
 def _trials(history: SweepHistory, folder: Path) -> list[str]:
     if not history.trials:
         return [paragraph("None.")]
-    headings = ["trial", "round", "status", history.metric, "epochs", "seconds", *history.keys, "folder", "reason"]
+    headings = [*trial_headings(history), "folder", "reason"]
     right = [True, False, False, True, True, True, *(False for _ in history.keys), False, False]
     rows = [_trial(history, trial, folder) for trial in history.trials]
     best = history.result.best
@@ -148,21 +149,7 @@ def _trials(history: SweepHistory, folder: Path) -> list[str]:
 
 def _trial(history: SweepHistory, trial: TrialRecord, folder: Path) -> list[str | Link]:
     link: str | Link = Link(trial.folder, trial.folder) if (folder / trial.folder).is_dir() else trial.folder
-    return [
-        str(trial.trial),
-        history.label(history.rounds[trial.round]),
-        trial.status,
-        _score(trial.score),
-        str(trial.epochs) if trial.epochs else "",
-        seconds_text(trial.seconds),
-        *(history.value(trial, key) or "" for key in history.keys),
-        link,
-        trial.reason if trial.error else "",
-    ]
-
-
-def _score(score: float | None) -> str:
-    return "" if score is None else f"{score:.4f}" if abs(score) < 1e4 else f"{score:.4g}"
+    return [*trial_cells(history, trial), link, trial.reason if trial.error else ""]
 
 
 def _repetition(folder: SweepFolder) -> list[str]:

@@ -1,20 +1,26 @@
 """A sweep's own event file for TensorBoard: the scores as trials end, and the figures."""
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from runner.log.event_files import add_png, open_writer, remove_event_files
+from runner.errors import is_full_disk
+from runner.log.event_files import EventWriter, remove_event_files
+from runner.log.texts import table
 from runner.objective import Objective
 from runner.store import SweepFolder
 from runner.sweep.record.journal import Event, Journal
 from runner.sweep.record.trial import ENDED
 from runner.sweep.report.figures.draw import ReportFigure
+from runner.sweep.report.history import SweepHistory
+from runner.sweep.report.text import trial_cells, trial_headings
 from runner.warnings import failure_as_warning
 
 POLL_SECONDS = 1.0
+MOST_TRIALS = 1000  # in the table
 
 
 class SweepScalars:
@@ -58,8 +64,8 @@ class SweepScalars:
     def _write(self, name: str, value: float, moment: float) -> None:
         if self.writer is None:
             remove_event_files(self.folder.path)
-            self.writer = open_writer(self.folder.path)
-        self.writer.add_scalar(name, value, len(self.ended), walltime=moment)
+            self.writer = EventWriter(self.folder.path)
+        self.writer.add_scalar(name, value, len(self.ended), moment)
 
 
 @contextmanager
@@ -70,30 +76,44 @@ def writing_scalars(folder: SweepFolder, objective: Objective, wanted: bool) -> 
         return
     scalars = SweepScalars(folder, objective)
     ending = threading.Event()
+    failures: list[Exception] = []
 
     def follow() -> None:
-        with failure_as_warning("TensorBoard's scalars"):
+        try:
             while not ending.wait(POLL_SECONDS):
                 scalars.poll()
+        except Exception as error:
+            failures.append(error)
 
     thread = threading.Thread(target=follow, name="sweep-tensorboard", daemon=True)
     thread.start()
+    is_full = False
     try:
         yield
+    except OSError as error:
+        is_full = is_full_disk(error)
+        raise
     finally:
         ending.set()
         thread.join()
-        with failure_as_warning("TensorBoard's scalars"):
-            scalars.poll()
-            scalars.close()
+        if not is_full:  # which the sweep says itself
+            with failure_as_warning("TensorBoard's scalars"):
+                if failures:
+                    raise failures[0]
+                scalars.poll()
+                scalars.close()
 
 
-def add_figures(folder: SweepFolder, figures: Sequence[ReportFigure], step: int) -> None:
-    """Add the figures as images."""
-    drawn = {figure.name: figure.png for figure in figures if figure.png is not None}
-    if not drawn:
+def add_report(folder: SweepFolder, history: SweepHistory, figures: Sequence[ReportFigure]) -> None:
+    """Add the table of trials, the best first, and the figures, at the number of trials that have ended."""
+    if not history.trials:
         return
-    writer = open_writer(folder.path)
-    for name, png in drawn.items():
-        add_png(writer, f"sweep/{name}", png, step)
+    step, order = len(history.ends), history.plan.objective.order
+    writer = EventWriter(folder.path)
+    trials = sorted(history.trials, key=lambda trial: math.inf if trial.score is None else order(trial.score))
+    cells = [trial_cells(history, trial) for trial in trials[:MOST_TRIALS]]
+    writer.add_text("sweep/trials", table(trial_headings(history), cells), step)
+    for figure in figures:
+        if figure.png is not None:
+            writer.add_png(f"sweep/{figure.name}", figure.png, step)
     writer.close()

@@ -2,8 +2,11 @@
 
 import math
 
+from runner.compare.format import seconds_text
 from runner.statistics import Estimate
 from runner.sweep.record.rounds import FinalRound, Round, name
+from runner.sweep.record.trial import TrialRecord
+from runner.sweep.report.history import SweepHistory
 from runner.sweep.report.result import SweepResult
 from runner.sweep.space.space import Point
 
@@ -75,3 +78,25 @@ def format_size(round_: Round) -> str:
 def format_epochs(round_: Round) -> str:
     """How long a round's trials are; nothing where the task knows no epochs."""
     return format_number(round_.epochs, "epoch") if round_.epochs else ""
+
+
+def trial_headings(history: SweepHistory) -> list[str]:
+    """Headings of a table of trials."""
+    return ["trial", "round", "status", history.metric, "epochs", "seconds", *history.keys]
+
+
+def trial_cells(history: SweepHistory, trial: TrialRecord) -> list[str]:
+    """A trial's line in a table of trials."""
+    return [
+        str(trial.trial),
+        history.label(history.rounds[trial.round]),
+        trial.status,
+        format_score(trial.score),
+        str(trial.epochs) if trial.epochs else "",
+        seconds_text(trial.seconds),
+        *(history.value(trial, key) or "" for key in history.keys),
+    ]
+
+
+def format_score(score: float | None) -> str:
+    return "" if score is None else f"{score:.4f}" if abs(score) < 1e4 else f"{score:.4g}"

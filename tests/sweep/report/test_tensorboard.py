@@ -11,7 +11,7 @@ from runner.objective import Objective
 from runner.sweep.record.journal import Journal
 from runner.sweep.report import tensorboard as module
 from runner.sweep.report.figures.draw import ReportFigure
-from runner.sweep.report.tensorboard import SweepScalars, add_figures, writing_scalars
+from runner.sweep.report.tensorboard import SweepScalars, add_report, writing_scalars
 from runner.sweep.space.space import Interval
 
 MAX = Objective("val/accuracy", "max")
@@ -77,7 +77,7 @@ def test_a_sweep_gone_on_with_doubles_no_step(write_sweep):
             sweep.folder.journal.write_text(text)
         with writing_scalars(sweep.folder, MAX, True):
             pass
-        add_figures(sweep.folder, [ReportFigure("search_space", "", picture())], 5)
+        add_report(sweep.folder, sweep.history, [ReportFigure("search_space", "", picture())])
     assert [step for step, _ in scalars(sweep.folder, "sweep/score")] == [1, 3, 5]
     assert len(images(sweep.folder)) == 1
 
@@ -101,7 +101,7 @@ def test_nothing_is_written_where_it_is_not_wanted(write_sweep):
 
 def test_a_summary_that_fails_is_a_warning(write_sweep, monkeypatch, capsys):
     sweep = write_sweep([SPACE], [TRIALS])
-    monkeypatch.setattr(module, "open_writer", lambda path: json.loads("nothing"))
+    monkeypatch.setattr(module, "EventWriter", lambda path: json.loads("nothing"))
     with writing_scalars(sweep.folder, MAX, True):
         pass
     assert "TensorBoard's scalars could not be written (JSONDecodeError" in capsys.readouterr().err
@@ -109,9 +109,8 @@ def test_a_summary_that_fails_is_a_warning(write_sweep, monkeypatch, capsys):
 
 def test_pictures_are_there_as_they_were_drawn(write_sweep):
     sweep = write_sweep([SPACE], [TRIALS])
-    add_figures(
-        sweep.folder, [ReportFigure("search_space", "", picture()), ReportFigure("slice", "", reason="none")], 5
-    )
+    figures = [ReportFigure("search_space", "", picture()), ReportFigure("slice", "", reason="none")]
+    add_report(sweep.folder, sweep.history, figures)
     (image,) = images(sweep.folder)
     assert (image.step, image.width, image.height) == (5, 30, 20)
     assert image.encoded_image_string == picture()
