@@ -88,8 +88,10 @@ def problem(value: Any, annotation: Any) -> str | None:
         return None if value is None else f"must be null, not {_show(value)}"
     if origin in (list, tuple, Sequence):
         return _sequence_problem(value, origin, args)
-    if origin in (dict, Mapping) and not isinstance(value, Mapping):
-        return f"must be a mapping, not {_show(value)}"
+    if origin in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            return f"must be a mapping, not {_show(value)}"
+        return next((found for item in value.values() if (found := problem(item, args[1]))), None)
     return None
 
 

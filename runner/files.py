@@ -3,6 +3,7 @@
 A folder may come from somebody else. A name in it that a link has taken would have runner write where the link points.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,18 @@ from runner.errors import UserError
 POLL_SECONDS = 0.005  # of waiting for a lock
 TEMPORARY = re.compile(r"\..+\.([0-9]+)\.tmp")
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none, and lets administrators alone make links
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The content of JSON that anybody may have written.
+
+    Raises:
+        ValueError: it is none, or is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def replace_file(path: Path, content: str | bytes) -> None:

@@ -1,17 +1,22 @@
 """`runner list [PATH..]`: the runs and sweeps under folders, the newest last."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from runner.arguments import ArgumentParser
 from runner.errors import UserError
 from runner.store import find_folder
-from runner.store.listing import find_entries
+from runner.store.listing import Entry, find_entries
 
+WIDE = 10_000  # columns, where nobody looks at it on a terminal
+ABOUT = "tags and note"
+LEAST_FIRST = ("MiB", "kind", "started", ABOUT, "best", "status")  # columns left out for want of width
 COLORS = {"finished": "green", "diverged": "red", "failed": "red", "running": "cyan"}
 
 
@@ -33,22 +38,50 @@ def main(words: Sequence[str]) -> int:
     entries = [entry for path in paths for entry in find_entries(path)]
     entries = [entry for entry in entries if arguments.status in (None, entry.status)]
     entries = [entry for entry in entries if arguments.tag is None or arguments.tag in entry.annotations[0]]
-    table = Table(box=None, pad_edge=False)
-    for heading, justify in (("folder", "left"), ("kind", "left"), ("status", "left"), ("best", "right")):
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for heading, justify in (("started", "left"), ("MiB", "right"), ("tags and note", "left")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    for entry in sorted(entries, key=lambda entry: str(entry.record.get("started"))):
-        color = COLORS.get(entry.status, "yellow")
-        best = "-" if entry.best is None else f"{entry.best:.4f}"
-        tags, note = entry.annotations
-        about = " ".join([*(f"#{tag}" for tag in tags), note]).strip()
-        started = str(entry.record.get("started", "-")).replace("T", " ")
-        size = f"{entry.num_bytes / 2**20:.1f}"
-        table.add_row(str(entry.path), entry.kind, f"[{color}]{entry.status}[/]", best, started, size, about)
     console = Console(highlight=False)
-    console.print(table if entries else "no runs here")
+    if not console.is_terminal:
+        console.width = WIDE
+    if entries:
+        _print(console, sorted(entries, key=lambda entry: str(entry.record.get("started"))))
+    else:
+        console.print("no runs here")
     for entry in entries:
         if entry.status == "killed":
             console.print(f"killed; go on with: runner resume {shlex.quote(str(entry.path))}", soft_wrap=True)
     return 0
+
+
+def _print(console: Console, entries: Sequence[Entry]) -> None:
+    """Print a line for each. Where not all columns fit, those that say least are left out, never part of a name."""
+    columns = {
+        "folder": [escape(str(entry.path)) for entry in entries],
+        "kind": [entry.kind for entry in entries],
+        "status": [f"[{COLORS.get(entry.status, 'yellow')}]{entry.status}[/]" for entry in entries],
+        "best": ["-" if entry.best is None else f"{entry.best:.4f}" for entry in entries],
+        "started": [str(entry.record.get("started", "-")).replace("T", " ") for entry in entries],
+        "MiB": [f"{entry.num_bytes / 2**20:.1f}" for entry in entries],
+        ABOUT: [escape(_about(entry)) for entry in entries],
+    }
+    widths = {name: max(map(cell_len, [name, *cells])) + 2 for name, cells in columns.items()}
+    widths |= {"status": max(len(entry.status) for entry in entries) + 2, ABOUT: min(20, widths[ABOUT])}
+    for name in LEAST_FIRST:
+        if sum(widths[kept] for kept in columns) <= console.width:
+            break
+        del columns[name]
+    console.print(_table(columns))
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        right = name in ("best", "MiB")
+        # The last column alone takes several lines.
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != ABOUT, overflow="fold")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _about(entry: Entry) -> str:
+    tags, note = entry.annotations
+    return " ".join([*(f"#{tag}" for tag in tags), note]).strip()

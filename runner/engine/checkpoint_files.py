@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from runner.errors import UserError
-from runner.files import sync_folder, write_temporary
+from runner.files import parse_json, sync_folder, write_temporary
 
 FORMAT = 2
 LAST, PREVIOUS, BEST, MANIFEST = "last.pt", "previous.pt", "best.pt", "manifest.json"
@@ -51,7 +51,7 @@ def read(path: Path) -> dict[str, Any]:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder; an empty one where it is missing or damaged: the files can still be read."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = parse_json((folder / MANIFEST).read_bytes())
         for entry in [*manifest["files"].values(), *manifest["replaced"].values()]:
             _ = entry["sha256"] + "", entry["epoch"] + entry["step"]  # text and numbers, in every entry
         return {"files": dict(manifest["files"]), "replaced": dict(manifest["replaced"])}

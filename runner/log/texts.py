@@ -15,7 +15,7 @@ def describe_run(record: Mapping[str, Any], environment: Mapping[str, Any]) -> d
     plain = {key: value for key, value in environment.items() if key not in ("format", "packages")}
     return {
         "run/command": f"    {record['command']}",
-        "run/choices": table(("group", "option"), list(record["choices"].items())),
+        "run/choices": table(("group", "option"), list(reversed(record["choices"].items()))),  # data and model first
         "run/environment": table(("", ""), list({**plain, **versions}.items())),
     }
 

@@ -20,9 +20,11 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_images(
-    images_NHWC: NDArray[np.uint8], captions: Sequence[str], columns: int = 8, side: int = 96, font_size: int = 12
+    images_NHWC: NDArray[np.uint8], captions: Sequence[str], columns: int = 4, side: int = 80, font_size: int = 12
 ) -> bytes:
     """A PNG of images in rows, each enlarged by a whole number to about `side` pixels, with its caption below.
+
+    As wide as a card of TensorBoard's, which would make a wider one smaller, and its text illegible.
 
     Args:
         images_NHWC: N images of H x W pixels, with one channel or three.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.files import replace_file
+from runner.files import parse_json, replace_file
 from runner.store.config_file import FORMAT
 
 ANNOTATIONS = "annotations.json"
@@ -13,7 +13,7 @@ ANNOTATIONS = "annotations.json"
 def read_annotations(path: Path) -> tuple[list[str], str]:
     """Tags and note of a folder; none where the file is missing or damaged."""
     try:
-        found = json.loads((path / ANNOTATIONS).read_bytes())
+        found = parse_json((path / ANNOTATIONS).read_bytes())
         return [str(tag) for tag in found["tags"]], str(found["note"])
     except (OSError, ValueError, KeyError, TypeError):
         return [], ""

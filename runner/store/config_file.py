@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.errors import UserError, reason
-from runner.files import replace_file
+from runner.files import parse_json, replace_file
 from runner.store.flat import flatten, unflatten
 
 CONFIG, FLAT_CONFIG, OVERRIDES = "config.yaml", "config.json", "overrides.yaml"
@@ -82,14 +82,14 @@ def read_leaves(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("not a config")
         return flatten(content)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path / CONFIG}: cannot be read ({reason(error)}); restore it from a copy") from None
 
 
 def _flat(path: Path, text: bytes) -> dict[str, Any] | None:
     """The values of config.json, where it was written with this YAML."""
     try:
-        flat = json.loads((path / FLAT_CONFIG).read_bytes())
+        flat = parse_json((path / FLAT_CONFIG).read_bytes())
         return dict(flat["values"]) if flat["yaml_sha256"] == _digest(text) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -15,11 +15,26 @@ from typing import Any, Self
 from omegaconf import DictConfig
 
 from runner import files
+from runner.constraints import problem
 from runner.errors import UserError, reason
 from runner.store.config_file import FORMAT, read_config, write_config
 from runner.store.environment import now
 
 RUN, ENVIRONMENT, METRICS, LOCK = "run.json", "environment.json", "metrics.jsonl", ".lock"
+# Types of what records hold, which may come from anybody.
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("id", "name", "status", "started", "command", "host"), str),
+    **dict.fromkeys(("finished", "error"), str | None),
+    **dict.fromkeys(("format", "process", "seed"), int),
+    **dict.fromkeys(("overrides", "config_folders"), list[str]),
+    "seconds": float,
+    "choices": dict[str, str],
+    "objective": dict[str, Any] | None,
+    "metrics": dict[str, Any],
+    "round": dict[str, str | int],
+    "rounds": list[dict[str, Any]],
+    "best": dict[str, Any] | None,
+}
 
 
 class Folder:
@@ -103,7 +118,7 @@ class Folder:
     def read_json(self, name: str) -> dict[str, Any]:
         """The mapping in a JSON file of the folder; empty where missing or damaged, for what can be made again."""
         try:
-            found = json.loads((self.path / name).read_bytes())
+            found = files.parse_json((self.path / name).read_bytes())
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -141,7 +156,7 @@ def read_record(path: Path, file: str) -> dict[str, Any]:
         UserError: it is damaged.
     """
     try:
-        record = json.loads((path / file).read_bytes())
+        record = files.parse_json((path / file).read_bytes())
         if not isinstance(record, dict) or not {"id", "name", "status"} <= set(record):
             raise ValueError("not the record of a run or a sweep")
     except FileNotFoundError:
@@ -164,6 +179,9 @@ def current_record(path: Path, file: str) -> dict[str, Any]:
             f"{path / file}: of format {record.get('format', 1)}, this version reads {FORMAT}; runner compare still "
             "lists it, for the rest train it anew"
         )
+    for field in FIELDS.keys() & record.keys():
+        if found := problem(record[field], FIELDS[field]):
+            raise UserError(f"{path / file}: {field} {found}; restore it from a copy")
     return record
 
 
@@ -172,7 +190,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     records = []
     with contextlib.suppress(OSError, ValueError):
         for line in (path / METRICS).read_bytes().splitlines():
-            records.append(json.loads(line))
+            records.append(files.parse_json(line))
     return [record for record in records if isinstance(record, dict) and isinstance(record.get("epoch"), int | float)]
 
 

@@ -64,7 +64,8 @@ class RunSummary:
     def round(self) -> str | None:
         """search or finals; None of a run that is no sweep's trial, or of a time that did not write it."""
         about = self.record.get(ROUND)
-        return about.get("kind") if isinstance(about, dict) else None
+        kind = about.get("kind") if isinstance(about, dict) else None
+        return kind if isinstance(kind, str) else None
 
     @property
     def sweep(self) -> str | None:

@@ -38,6 +38,10 @@ class SweepFolder(Folder):
             raise UserError(f"{path}: not a sweep's folder (it has no {SWEEP})") from None
 
     @property
+    def _written(self) -> list[Path]:
+        return [*super()._written, self.path / TRIALS]
+
+    @property
     def journal(self) -> Path:
         return self.path / JOURNAL
 

@@ -33,6 +33,7 @@ GROUPS_SHOWN = ("data", "model", "init", "optimizer", "schedule", "loss", "reg",
 TUNED_GROUPS = ("optimizer", "schedule", "reg")
 TUNED_KEYS = ("optimizer.lr", "data.batch_size", "engine.epochs", "seed")
 NOT_SHOWN = ("name", "output_dir")
+NOT_TUNED = ("log.", "sweep.", "hydra.")
 
 
 TensorBoardExtent = Literal["none", "summary", "all"]
@@ -208,7 +209,7 @@ def _observers(cleanup: ExitStack, training: Training, members: Sequence[Member]
 def _write_summary(member: Member, status: str) -> None:
     """Write a trial's small event file, where TensorBoard is to show no more of it."""
     if member.tensorboard == "summary" and member.cfg.log.tensorboard:
-        shown = hparams(member.cfg, member.folder.record)
+        shown = hparams(member.cfg, member.folder.record, numbers_as_text=False)
         write_trial_events(member.folder.path, shown, member.folder.metrics, status)
 
 
@@ -222,23 +223,29 @@ def _note_end(files: MetricsFile, state: Any, error: BaseException) -> None:
     files.note(state, status="interrupted" if stopped else "failed", finished=store.now(), error=text)
 
 
-def hparams(cfg: DictConfig, record: Mapping[str, Any]) -> dict[str, Any]:
+def hparams(cfg: DictConfig, record: Mapping[str, Any], numbers_as_text: bool = True) -> dict[str, Any]:
     """What TensorBoard's HParams tab compares: the options, the numbers that people tune, and what else was said.
 
-    Lists and null are text, which it would leave blank, and so are numbers whose digits it would hide.
+    Lists and null are text, which it would leave blank.
+
+    Args:
+        numbers_as_text: of numbers which it would show in other digits than people write, such as 1e-05. Its axes of
+            parallel coordinates, though, have a scale for numbers alone.
     """
     leaves, choices = config.flatten(cfg), record["choices"]
     said = [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
     tuned = [key for key in leaves if key.partition(".")[0] in TUNED_GROUPS and not key.endswith("._target_")]
     options = {group: choices[group] for group in GROUPS_SHOWN if group in choices}
-    keys = [key for key in [*TUNED_KEYS, *tuned, *said] if key in leaves and key not in {*choices, *NOT_SHOWN}]
-    return options | {key: _shown(leaves[key]) for key in keys}
+    told = [key for key in said if key not in {*choices, *NOT_SHOWN} and not key.startswith(NOT_TUNED)]
+    keys = [key for key in [*TUNED_KEYS, *tuned, *told] if key in leaves]
+    return options | {key: _shown(leaves[key], numbers_as_text) for key in keys}
 
 
-def _shown(value: Any) -> bool | int | float | str:
+def _shown(value: Any, numbers_as_text: bool) -> bool | int | float | str:
     if isinstance(value, bool | str):
         return value
     if not isinstance(value, int | float):
         return str(value)
-    hidden = value != float(f"{value:.5g}") or 0 < abs(value) < 1e-4  # TensorBoard shows five digits
-    return f"{value:.10g}" if hidden else value
+    # TensorBoard shows 1e-05 as 0.000010000, and 123456 as 1.2346e+5.
+    is_unlike = 0 < abs(value) < 1e-4 or (isinstance(value, int) and abs(value) >= 10**5)
+    return f"{value:.10g}" if is_unlike and numbers_as_text else value

@@ -532,7 +532,7 @@ def _poison_cache(store: Store, folder: Path, canary: Path) -> None:
     store.server.run(root, "train", *RUN, *data).expect(0)
     made = single((root / "outputs/it").iterdir())
     made.rename(folder)
-    caches = list((root / "cache").glob("*.npy"))
+    caches = list((root / "cache").rglob("*.npy"))
     if not caches:
         raise Loss("nothing is in the cache")
     for path in caches:

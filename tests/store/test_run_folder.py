@@ -9,7 +9,7 @@ import pytest
 import runner
 from runner.errors import UserError
 from runner.store import RunFolder
-from runner.store.run_folder import read_record
+from runner.store.run_folder import read_metrics, read_record
 from runner.store.run_index import find_runs
 
 
@@ -159,3 +159,33 @@ def test_a_record_needs_an_id_a_name_and_a_status_and_no_more(tmp_path, lacking)
     else:
         with pytest.raises(UserError, match=r"run\.json: cannot be read \(not the record of a run or a sweep\)"):
             read_record(tmp_path, "run.json")
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("overrides", [[[]]], "overrides must be text"),
+        ("round", {"index": 0, "kind": {}}, "round must be"),
+        ("choices", {"tta": {"_target_": "os.system"}}, "choices must be text"),
+        ("config_folders", 3, "config_folders must be a list"),
+        ("seconds", "1", "seconds must be a number"),
+    ],
+)
+def test_a_record_with_a_value_of_another_type_is_damaged(write_run, field, value, said):
+    path = write_run("a")
+    record = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(record | {"format": 2, field: value}))
+    with pytest.raises(UserError, match=said):
+        RunFolder.open(path)
+
+
+def test_json_that_is_nested_too_deeply_is_damaged(write_run):
+    path = write_run("a")
+    (path / "metrics.jsonl").write_text(DEEP)
+    assert read_metrics(path) == []
+    (path / "run.json").write_text(DEEP)
+    with pytest.raises(UserError, match="nested too deeply"):
+        RunFolder.open(path)

@@ -116,3 +116,14 @@ def test_without_its_environment_nothing_is_known_of_it(make, content):
     path = folder.path / "environment.json"
     path.unlink() if content is None else path.write_text(content)
     assert folder.environment == {}
+
+
+def test_a_trial_that_is_a_link_is_refused_before_anything_is_written(make, tmp_path):
+    folder = make()
+    folder.unlock()
+    (tmp_path / "outside").mkdir()
+    (folder.path / "trials").mkdir()
+    (folder.path / "trials/0003").symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match=r"trials/0003: is a link"):
+        SweepFolder.open(folder.path).lock()
+    assert list((tmp_path / "outside").iterdir()) == []

@@ -66,8 +66,8 @@ class TrainingTask:
         try:
             cfg = read_config(self.folder.trial(trial.trial))
         except UserError as error:
-            warn(f"{error}; written again")
             self.prepare(trial)
+            warn(f"{error}; written again")
         else:
             if not self.configs.trust:
                 config.check_trusted(cfg)

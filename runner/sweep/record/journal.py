@@ -113,7 +113,7 @@ def shared_journal(path: Path) -> Journal:
 
 def _parse(line: bytes, path: Path, number: int) -> Event:
     try:
-        event: dict[str, Any] = json.loads(line)
+        event: dict[str, Any] = files.parse_json(line)
         datetime.fromisoformat(event["time"])
         if not isinstance(event["event"], str) or not isinstance(event["trial"], int | None):
             raise ValueError
@@ -121,11 +121,13 @@ def _parse(line: bytes, path: Path, number: int) -> Event:
             raise ValueError
         if event["event"] == "queued":
             _ = [event[key] for key in QUEUED_KEYS]
-            whole = isinstance(event["round"], int) and isinstance(event["point"], dict)
+            words = [*event["point"].values(), *(event.get("choices") or {}).values()]
+            whole = isinstance(event["round"], int) and all(isinstance(word, str) for word in words)
+            whole = whole and isinstance(event["folder"], str) and isinstance(event.get("signature"), str | None)
             if not whole or not all(isinstance(event[key], int | None) for key in ("seed", "epochs")):
                 raise ValueError
         return event
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise _damaged(path, number) from None
 
 

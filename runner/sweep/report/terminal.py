@@ -1,6 +1,5 @@
 """What the person at the terminal sees while a sweep runs, read from the journal and the trials' own files."""
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from runner.files import parse_json
 from runner.store import SweepFolder
 from runner.sweep.record.journal import Event, Journal
 from runner.sweep.record.rounds import Round, name, read_rounds
@@ -177,7 +177,7 @@ def _words(trial: TrialRecord) -> str:
 
 def _run_record(folder: SweepFolder, trial: TrialRecord) -> dict[str, Any]:
     try:
-        record = json.loads((folder.trial(trial.trial) / "run.json").read_text())
+        record = parse_json((folder.trial(trial.trial) / "run.json").read_text())
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

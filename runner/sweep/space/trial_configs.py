@@ -85,7 +85,10 @@ class TrialConfigs:
 
     def _value(self, word: str) -> Any:
         if word not in self._values:
-            self._values[word] = OverridesParser.create().parse_override(word).value()
+            override = OverridesParser.create().parse_override(word)
+            if override.is_sweep_override():
+                raise UserError(f"{word}: must be one value of a trial; restore the file that has it from a copy")
+            self._values[word] = override.value()
         return self._values[word]
 
 
