@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +19,13 @@ from runner.data.preprocess import blank, look_at
 from runner.data.source import Images, Source
 from runner.engine.settings import Settings
 from runner.errors import UserError
+from runner.log.settings import LogSettings
 from runner.objective import Objective
 from runner.reg import Regularizer
 from runner.schedule import Curve, Schedule
 from runner.tta import TTA
+
+OBSERVERS = "observers"
 
 
 def data(cfg: DictConfig) -> Data:
@@ -111,6 +115,23 @@ def augment(cfg: DictConfig, source: Source | None = None) -> Pipeline:
 def average(cfg: DictConfig, network: nn.Module, schedule: Schedule) -> Any:
     """The average of the network's weights over the run, or None. The schedule says how far the run is."""
     return instantiate(cfg.average, "average", network=network, schedule=schedule) if cfg.average else None
+
+
+def log(cfg: DictConfig) -> LogSettings:
+    """The settings of the logs."""
+    keys = [str(key) for key in cfg.log if key != OBSERVERS]
+    settings: LogSettings = instantiate(OmegaConf.masked_copy(cfg.log, keys), "log")
+    return settings
+
+
+def observers(cfg: DictConfig, folder: Path, hparams: Mapping[str, Any], trial: int = 0) -> list[Any]:
+    """The observers of a run that its config names. See `runner.engine.observer`.
+
+    Raises:
+        UserError: one lacks a package, or cannot reach what it writes to.
+    """
+    given = {"folder": folder, "hparams": hparams, "trial": trial}
+    return [instantiate(node, f"log.{OBSERVERS}.{place}", **given) for place, node in enumerate(cfg.log[OBSERVERS])]
 
 
 def batches(

@@ -24,6 +24,7 @@ INJECTED = {
     *("in_channels", "image_size", "num_classes"),
     *("params", "network", "schedule"),
     *("steps_per_epoch", "total_steps", "mode"),
+    *("folder", "hparams", "trial"),
 }
 ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": NonNegativeInt, "output_dir": str}
 
@@ -106,9 +107,13 @@ def _check_node(path: str, node: Any) -> None:
             continue
         if key not in known and not takes_any:
             raise UserError(f"{path}.{key}: no such key{_key_hint(path, str(key), known)}")
-        if isinstance(value, dict) and "_target_" in value:
-            _check_node(f"{path}.{key}", value)
-        else:
+        nodes = {f"{path}.{key}": value} if isinstance(value, dict) else {}
+        if isinstance(value, list):
+            nodes = {f"{path}.{key}.{place}": item for place, item in enumerate(value)}
+        for place, item in nodes.items():
+            if isinstance(item, dict) and "_target_" in item:
+                _check_node(place, item)
+        if not (isinstance(value, dict) and "_target_" in value):
             _check_value(f"{path}.{key}", value, hints.get(key, Any))
     given = {*node, *INJECTED}
     for name, parameter in parameters.items():

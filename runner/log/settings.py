@@ -1,7 +1,8 @@
 """What is watched and how often: the keys of the group `log`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from runner.constraints import NonNegativeInt, PositiveInt
 
@@ -14,4 +15,5 @@ class LogSettings:
     tensorboard: bool = True
     histograms: Literal["auto", True, False] = "auto"
     num_images: NonNegativeInt = 32
+    observers: Sequence[Mapping[str, Any]] = ()
     progress: Literal["auto", "live", "lines", "none"] = "auto"

@@ -129,8 +129,8 @@ class TensorBoard:
             else:
                 self.without_pictures = state
 
-    def exit(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        """Write what is left, and how the run ended; see `contextlib.ExitStack.push`."""
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        """Write what is left, and how the run ended."""
         if self.failure is None:
             if self.without_histograms is not None:
                 self._queue_histograms(self.without_histograms)

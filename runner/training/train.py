@@ -19,7 +19,6 @@ from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted, UserError
 from runner.log import progress
 from runner.log.metrics_file import MetricsFile
-from runner.log.settings import LogSettings
 from runner.log.tensorboard import Subject, TensorBoard
 from runner.log.texts import describe_run
 from runner.log.trial_events import write_trial_events
@@ -190,14 +189,18 @@ def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str,
 
 def _observers(cleanup: ExitStack, training: Training, members: Sequence[Member], console: Console) -> Iterator[Any]:
     """The observers that the configs ask for; `cleanup` closes them. The display follows one trial alone."""
-    log: LogSettings = build.instantiate(members[0].cfg.log, "log")
-    if log.tensorboard and members[0].tensorboard == "all":
-        for trial, member in enumerate(members):
-            record, about = member.folder.record, member.folder.read_json(store.ENVIRONMENT)
-            shown = Subject(hparams(member.cfg, record), describe_run(record, about), member.folder.metrics)
-            board = TensorBoard(member.folder.path, log, training, shown, trial)
-            cleanup.push(board.exit)
-            yield board
+    log = build.log(members[0].cfg)
+    for trial, member in enumerate(members):
+        path, record = member.folder.path, member.folder.record
+        shown = hparams(member.cfg, record)
+        observers = build.observers(member.cfg, path, shown, trial)
+        if log.tensorboard and member.tensorboard == "all":
+            texts = describe_run(record, member.folder.read_json(store.ENVIRONMENT))
+            observers.append(TensorBoard(path, log, training, Subject(shown, texts, member.folder.metrics), trial))
+        for observer in observers:
+            if hasattr(observer, "__exit__"):
+                cleanup.push(observer)
+            yield observer
     if len(members) == 1 and not console.quiet:
         epochs, batches = training.settings.epochs, training.train.num_batches
         display = progress.make(log.progress, console, epochs, batches, training.objective)

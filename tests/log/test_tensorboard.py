@@ -415,6 +415,6 @@ def test_histograms_are_of_the_weights_as_they_were_though_training_goes_on(tmp_
     with torch.no_grad():
         weight.fill_(1000.0)
     held.set()
-    board.exit(None, None, None)
+    board.__exit__(None, None, None)
     histogram = events_of(tmp_path).Histograms("weights/linear1.weight")[-1].histogram_value
     assert (histogram.min, histogram.max) == pytest.approx(before)
