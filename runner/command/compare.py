@@ -195,20 +195,29 @@ def show(console: Console, table: Table, rows: Sequence[Row]) -> None:
 
 
 def fitting(wanted: Sequence[form.Column], width: int) -> list[form.Column]:
-    """The columns that fit side by side: those of the lowest rank first, of one rank those that tell more apart.
+    """The columns that fit side by side: the sign and the metric, then those that tell the rows apart, then by rank.
 
-    What follows from other columns is shown only where all of these fit.
+    Where the rows cannot all be told apart in that width, their folders are shown, for no two rows shall look the same.
     """
-    order = sorted(range(len(wanted)), key=lambda index: (wanted[index].rank, -wanted[index].num_distinct))
-    kept: set[int] = set()
-    room = width
-    for place, index in enumerate(order):
-        room_after = room - wanted[index].width - 2 * (place > 0)
-        follows = wanted[index].rank == form.FOLLOWS and len(kept) < place
-        if place < NUM_FIXED or (room_after >= 0 and not follows):
-            kept.add(index)
-            room = room_after
-    return [wanted[index] for index in sorted(kept)]
+    separating = form.separating(wanted)
+    fixed = [index for index, column in enumerate(wanted) if column.rank == form.FIXED]
+    folder = [index for index, column in enumerate(wanted) if column.rank == form.FOLDER]
+    others = sorted(range(len(wanted)), key=lambda index: (wanted[index].rank, -wanted[index].num_distinct))
+
+    def fill(order: Sequence[int]) -> list[int]:
+        kept: list[int] = []
+        room = width
+        for index in dict.fromkeys(order):
+            room_after = room - wanted[index].width - 2 * bool(kept)
+            if len(kept) < NUM_FIXED or room_after >= 0:
+                kept.append(index)
+                room = room_after
+        return sorted(kept)
+
+    kept = fill([*fixed, *separating, *others])
+    if not set(separating) <= set(kept):
+        kept = fill([*fixed, *folder, *separating, *others])
+    return [wanted[index] for index in kept]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -222,7 +231,11 @@ def _curves(table: Table, rows: Sequence[Row]) -> list[Any]:
         # Beyond those drawn only their number counts, and their files need not be read.
         return [run.curve(table.metric) for run in row.counted] if place < MOST else []
 
-    return [Curve(form.label(table, row), curves(place, row), bool(row.samples)) for place, row in enumerate(rows)]
+    labels = form.labels(table, rows[:MOST])
+    return [
+        Curve(labels[place] if place < MOST else "", curves(place, row), bool(row.samples))
+        for place, row in enumerate(rows)
+    ]
 
 
 def _draw(table: Table, rows: Sequence[Row], path: Path) -> None:
@@ -239,14 +252,18 @@ def page(table: Table, rows: Sequence[Row]) -> str:
     from runner.plot.curves import draw_curves
 
     shown = form.columns(table, rows)
-    png = io.BytesIO()
-    draw_curves(_curves(table, rows), table.metric, png)
+    curves = _curves(table, rows)
+    pngs = {}
+    for dark, narrow in html.FORMS:
+        file = io.BytesIO()
+        draw_curves(curves, table.metric, file, dark=dark, narrow=narrow)
+        pngs[dark, narrow] = file.getvalue()
     best = next((index for index, row in enumerate(rows) if row.verdict == BEST), None)
     lines = [[column.cells[index] for column in shown] for index in range(len(rows))]
     cells = html.Cells([column.heading for column in shown], lines, [column.right for column in shown], best)
     name = f"Comparison by {table.metric}"
     under = [form.rule(table), *form.notes(table, rows), *form.folder_note(rows)]
-    picture = f"<p>{html.picture(png.getvalue(), f'{name} over epochs')}</p>"
+    picture = f"<p>{html.picture_in_forms(pngs, f'{name} over epochs')}</p>"
     return html.page(name, form.title(table), [html.table(cells), *map(html.paragraph, under), picture])
 
 

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from runner.compare.difference import freeze
 from runner.compare.table import BEST, SAME, UNKNOWN, Row, Table, fields, status_text
 from runner.statistics import ALPHA
-from runner.store.run_index import ROUND
+from runner.store.run_index import NOTE, ROUND, TAGS
 
 SIGNS = {BEST: "*", SAME: "=", UNKNOWN: "?"}
 FIXED, COUNTS, GROUPS, KEYS, CONSTANT, MORE, FOLDER, FOLLOWS = range(8)  # ranks of columns
@@ -60,10 +60,13 @@ def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
     def numeric(key: str) -> bool:
         return all(isinstance(row.settings[key], int | float | None) for row in rows)
 
+    shown = {key: rank for key, rank in ranks.items() if rank != FOLLOWS}
+    about = {name: [_annotation(row, name) for row in rows] for name in (TAGS, NOTE)}
     return [
         Column("", [SIGNS.get(row.verdict, "") for row in rows], FIXED, right=False),
-        *(Column(key, [_setting_text(row, key) for row in rows], rank, numeric(key)) for key, rank in ranks.items()),
+        *(Column(key, [_setting_text(row, key) for row in rows], rank, numeric(key)) for key, rank in shown.items()),
         Column(table.metric, [_metric_cell(row) for row in rows], FIXED),
+        *(Column(name, cells, COUNTS, right=False) for name, cells in about.items() if any(cells)),
         *(spread if repeated else []),
         Column("n", [str(row.estimate.n) for row in rows], COUNTS),
         Column("status", [status_text(row) for row in rows], MORE if whole else COUNTS, right=False),
@@ -77,8 +80,9 @@ def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
 def _ranks(table: Table, rows: Sequence[Row]) -> dict[str, int]:
     """The rank of each key's column: groups, keys that vary within an option, those that an option decides last.
 
-    That a key follows from the option of another group is held to be so where there are two rows an option or more.
-    What is the same in all rows shown, of more that there are, comes after what is not.
+    A key is decided by an option where that is so in all rows, and there are two rows an option or more. It follows
+    where the option is of its own group. Beside another group's it may have been set, so it only comes after what is
+    not decided, as does what is the same in all rows shown, of more that there are.
     """
     implied = {difference.key for difference in table.differences if difference.implied}
     groups = [key for key in table.keys if any(key in row.runs[0].choices for row in table.rows)]
@@ -92,8 +96,9 @@ def _ranks(table: Table, rows: Sequence[Row]) -> dict[str, int]:
     ranks = {}
     for key in table.keys:
         chosen = key in groups or key == ROUND
-        follows = key in implied or (not chosen and any(decides(group, key) for group in groups))
-        ranks[key] = FOLLOWS if follows else CONSTANT if key in same else GROUPS if chosen else KEYS
+        by = {group for group in groups if not chosen and decides(group, key)}
+        follows = key in implied or key.partition(".")[0] in by
+        ranks[key] = FOLLOWS if follows else CONSTANT if key in same or by else GROUPS if chosen else KEYS
     return ranks
 
 
@@ -105,6 +110,14 @@ def _setting_text(row: Row, key: str) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def _annotation(row: Row, name: str) -> str:
+    """Tags of any of a row's runs, or their notes."""
+    texts = [str(run.config[name]) for run in row.runs if name in run.config]
+    if name == TAGS:
+        return " ".join(dict.fromkeys(tag for text in texts for tag in text.split()))
+    return "; ".join(dict.fromkeys(texts))
 
 
 def _metric_cell(row: Row) -> str:
@@ -128,10 +141,35 @@ def _rate(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def label(table: Table, row: Row) -> str:
-    """What tells the row from the others, in the words of the command line."""
-    keys = [difference.key for difference in table.differences if not difference.implied]
-    return " ".join(f"{key}={_setting_text(row, key)}" for key in keys) or "all runs"
+def labels(table: Table, rows: Sequence[Row]) -> list[str]:
+    """What tells each row from the others shown, in the words of the command line."""
+    ranks = _ranks(table, rows)
+    keys = [key for key, rank in ranks.items() if rank in (GROUPS, KEYS)]
+    keys = [key for key in keys if len({_setting_text(row, key) for row in rows}) > 1]
+    return [" ".join(f"{key}={_setting_text(row, key)}" for key in keys) or "all runs" for row in rows]
+
+
+def separating(wanted: Sequence[Column]) -> list[int]:
+    """The fewest columns of settings, by their places, that tell all rows apart which any of them do.
+
+    Found one after another: each is the one that tells most rows from those that looked the same before.
+    """
+    candidates = [place for place, column in enumerate(wanted) if column.rank in (GROUPS, KEYS, CONSTANT)]
+    found: list[int] = []
+    seen: list[tuple[str, ...]] = [() for _ in wanted[0].cells]
+    while candidates:
+        after = {place: _with(seen, wanted[place]) for place in candidates}
+        best = max(candidates, key=lambda place: (len(set(after[place])), -wanted[place].rank, -wanted[place].width))
+        if len(set(after[best])) == len(set(seen)):
+            break
+        found.append(best)
+        candidates.remove(best)
+        seen = after[best]
+    return found
+
+
+def _with(seen: Sequence[tuple[str, ...]], column: Column) -> list[tuple[str, ...]]:
+    return [(*before, cell) for before, cell in zip(seen, column.cells, strict=True)]
 
 
 def rule(table: Table) -> str:
@@ -170,6 +208,8 @@ def notes(table: Table, rows: Sequence[Row]) -> list[str]:
     within = [key for key in table.varying if key != "seed"]
     if within:
         found.append(f"within rows there also vary: {', '.join(within)}")
+    if follows := [key for key, rank in _ranks(table, rows).items() if rank == FOLLOWS]:
+        found.append(f"left out, for they follow from the others: {', '.join(follows)}")
     if not table.keys:
         found.append("nothing differs between these runs" + (" but the seed" if "seed" in table.varying else ""))
     if len(rows) < len(table.rows):

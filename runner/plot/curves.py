@@ -1,14 +1,23 @@
 """Pictures of metrics over epochs. Imports no torch."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from runner.statistics import interval
 
 MOST = 10  # curves that can still be told apart
+LEAST_ENLARGED = 6  # epochs, from which on the last ones are drawn again
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888")  # Okabe and Ito's, 2008
+STYLES = ("-", "--", "-.", (0, (6, 1, 1, 1, 1, 1)))  # so that a line on another one is seen; dotted: not finished
+DARK: Any = {
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#16191d"),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), "#e6e8eb"),
+    "grid.color": "#9aa3ad",
+}
 
 
 @dataclass(frozen=True)
@@ -45,38 +54,85 @@ def band(runs: Sequence[Sequence[tuple[float, float]]]) -> Band:
     return found
 
 
-def draw_curves(curves: Sequence[Curve], metric: str, file: Path | IO[bytes], format_: str = "png") -> None:
-    """Draw the first ten curves: means as lines, dashed where no run has finished, and their bands."""
+def draw_curves(
+    curves: Sequence[Curve],
+    metric: str,
+    file: Path | IO[bytes],
+    format_: str = "png",
+    dark: bool = False,
+    narrow: bool = False,
+) -> None:
+    """Draw the first ten curves: means as lines with their bands, and the end of all again, enlarged.
+
+    Args:
+        dark: for a dark page.
+        narrow: for the screen of a phone: the end below the whole.
+    """
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     shown = curves[:MOST]
     bands = [band(curve.runs) for curve in shown]
-    labels = [
-        textwrap.fill(curve.label if b.epochs else f"{curve.label} (no values)", 90)
-        for curve, b in zip(shown, bands, strict=True)
-    ]
+    labels = [_label(curve, b, 50 if narrow else 110) for curve, b in zip(shown, bands, strict=True)]
     lines = sum(label.count("\n") + 1 for label in labels)
-    figure = Figure(figsize=(8, 4.6 + 0.2 * lines), layout="constrained")
-    axes = figure.subplots()
+    last = max((epoch for b in bands for epoch in b.epochs), default=0)
+    with rc_context(DARK if dark else {}):
+        count = 2 if last >= LEAST_ENLARGED else 1
+        size = (4.6, 3.2 * count + 0.2 * lines) if narrow else (10, 4.2 + 0.2 * lines)
+        figure = Figure(figsize=size, layout="constrained")
+        whole, *end = figure.subplots(*((count, 1) if narrow else (1, count)), squeeze=False).flatten()
+        panels = [whole, *end]
+        for axes in panels:
+            _draw_panel(axes, shown, bands, labels, metric)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(alpha=0.3)
+            axes.set(xlabel="epoch", ylabel=metric)
+        for axes in end:
+            _enlarge_end(axes, bands, last)
+        whole.set_title(_explanation(shown, len(curves)), fontsize=9, loc="left", wrap=True)
+        figure.legend(*whole.get_legend_handles_labels(), loc="outside lower left", frameon=False, fontsize=9)
+        figure.savefig(file, dpi=130, format=format_)
+
+
+def _draw_panel(axes: Any, shown: Sequence[Curve], bands: Sequence[Band], labels: Sequence[str], metric: str) -> None:
     logarithmic = "loss" in metric and all(value > 0 for b in bands for value in b.mean)
     lowest = min((value for b in bands for value in b.mean), default=1.0)
+    most = 1.0 if metric.endswith("accuracy") else math.inf
     for index, (curve, b, label) in enumerate(zip(shown, bands, labels, strict=True)):
-        color = f"C{index}"
-        style = "-" if curve.finished else "--"
+        color, style = COLORS[index % len(COLORS)], STYLES[index % len(STYLES)] if curve.finished else ":"
         marker = "o" if len(b.epochs) < 3 else None
         axes.plot(b.epochs, b.mean, color=color, linestyle=style, marker=marker, label=label, linewidth=1.8)
-        # An interval may reach below zero, where a logarithmic axis has no place.
-        low = [max(value, lowest / 10) for value in b.low] if logarithmic else b.low
-        axes.fill_between(b.epochs, low, b.high, color=color, alpha=0.15, linewidth=0)
+        # An interval may reach beyond what can be, or below zero, where a logarithmic axis has no place.
+        least = lowest / 10 if logarithmic else 0.0 if metric.endswith(("accuracy", "loss")) else -math.inf
+        low, high = ([min(max(value, least), most) for value in bound] for bound in (b.low, b.high))
+        axes.fill_between(b.epochs, low, high, color=color, alpha=0.15, linewidth=0)
     if logarithmic:
         axes.set_yscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.set(xlabel="epoch", ylabel=metric)
-    axes.set_title(_explanation(shown, len(curves)), fontsize=9, loc="left")
-    figure.legend(loc="outside lower left", frameon=False, fontsize=9)
-    figure.savefig(file, dpi=130, format=format_)
+
+
+def _enlarge_end(axes: Any, bands: Sequence[Band], last: float) -> None:
+    """Show the last third of the epochs, with the values that the lines have there, but for far outliers."""
+    begin = last - max(2.0, (last - 1) / 3)
+    values = sorted(value for b in bands for epoch, value in zip(b.epochs, b.mean, strict=True) if epoch >= begin)
+    if not values:
+        return
+    middle = values[len(values) // 4 : len(values) - len(values) // 4] or values
+    reach = 4 * (middle[-1] - middle[0]) + 1e-3 * abs(middle[0])
+    inside = [value for value in values if middle[0] - reach <= value <= middle[-1] + reach]
+    low, high = min(inside), max(inside)
+    if axes.get_yscale() == "log":
+        axes.set_ylim(low / 1.1, high * 1.1)
+    else:
+        edge = 0.08 * (high - low) or 0.01
+        axes.set_ylim(low - edge, high + edge)
+    axes.set_xlim(begin, last + 0.02 * (last - begin))
+    axes.set_title("the last epochs", fontsize=9, loc="left")
+
+
+def _label(curve: Curve, of: Band, width: int) -> str:
+    about = "" if curve.finished else " (not finished)"
+    return textwrap.fill(f"{curve.label}{about if of.epochs else ' (no values)'}", width)
 
 
 def _explanation(shown: Sequence[Curve], total: int) -> str:
@@ -88,5 +144,5 @@ def _explanation(shown: Sequence[Curve], total: int) -> str:
     if bands:
         parts.append(f"line: mean, band: {', '.join(bands)}")
     if any(count and not curve.finished for count, curve in zip(counts, shown, strict=True)):
-        parts.append("dashed: no run has finished")
+        parts.append("dotted: no run has finished")
     return "; ".join(parts)

@@ -1,7 +1,8 @@
 """Results as one HTML file that needs nothing else: style and pictures are inside."""
 
 import base64
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
@@ -26,7 +27,40 @@ figcaption { color: var(--quiet); max-width: 60rem; margin-bottom: .4rem }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0; padding: .7rem .9rem;
   border: 1px solid var(--line); border-radius: 6px }
 img { max-width: 100%; height: auto; background: #ffffff; border-radius: 6px; padding: .5rem; box-sizing: border-box }
+.forms img { background: none; padding: 0 }
+th[aria-sort] { cursor: pointer } th[aria-sort]:hover { text-decoration: underline }
+th[aria-sort=ascending]::after { content: " ▲" } th[aria-sort=descending]::after { content: " ▼" }
+@media (max-width: 40rem) { body { margin: 1rem auto; padding: 0 .6rem } th, td { padding: .3rem .45rem } }
 """
+# A click on a heading sorts by it: numbers as such, text as text, cells without a value last.
+SCRIPT = """\
+for (const table of document.querySelectorAll("table")) {
+  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+  heads.forEach((head, column) => {
+    head.setAttribute("aria-sort", "none"); head.tabIndex = 0;
+    const sort = () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach(other => other.setAttribute("aria-sort", "none"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const key = row => {
+        const text = row.cells[column].textContent.trim();
+        const number = parseFloat(text.replace(/[(),]/g, ""));
+        return [text === "" || text === "-" ? 2 : isNaN(number) ? 1 : 0, number, text];
+      };
+      const rows = [...body.rows].map(row => [key(row), row]);
+      rows.sort(([a], [b]) => a[0] !== b[0] ? a[0] - b[0] : (down ? -1 : 1) *
+        (a[0] === 0 ? a[1] - b[1] : a[2].localeCompare(b[2])));
+      rows.forEach(([, row]) => body.append(row));
+    };
+    head.addEventListener("click", sort);
+    head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
+  });
+}
+"""
+# An image may be dark, and narrow. The first form whose conditions hold is shown.
+FORMS = ((True, True), (True, False), (False, True), (False, False))
+CONDITIONS = ("(prefers-color-scheme: dark)", "(max-width: 40rem)")
+SCRIPT_DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()  # no other script may run
 
 
 @dataclass(frozen=True)
@@ -55,11 +89,12 @@ def page(title: str, subtitle: str, body: Sequence[str]) -> str:
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-            'img-src data:">',
+            f"img-src data:; script-src 'sha256-{SCRIPT_DIGEST}'\">",
             f"<title>{escape(title)}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>",
             f"<h1>{escape(title)}</h1>",
             paragraph(subtitle, "quiet"),
             *body,
+            f"<script>{SCRIPT}</script>",
             "</body>\n</html>\n",
         ]
     )
@@ -81,7 +116,21 @@ def verbatim(text: str) -> str:
 
 def picture(png: bytes, what: str) -> str:
     """An image within the page; `what` is for who cannot see it."""
-    return f'<img alt="{escape(what)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    return f'<img alt="{escape(what)}" src="{_inside(png)}">'
+
+
+def picture_in_forms(pngs: Mapping[tuple[bool, bool], bytes], what: str) -> str:
+    """An image that follows the page: for each of FORMS its own."""
+    sources = []
+    for form, png in pngs.items():
+        conditions = [text for text, holds in zip(CONDITIONS, form, strict=True) if holds]
+        if conditions:
+            sources.append(f'<source media="{" and ".join(conditions)}" srcset="{_inside(png)}">')
+    return f'<picture class="forms">{"".join(sources)}{picture(pngs[False, False], what)}</picture>'
+
+
+def _inside(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def captioned(png: bytes, what: str, caption: str) -> str:

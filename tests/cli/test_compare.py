@@ -10,6 +10,8 @@ import sys
 import pytest
 from scipy.stats import ttest_rel
 
+from runner.plot import html
+
 ADAM = {"optimizer": "adam"}
 
 
@@ -165,12 +167,23 @@ def test_a_narrow_terminal_keeps_what_tells_rows_apart(compare, write_run):
         lr = {"optimizer.lr": 0.123456 / (1 + index)}
         write_run(f"outputs/{index}", [0.5 + index / 10], choices=own, **{"engine.dull": index // 3}, **decided, **lr)
     wide = compare(width=200)[0].splitlines()[1].split()
-    assert wide[:5] == ["optimizer", "lr", "dull", "m", "eps"]
+    assert wide[:5] == ["optimizer", "lr", "dull", "m", "val/accuracy"]
     header = " ".join(compare(width=46)[0].splitlines()[:2])
     assert all(word in header for word in ("optimizer", "lr", "val/accuracy"))
     assert not {"m", "eps"} & set(header.split())
     note = " ".join(compare(width=46)[0].split())
-    assert re.search(r"left out for want of width: .*optimizer\.eps.* \(a wider terminal or --format markdown", note)
+    assert re.search(r"left out for want of width: .*model\.m.* \(a wider terminal or --format markdown", note)
+    assert "left out, for they follow from the others: optimizer.eps" in note
+
+
+def test_no_two_rows_look_the_same_however_narrow(compare, write_run):
+    for index in range(4):
+        long = {f"model.a_very_long_key_{key}": (index >> key) % 2 for key in range(2)}
+        write_run(f"outputs/{index}", [0.5 + index / 10], **long)
+    for width in (30, 40, 60, 200):
+        rows = compare(width=width)[0].splitlines()[2:6]
+        without_score = [re.sub(r"0\.\d{4}", "", row).strip("*? ") for row in rows]
+        assert len(set(without_score)) == 4, width
 
 
 def test_what_is_the_same_in_all_rows_shown_goes_before_what_is_not(compare, write_run):
@@ -256,11 +269,11 @@ def test_the_page_needs_nothing_else_and_is_escaped(compare, write_run, tmp_path
     out, _ = compare("--html", "report.html", "--figure", "curves.png")
     assert out.rstrip().endswith("wrote curves.png\nwrote report.html")
     text = (tmp_path / "report.html").read_text()
-    assert "<script" not in text
+    assert re.findall(r"<script>(.*?)</script>", text, re.DOTALL) == [html.SCRIPT]
     assert "&lt;script&gt;alert(1)" in text
     assert "plain &amp; simple" in text
     assert text.count("<tr") == 3
-    assert re.findall(r'(?:src|href)="([^"]{0,22})', text) == ["data:image/png;base64,"]
+    assert re.findall(r'(?:src|srcset|href)="([^"]{0,22})', text) == ["data:image/png;base64,"] * 4
     assert "= not distinguishable from it" in text
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert compare("--format", "csv", "--figure", "curves.png")[0].count("\n") == 3  # and no word of the file

@@ -9,6 +9,7 @@ import pytest
 from runner.compare import format as form
 from runner.compare.table import tabulate
 from runner.objective import Objective
+from runner.store.annotations import write_annotations
 from runner.store.run_index import find_runs
 
 ADAM = {"optimizer": "adam"}
@@ -20,7 +21,7 @@ def table(tmp_path):
 
     def make(name="val/accuracy", mode="max", by=()):
         runs, _ = find_runs([tmp_path])
-        return tabulate(runs, Objective(name, mode), by, {"name", "output_dir", "log"})
+        return tabulate(runs, Objective(name, mode), by, {"name", "output_dir", "log", "tags", "note"})
 
     return make
 
@@ -103,7 +104,7 @@ def test_settings_are_written_as_on_the_command_line(write_run, table):
         "engine.clip_grad_norm": ["null", "true", "-"],
     }.items():
         assert [column(found, name)[rows[run]] for run in "abc"] == expected
-    label = form.label(found, found.rows[rows["b"]])
+    label = form.labels(found, found.rows)[rows["b"]]
     assert label == "optimizer.lr=0.333333 model.hidden=[8] model.norm=none engine.clip_grad_norm=true"
 
 
@@ -128,13 +129,18 @@ def test_what_tells_rows_apart_is_kept_longest(write_run, table):
         [("sgd", 0.1, "a"), ("sgd", 0.2, "a"), ("adam", 0.1, "b"), ("adam", 0.3, "b")]
     ):
         write_run(
-            f"r{index}", [0.5 + index / 10], choices={"optimizer": option}, **{"optimizer.lr": lr, "model.norm": norm}
+            f"r{index}",
+            [0.5 + index / 10],
+            choices={"optimizer": option},
+            **{"optimizer.lr": lr, "optimizer.eps": norm, "model.norm": norm},
         )
     found = table()
     ranks = {column.name: column.rank for column in form.columns(found, found.rows)}
     assert ranks["optimizer"] == form.GROUPS
     assert ranks["optimizer.lr"] == form.KEYS
-    assert ranks["model.norm"] == form.FOLLOWS  # two options, two rows each, and one value an option
+    assert "optimizer.eps" not in ranks  # two options, two rows each, and one value an option
+    assert "left out, for they follow from the others: optimizer.eps" in form.notes(found, found.rows)
+    assert ranks["model.norm"] == form.CONSTANT  # the same, but of another group: somebody may have set it
     shown = [row for row in found.rows if row.settings["optimizer"] == "adam"]
     ranks = {column.name: column.rank for column in form.columns(found, shown)}
     assert ranks["optimizer"] == form.CONSTANT
@@ -234,3 +240,33 @@ def test_markdown_escapes_what_it_would_read(write_run, table):
     assert lines[3].startswith("| ? | plain | 0.8000 | 1 |")
     assert lines[4] == ""
     assert lines[5].startswith(r"2 runs in 2 rows; \* best mean val/accuracy (max)")
+
+
+def test_labels_name_only_what_separates_the_rows_shown(write_run, table):
+    for index, (lr, width) in enumerate([(0.1, 8), (0.2, 8), (0.3, 16)]):
+        write_run(f"r{index}", [0.9 - index / 10], **{"optimizer.lr": lr, "model.width": width})
+    found = table()
+    assert form.labels(found, found.rows[:2]) == ["optimizer.lr=0.1", "optimizer.lr=0.2"]
+    assert form.labels(found, found.rows)[2] == "optimizer.lr=0.3 model.width=16"
+
+
+def test_tags_and_notes_have_a_column_each(write_run, table):
+    write_run("a", [0.5], **{"optimizer.lr": 0.1})
+    path = write_run("b", [0.6], **{"optimizer.lr": 0.2})
+    assert "tags" not in {column.name for column in form.columns(table(), table().rows)}
+    write_annotations(path, ["baseline", "kept"], "too slow")
+    found = table()
+    assert column(found, "tags") == ["baseline kept", ""]
+    assert column(found, "note") == ["too slow", ""]
+
+
+def test_the_fewest_columns_that_tell_all_rows_apart_are_found():
+    def made(*columns):
+        return [form.Column(name, list(cells), rank) for name, cells, rank in columns]
+
+    columns = made(
+        ("", "*??", form.FIXED), ("a", "112", form.GROUPS), ("b", "123", form.KEYS), ("n", "123", form.COUNTS)
+    )
+    assert form.separating(columns) == [2]
+    columns = made(("a", "1122", form.GROUPS), ("b", "1212", form.KEYS), ("c", "3333", form.KEYS))
+    assert form.separating(columns) == [0, 1]

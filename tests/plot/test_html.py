@@ -1,6 +1,8 @@
 """Pages that need nothing else, and whose text is text."""
 
 import base64
+import hashlib
+import re
 
 from runner.plot import html
 from runner.plot.html import Cells, Link
@@ -59,3 +61,20 @@ def test_a_page_loads_nothing_from_elsewhere():
     assert "http" not in page.replace("http-equiv", "")
     order = [page.index(part) for part in ("<h1>two runs</h1>", 'quiet">of today', "<td>a<", "note", "<img")]
     assert order == sorted(order)
+
+
+def test_the_only_script_that_may_run_is_ours():
+    page = html.page("a", "b", [])
+    digest = base64.b64encode(hashlib.sha256(html.SCRIPT.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert f"<script>{html.SCRIPT}</script>" in page
+
+
+def test_a_picture_in_forms_names_each_for_its_page():
+    pngs = {form: bytes([number]) for number, form in enumerate(html.FORMS)}
+    text = html.picture_in_forms(pngs, "curves")
+    media = re.findall(r'media="([^"]*)" srcset="data:image/png;base64,([^"]*)"', text)
+    dark, narrow = "(prefers-color-scheme: dark)", "(max-width: 40rem)"
+    coded = [base64.b64encode(bytes([number])).decode() for number in range(4)]
+    assert media == [(f"{dark} and {narrow}", coded[0]), (dark, coded[1]), (narrow, coded[2])]
+    assert f'<img alt="curves" src="data:image/png;base64,{coded[3]}">' in text
