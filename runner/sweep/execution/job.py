@@ -19,6 +19,7 @@ from runner.engine.checkpoint_files import position
 from runner.errors import ImagesChanged, UserError, is_full_disk
 from runner.lifetime import end_with
 from runner.store import RunFolder, SweepFolder
+from runner.store.config_file import FORMAT
 from runner.sweep.execution.failures import why_give_up
 from runner.sweep.execution.timing import decide
 from runner.sweep.record.journal import Journal, shared_journal
@@ -91,14 +92,16 @@ def _check_images(folder: SweepFolder, dataset: Data, accept_changed: bool) -> N
     if (folder.path, images, tuple(now.items())) in _checked:
         return
     with files.make_lock(folder.path / IMAGES_LOCK):
-        known = folder.read_json(IMAGES)
+        known = folder.read_json(IMAGES).get("data_sets")
+        known = known if isinstance(known, dict) else {}
         changed = what_changed(known.get(images, {}), now)
         if changed and not accept_changed:
             raise ImagesChanged(
                 f"data: {changed} since the sweep began; put it back, or resume with --accept-changed-data"
             )
         if known.get(images) != now:
-            folder.replace(IMAGES, json.dumps(known | {images: now}, indent=1) + "\n")
+            content = {"format": FORMAT, "data_sets": known | {images: dict(now)}}
+            folder.replace(IMAGES, json.dumps(content, indent=1) + "\n")
     _checked.add((folder.path, images, tuple(now.items())))
 
 

@@ -13,6 +13,7 @@ from runner.build import Timing
 from runner.data import Data
 from runner.errors import CannotVectorize
 from runner.store import SweepFolder
+from runner.store.config_file import FORMAT
 from runner.vectorizable import reason_against, signature
 
 DECISIONS, LOCK = "vectorize.json", ".vectorize.lock"
@@ -44,7 +45,7 @@ def decide(
         known = _read(folder)
         if name not in known:
             known[name] = _time(cfgs, vectorize, dataset)
-            folder.replace(DECISIONS, json.dumps(known, indent=1) + "\n")
+            folder.replace(DECISIONS, json.dumps({"format": FORMAT, "decisions": known}, indent=1) + "\n")
     decision = known[name]
     if decision["together"] and num_alike < decision.get("min_trials", 1):
         return (
@@ -56,10 +57,10 @@ def decide(
 
 def _read(folder: SweepFolder) -> dict[str, Any]:
     """The decisions so far; none where they cannot be read, for they can be made again."""
-    known = folder.read_json(DECISIONS)
+    known = folder.read_json(DECISIONS).get("decisions", {})
     try:
         return {name: one for name, one in known.items() if isinstance(one["together"], int) and one["reason"]}
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, AttributeError):
         return {}
 
 

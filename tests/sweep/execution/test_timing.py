@@ -46,7 +46,7 @@ def test_no_longer_look_at_a_large_network_of_which_few_gain_nothing(decide):
 def test_a_stack_pays_from_a_number_of_trials_on(decide):
     # 3 ms and a quarter of one a trial: 4 take 4 ms, 12 take 6 ms, and 5 are the first that gain 15%.
     assert decide((4e-3, 1e-3), (6e-3, 1e-3), num_alike=12)[0] == 100
-    (decision,) = json.loads((decide.folder.path / "vectorize.json").read_text()).values()
+    (decision,) = json.loads((decide.folder.path / "vectorize.json").read_text())["decisions"].values()
     assert decision["min_trials"] == 5
     together, reason = decide((0, 0), (0, 0), num_alike=4)
     assert together == 0
