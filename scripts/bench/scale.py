@@ -7,14 +7,24 @@ sweep: reading the journal             the same without configs, but each trial 
                                        journal and adds `started` and `finished` to it. Adding waits for the disk, so
                                        CPU seconds count here
 compare                                `runner compare` over copies of one run
+board                                  `runner board` over copies of a run of 20 epochs: from the command to the moment at
+                                       which TensorBoard lists all of them
 metrics and checkpoints                `runner.train` with default settings, for epochs of a single batch
 resume of a finished sweep             `runner resume` of a sweep that has nothing left to do
 """
 
 import argparse
+import json
 import math
+import os
+import re
+import shutil
+import signal
+import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,11 +36,13 @@ from omegaconf import OmegaConf
 
 import runner
 from bench.harness import (
+    ROOT,
     Cost,
     Row,
     choose,
     cost_of,
     cost_of_command,
+    cpu_of_children,
     hushed,
     median,
     num_turns,
@@ -178,6 +190,34 @@ def prepare_compare(num_runs: int, folder: Path) -> Callable[[], Cost]:
     return partial(cost_of_command, [*RUNNER, "compare", folder / "many", "--format", "json"])
 
 
+def prepare_board(num_runs: int, folder: Path) -> Callable[[], Cost]:
+    with hushed():
+        words = ["model=linear", "engine.epochs=20", "engine.limit_batches=1", "log.histograms=false"]
+        run = runner.train([*words, "log.num_images=0", f"output_dir={folder}/one"])
+    for number in range(num_runs):
+        shutil.copytree(run.folder, folder / "many" / f"{number:05d}", ignore=shutil.ignore_patterns("checkpoints"))
+    return partial(serve, num_runs, folder / "many")
+
+
+def serve(num_runs: int, folder: Path) -> Cost:
+    """Start the board, wait until it lists so many runs, and end it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    before, began = cpu_of_children(), time.perf_counter()
+    command = [*RUNNER, "board", folder]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        found = re.search(r"http://\S+", server.stdout.readline())
+        assert found
+        served: list[str] = []
+        while len(served) < num_runs:
+            time.sleep(0.05)
+            with urllib.request.urlopen(f"{found[0]}data/runs", timeout=60) as answer:
+                served = json.load(answer)
+        cost = Cost(time.perf_counter() - began, cpu_of_children() - before)
+        server.send_signal(signal.SIGINT)
+    return cost
+
+
 def prepare_training(num_epochs: int, folder: Path) -> Callable[[], Cost]:
     overrides = ["model=linear", "engine.limit_batches=1", f"engine.epochs={num_epochs}", f"output_dir={folder}"]
 
@@ -216,6 +256,7 @@ CASES = {
     "sweep: the search's own work": Case(prepare_search, "trials", (100, 300, 1000)),
     "sweep: reading the journal": Case(prepare_journal, "trials", (100, 300, 1000)),
     "compare": Case(prepare_compare, "runs", (100, 300, 1000)),
+    "board": Case(prepare_board, "runs", (100, 300, 1000)),
     "metrics and checkpoints": Case(prepare_training, "epochs", (10, 30, 100)),
     "resume of a finished sweep": Case(prepare_resume, "trials", (10, 30, 100), quick_sizes=(2,)),
 }
