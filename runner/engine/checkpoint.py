@@ -166,7 +166,7 @@ class Checkpoints(AsyncWriter):
             write(self.folder, content, [BEST])
             self.warnings.append(f"{wrong}; it was written again from another checkpoint of that epoch")
         else:
-            trial.best_value = trial.best_epoch = None
+            trial.best_value = trial.best_epoch = trial.best_loss = None
             self.warnings.append(f"{wrong}, and nothing else does; the best is now sought among the epochs to come")
 
     def _check_identity(self, stored: Mapping[str, Any]) -> None:

@@ -181,12 +181,14 @@ def _end_epoch(training: Training, meter: _Meter) -> list[Record]:
 
 
 def _judge(trial: Trial, record: Record, epoch: int, settings: Settings, objective: Objective) -> None:
-    """Note a new best; end a trial that has lost patience."""
+    """Note a new best; end a trial that has lost patience. Of epochs of equal accuracy the lower loss decides."""
     value = record.get(objective.name)
     if value is None:
         return
-    if objective.better(value, trial.best_value):
-        trial.best_value, trial.best_epoch = value, epoch
+    loss = record.get(objective.name.replace("accuracy", "loss"))
+    lower = loss is not None and trial.best_loss is not None and loss < trial.best_loss
+    if objective.better(value, trial.best_value) or (value == trial.best_value and lower):
+        trial.best_value, trial.best_epoch, trial.best_loss = value, epoch, loss
     else:
         waited = epoch - (trial.best_epoch or 0)
         if settings.patience is not None and waited >= settings.patience and trial.status == "running":

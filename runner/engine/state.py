@@ -50,6 +50,7 @@ class Trial:
     initial_loss: float | None = None
     best_value: float | None = None
     best_epoch: int | None = None
+    best_loss: float | None = None  # of that epoch, which tells it from others of equal accuracy
 
 
 @dataclass

@@ -7,8 +7,7 @@ sweep: reading the journal             the same without configs, but each trial 
                                        journal and adds `started` and `finished` to it. Adding waits for the disk, so
                                        CPU seconds count here
 compare                                `runner compare` over copies of one run
-board                                  `runner board` over copies of a run of 20 epochs: from the command until TensorBoard
-                                       lists all of them
+board                                  `runner board` over copies of a run of 20 epochs, until TensorBoard lists all
 metrics and checkpoints                `runner.train` with default settings, for epochs of a single batch
 resume of a finished sweep             `runner resume` of a sweep that has nothing left to do
 """

@@ -7,6 +7,10 @@ import torch
 
 import runner
 import runner.training.resume
+from runner.engine.loop import _judge
+from runner.engine.settings import Settings
+from runner.engine.state import Trial
+from runner.objective import Objective
 from runner.store import RunFolder, make_folder
 from runner.training.train import Member, train_member
 
@@ -166,3 +170,14 @@ def test_snapshots_are_kept_when_asked_for(train):
     run = train(*QUICK, "engine.epochs=4", "engine.snapshot_every_epochs=2")
     names = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
     assert names == ["best.pt", "epoch-0002.pt", "epoch-0004.pt", "last.pt", "manifest.json", "previous.pt"]
+
+
+def test_of_epochs_of_equal_accuracy_the_one_of_lower_loss_is_the_best():
+    objective = Objective("val/accuracy", "max")
+    trial, settings = Trial(), Settings(patience=2)
+    best = []
+    for epoch, (accuracy, loss) in enumerate([(0.5, 0.9), (0.8, 0.5), (0.8, 0.4), (0.8, 0.6), (0.7, 0.1)], 1):
+        _judge(trial, {"val/accuracy": accuracy, "val/loss": loss}, epoch, settings, objective)
+        best.append(trial.best_epoch)
+    assert best == [1, 2, 3, 3, 3]
+    assert (trial.best_value, trial.best_loss, trial.status) == (0.8, 0.4, "finished")
