@@ -1,17 +1,29 @@
-"""Train, compare and tune image classifiers: `runner.train(["optimizer=adam"])`. Importing this imports no torch."""
+"""Train, compare and tune image classifiers: `runner.train("optimizer=adam")`. Importing this imports no torch."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runner import build
+    from runner.command.from_python import Sweep, compare, sweep, test
+    from runner.config import compose
+    from runner.errors import UserError
+    from runner.training.run import Run, load
+    from runner.training.train import train_overrides as train
 
 _HOMES = {
+    "compare": "runner.command.from_python:compare",
     "compose": "runner.config:compose",
-    "train": "runner.training.train:train_overrides",
     "load": "runner.training.run:load",
+    "sweep": "runner.command.from_python:sweep",
+    "test": "runner.command.from_python:test",
+    "train": "runner.training.train:train_overrides",
     "Run": "runner.training.run:Run",
+    "Sweep": "runner.command.from_python:Sweep",
     "UserError": "runner.errors:UserError",
 }
 
-__all__ = ["Run", "UserError", "build", "compose", "load", "train"]
+__all__ = ["Run", "Sweep", "UserError", "build", "compare", "compose", "load", "sweep", "test", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,3 +33,7 @@ def __getattr__(name: str) -> Any:
         module, _, attribute = _HOMES[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
     raise AttributeError(f"module 'runner' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

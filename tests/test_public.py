@@ -26,7 +26,18 @@ def test_reading_a_run_imports_no_torch():
 
 
 def test_the_public_names():
-    assert sorted(runner.__all__) == ["Run", "UserError", "build", "compose", "load", "train"]
+    assert sorted(runner.__all__) == [
+        "Run",
+        "Sweep",
+        "UserError",
+        "build",
+        "compare",
+        "compose",
+        "load",
+        "sweep",
+        "test",
+        "train",
+    ]
     for name in runner.__all__:
         assert getattr(runner, name) is not None
     with pytest.raises(AttributeError):

@@ -20,6 +20,7 @@ from runner.engine.step import Step
 from runner.errors import UserError
 from runner.objective import Objective
 from runner.reg import Regularizer, overrides
+from runner.stages import stage
 
 
 def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
@@ -29,7 +30,8 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
     """
     setup = SharedSetup(cfg, dataset)
     regularizers = parts.regularizers(cfg)
-    state, step = build_trial(cfg, setup, regularizers)
+    with stage("building the network"):
+        state, step = build_trial(cfg, setup, regularizers)
     setup.choose_threads(state.network)
     if isinstance(state.optimizer, torch.optim.LBFGS):
         _check_deterministic(cfg, state.network, regularizers, setup)
@@ -47,12 +49,14 @@ class SharedSetup:
         self.precision = Precision(self.settings.precision, self.device)
         process.prepare(self.settings, cfg.seed, self.device)
         self.dataset = dataset or parts.data(cfg)
-        self.source = self.dataset.loaded("train", self.device)
-        self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
-        given = (self.preprocess, self.device, self.settings)
-        augment = parts.augment(cfg, self.source)
-        self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed)
-        self.val = parts.batches(self.dataset, "val", *given)
+        with stage("reading the images"):
+            _ = self.dataset.num_test_images  # what is wrong with them shall be said before the training
+            self.source = self.dataset.loaded("train", self.device)
+            self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
+            given = (self.preprocess, self.device, self.settings)
+            augment = parts.augment(cfg, self.source)
+            self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed)
+            self.val = parts.batches(self.dataset, "val", *given)
 
     def training(self, state: TrainState, step: Any, train: Any, evaluate: Evaluate) -> Training:
         """All of a training together."""

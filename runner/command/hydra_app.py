@@ -67,6 +67,9 @@ def _is_ours(error: Exception) -> bool:
 class TrainJob:
     """What Hydra calls with each composed config: a training, with the overrides and choices that led to it.
 
+    Args:
+        dry_run: only build everything and make one update.
+
     Attributes:
         status: the exit status: 3 where a training diverged, else 0.
     """
@@ -74,7 +77,8 @@ class TrainJob:
     __module__ = __name__
     __name__ = __qualname__ = "TrainJob"
 
-    def __init__(self) -> None:
+    def __init__(self, dry_run: bool = False) -> None:
+        self.dry_run = dry_run
         self.status = 0
 
     def __call__(self, cfg: Any) -> float | None:
@@ -89,8 +93,12 @@ class TrainJob:
             import_quickly("runner.engine.device").set_job_number(hydra.job.num)
         try:
             config.check(cfg)
-            train = import_quickly("runner.training.train").train
-            run = train(cfg, overrides, config.choices(cfg, hydra.runtime.choices))
+            training = import_quickly("runner.training.train")
+            if self.dry_run:
+                training.try_out(cfg)
+                return None
+            choices = config.choices(cfg, hydra.runtime.choices)
+            run = training.train(cfg, overrides, choices, with_header=alone)
         except (UserError, OSError) as error:
             if isinstance(error, OSError):
                 if not is_full_disk(error):

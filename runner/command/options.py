@@ -26,8 +26,15 @@ runner {command} [KEY=VALUE ...] - {summary}
 groups and their options (runner options GROUP shows the keys):
 {groups}
 
-flags: --cfg job shows the composed config, --info how it came about; -m runs every combination of values;
+flags: {flags}--cfg job shows the composed config, --info how it came about;
 --config-dir DIR adds a folder of your own configs; --hydra-help lists the rest."""
+
+FLAGS = {
+    "train": """\
+-m runs every combination of values; --dry-run builds everything, shows the network and writes nothing;
+--like RUN [CHANGES] begins from what was said for an old run; """,
+    "sweep": "",
+}
 
 
 EXAMPLES = {
@@ -61,19 +68,25 @@ def main(words: Sequence[str]) -> int:
         prog="runner options",
         description="List the config groups and their options; with a group, its options' keys and defaults too.",
     )
-    parser.add_argument("group", nargs="?")
+    parser.add_argument("group", nargs="?", metavar="GROUP[=OPTION]")
     parser.add_argument("--config-dir", type=Path, action="append", default=[], help="a folder of your own configs")
     arguments = parser.parse_args(list(words))
     folders = [config.folder(), *config.user_folders(), *arguments.config_dir]
     groups = dict(group_descriptions(folders))
     console = Console(soft_wrap=True, highlight=False)
-    chosen = arguments.group
-    if chosen is not None and chosen not in groups:
+    chosen, equals, option = (arguments.group or "").partition("=")
+    if chosen and chosen not in groups:
         raise UserError(f"{chosen}: no such group{did_you_mean(chosen, groups)}")
-    for group in groups if chosen is None else [chosen]:
+    for group in [chosen] if chosen else groups:
+        members = options(folders, group)
+        if equals:
+            members = [member for member in members if member.name in option.strip("[]").split(",")]
+        if equals and not members:
+            known = [member.name for member in options(folders, group)]
+            raise UserError(f"{chosen}={option}: no such option{config.option_hint(chosen, option, known)}")
         console.print(f"[bold]{group}[/]  [dim]{escape(groups[group])}[/]")
-        _show(console, options(folders, group), with_keys=chosen is not None)
-    if chosen is None:
+        _show(console, members, with_keys=bool(chosen))
+    if not chosen:
         console.print("[dim]runner options GROUP shows keys and defaults[/]")
     return 0
 
@@ -91,7 +104,8 @@ def command_help(command: str) -> str:
     width = max(map(len, groups))
     lines = (f"  {group:<{width}}  {' '.join(option.name for option in options(folders, group))}" for group in groups)
     summary = COMMANDS[command].summary
-    return HELP.format(command=command, summary=summary, examples=EXAMPLES[command], groups="\n".join(lines))
+    text = {"summary": summary, "examples": EXAMPLES[command], "flags": FLAGS[command]}
+    return HELP.format(command=command, groups="\n".join(lines), **text)
 
 
 def group_descriptions(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:

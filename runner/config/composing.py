@@ -1,5 +1,6 @@
 """Composed configs, and which options were chosen."""
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +13,39 @@ from runner.config.folders import folder, search_path_override
 from runner.store import flat
 
 
-def compose(overrides: Sequence[str] = (), command: str = "train") -> DictConfig:
+def words_of(said: Sequence[str | Sequence[str]], keys: Mapping[str, Any]) -> list[str]:
+    """Overrides as Python gives them, as words of the command line: texts, lists of texts, and keys with values.
+
+    A value that is text is taken as it would be there: a list, a range, or quoted where it is odd.
+
+    >>> words_of(["optimizer=adam seed=1", ["reg=l2"]], {"augment": ["crop", "flip"], "optimizer.lr": 0.1})
+    ['optimizer=adam', 'seed=1', 'reg=l2', 'augment=[crop,flip]', 'optimizer.lr=0.1']
+    """
+    words: list[str] = []
+    for item in said:
+        words += shlex.split(item) if isinstance(item, str) else item
+    return words + [f"{key}={_as_word(value)}" for key, value in keys.items()]
+
+
+def _as_word(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_as_word(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_as_word, value))}]"
+    if isinstance(value, Path):
+        return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return str(value)
+
+
+def compose(overrides: str | Sequence[str] = (), command: str = "train") -> DictConfig:
     """The config that `runner COMMAND OVERRIDES` would use. Choices of group options are in `choices(config)`.
 
     Raises:
         UserError: an override names no option or key.
     """
-    config, _ = compose_with_choices(overrides, command)
+    config, _ = compose_with_choices(words_of([overrides], {}), command)
     return config
 
 

@@ -78,6 +78,11 @@ class Data(LoaderSettings):
                 self._read_train_and_val()
         return self._sources[split]
 
+    @property
+    def num_test_images(self) -> int | None:
+        """Images in the test split, which is looked at before the training; None where there is none."""
+        return len(self.source("test"))
+
     def stays(self, split: Split, device: torch.device) -> bool:
         """Whether the pixels of a split stay on that device: by `loading`, or because they fit. Decided once.
 

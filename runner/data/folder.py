@@ -60,6 +60,11 @@ class Folder(Data):
         self._scanned[split] = Files(paths, torch.tensor(labels), size, self.in_channels, cache)
         return self._scanned[split]
 
+    @property
+    def num_test_images(self) -> int | None:
+        folder = self._split_folder("test")
+        return None if folder is None else len(self._scan(folder)[0])
+
     @cached_property
     def _scanned(self) -> dict[str, Files]:
         return {}

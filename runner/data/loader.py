@@ -63,6 +63,7 @@ class WorkerLoader:
         self.device = device
         self.source = source
         self.labels = source.labels
+        self.num_workers = num_workers
         self.queue: list[list[int]] = []
         self.loader = DataLoader(
             _BatchReader(source),

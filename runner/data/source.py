@@ -19,6 +19,7 @@ from torch import Tensor
 
 from runner.data import decoded_cache as decoded
 from runner.errors import UserError
+from runner.stages import stage
 
 UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # modes of Pillow's
 PIECE = 32  # images that a thread decodes at a time
@@ -100,10 +101,11 @@ class Files:
         if self.origin is not None:
             return self.origin.pixels[self.indices]
         everything = range(len(self))
-        if self.cache is None:
-            return self.read_by_threads(everything)
-        name, shape = decoded.key(self.paths, self.size, self.channels), (len(self), *self.image_shape)
-        return decoded.read_or_decode(self.cache, name, shape, partial(self._fill, indices=everything))
+        with stage(f"reading or decoding {len(self):,} images"):
+            if self.cache is None:
+                return self.read_by_threads(everything)
+            name, shape = decoded.key(self.paths, self.size, self.channels), (len(self), *self.image_shape)
+            return decoded.read_or_decode(self.cache, name, shape, partial(self._fill, indices=everything))
 
     def _fill(self, pixels: Tensor, indices: Sequence[int]) -> None:
         rows = pixels.numpy()  # in a thread of ours torch's copies would start threads of their own

@@ -19,6 +19,7 @@ class TorchvisionSet(Data):
 
     root: str = "data"
     files: ClassVar[str]  # what to put where, for a machine without a network
+    num_test_images: ClassVar = 10_000  # of each of them
 
     def read(self, split: Split) -> Images | None:
         if split == "val":

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted
 from runner.objective import Objective
 from runner.signals import Stop
+from runner.stages import stage
 
 MIN_BATCHES = 10  # of an epoch under way, before its mean loss is held against the initial one
 
@@ -62,13 +64,15 @@ def fit(
     state, settings = training.state, training.settings
     for observer in observers:
         observer.started(state)
+    beginning = [stage("compiling" if settings.compile else "first step")]  # of this process, which may take long
     while state.active and not _finished(state, settings):
         if pause_epoch is not None and state.epoch >= pause_epoch:
             return
         state.drop_ended()
         meter = _Meter(state)
         for batch in training.train.epoch(state.epoch, start=state.batch):
-            losses, predictions = training.step(state, batch)
+            with beginning.pop() if beginning else nullcontext():
+                losses, predictions = training.step(state, batch)
             state.step += 1
             state.batch += 1
             state.sums.add(losses, predictions, batch[1].shape[-1])
@@ -165,7 +169,8 @@ def _end_epoch(training: Training, meter: _Meter) -> list[Record]:
     state.epoch, state.batch = state.epoch + 1, 0
     scores: Sequence[Record] = [{}] * len(state.trials)
     if state.active and (_finished(state, settings) or state.epoch % settings.eval_every_epochs == 0):
-        scores = training.evaluate(state)
+        with stage("validation"):
+            scores = training.evaluate(state)
     records: list[Record] = [{} for _ in state.trials]
     for number in state.present:
         trial, schedule = state.trials[number], state.of(number).schedule

@@ -1,51 +1,114 @@
 """What the person at the terminal sees: a live display, or a line an epoch where nobody watches."""
 
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
+from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from runner.engine.observer import Record
 from runner.engine.state import TrainState
 from runner.log.throttle import Throttle
 from runner.objective import Objective
+from runner.stages import shown_by
 
-SHOWN_EPOCHS = 8
-PICTURE_SHARE = 0.02  # of the time of a run
-PICTURE_SECONDS = 0.1
+SILENT_SECONDS = 1.0  # after which a stage is named where no live display is
+LINE_SECONDS = 30.0  # within a long epoch, from one line to the next
+REFRESHES_PER_SECOND = 3
+PRINT_SHARE = 0.01  # of the time of a run
+MIN_BAR = 10  # characters
+SHOWN_IN_PLACE = 20  # epochs, in a notebook
+
+# Columns: heading, key of the record, width. Where they do not all fit, the later ones of DROPPED go last.
+COLUMNS = (
+    ("lr", "lr", 8),
+    ("train loss", "train/loss", 10),
+    ("train acc.", "train/accuracy", 10),
+    ("val loss", "val/loss", 9),
+    ("val acc.", "val/accuracy", 8),
+    ("images/s", "images_per_second", 9),
+)
+DROPPED = ("images/s", "lr", "train acc.", "train loss", "val loss")
 
 
 def make(mode: str, console: Console, num_epochs: int, steps_per_epoch: int, objective: Objective) -> Any:
-    """The display of that mode: live, lines, none, or auto (live at a terminal, else lines)."""
-    if mode == "auto":
-        mode = "live" if console.is_terminal else "lines"
+    """The display of that mode: live, lines, none, or auto (live at a terminal or in a notebook, else lines)."""
+    mode = resolve(mode, console)
     if mode == "none":
         return None
     kind = LiveProgress if mode == "live" else LineProgress
     return kind(console, num_epochs, steps_per_epoch, objective)
 
 
+def resolve(mode: str, console: Console) -> str:
+    """What `auto` is on that console."""
+    if mode != "auto":
+        return mode
+    return "live" if console.is_terminal or console.is_jupyter else "lines"
+
+
+class Stages:
+    """Shows the stages before training: at once where the display is live, else those that take more than a second."""
+
+    def __init__(self, console: Console, live: bool) -> None:
+        self.console = console
+        self.live = live
+        self.status: Status | None = None
+
+    @contextmanager
+    def __call__(self, text: str) -> Iterator[None]:
+        with ExitStack() as ending:
+            if not self.live:
+                timer = threading.Timer(SILENT_SECONDS, self.console.print, [f"{text} ..."], {"highlight": False})
+                timer.daemon = True
+                timer.start()
+                ending.callback(timer.cancel)
+            elif self.status is None:
+                self.status = ending.enter_context(self.console.status(text))
+                ending.callback(setattr, self, "status", None)
+            else:  # within another stage
+                ending.callback(self.status.update, self.status.status)
+                self.status.update(text)
+            yield
+
+
 class LineProgress:
-    """One line an epoch."""
+    """One line an epoch, and of a long epoch one every half a minute."""
 
     def __init__(self, console: Console, num_epochs: int, steps_per_epoch: int, objective: Objective) -> None:
         self.console = console
         self.num_epochs = num_epochs
+        self.clock = _Clock(num_epochs * steps_per_epoch)
+        self.told = time.monotonic()
 
     def started(self, state: TrainState) -> None:
-        pass
+        self.clock.start(state.step)
+        self.told = time.monotonic()
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
-        pass
+        if time.monotonic() - self.told < LINE_SECONDS:
+            return
+        parts = [f"epoch {state.epoch + 1}/{self.num_epochs}", f"step {state.step}/{self.clock.total}"]
+        self._tell([*parts, f"loss {number(losses[0])}", self.clock.left(state.step)])
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         record = records[0]
         parts = [f"epoch {record['epoch']}/{self.num_epochs}"]
-        parts += [f"{name} {_number(value)}" for name, value in record.items() if "/" in name]
-        parts.append(f"{record['images_per_second']:,.0f} images/s")
-        self.console.file.write("  ".join(parts) + "\n")  # plain text, which print would take a millisecond to lay out
+        parts += [f"{name} {number(value)}" for name, value in record.items() if "/" in name]
+        self._tell([*parts, f"{rate(record['images_per_second'])} images/s"])
+
+    def _tell(self, parts: Sequence[str]) -> None:
+        self.told = time.monotonic()
+        self.console.file.write(
+            "  ".join(filter(None, parts)) + "\n"
+        )  # which print would take a millisecond to lay out
         self.console.file.flush()
 
     def close(self) -> None:
@@ -53,63 +116,164 @@ class LineProgress:
 
 
 class LiveProgress:
-    """A bar over the steps of the run, the latest epochs under it, the best one marked."""
+    """Every epoch stays on the screen; below them a bar over the steps of the run, and the best epoch so far.
+
+    The bar is drawn by the clock, in a thread of its own. In a notebook, which cannot print above it, the latest epochs
+    are a part of what is drawn.
+    """
 
     def __init__(self, console: Console, num_epochs: int, steps_per_epoch: int, objective: Objective) -> None:
+        self.console = console
         self.objective = objective
         self.num_epochs = num_epochs
-        self.bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/" + str(num_epochs)),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TextColumn("loss {task.fields[loss]}"),
-            TimeRemainingColumn(),
-            console=console,
-            expand=True,
+        self.clock = _Clock(num_epochs * steps_per_epoch)
+        self.columns = fitting(console.width, num_epochs)
+        self.in_place = console.is_jupyter
+        self.rows: list[str] = []  # in place: the latest; else those that are yet to be printed
+        self.throttle = Throttle(PRINT_SHARE)
+        self.state: TrainState | None = None
+        self.loss: float | None = None
+        self.stage = ""
+        self.live = Live(
+            get_renderable=self._picture, console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True
         )
-        self.task = self.bar.add_task("", total=num_epochs * steps_per_epoch, epoch=1, loss="-")
-        self.records: list[Record] = []
-        self.best: float | None = None
-        self.throttle = Throttle(PICTURE_SHARE, PICTURE_SECONDS)
-        self.live = Live(self._picture(), console=console, auto_refresh=False, transient=True)
+        self.ending = ExitStack()
 
     def started(self, state: TrainState) -> None:
+        self.state = state
+        self.clock.start(state.step)
+        if not self.in_place:
+            self.console.print(Text(self._line([name for name, _, _ in self.columns], "epoch"), style="bold"))
         self.live.start()
-        self._show(state)
+        self.ending.enter_context(shown_by(self._show_stage))
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
-        self.bar.update(self.task, loss=_number(losses[0]))
-        if self.throttle.due:
-            self._show(state)
+        self.loss = losses[0]
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
-        self.records.append(records[0])
-        self.best = state.trials[0].best_epoch
-        self.bar.update(self.task, loss=_number(records[0]["train/loss"]))
-        if self.throttle.due:
-            self._show(state)
+        record = records[0]
+        self.loss = record["train/loss"]
+        cells = [self._cell(record, key) for _, key, _ in self.columns]
+        is_best = state.trials[0].best_epoch == record["epoch"]
+        self.rows.append(self._line(cells, str(record["epoch"])) + ("  best" if is_best else ""))
+        if self.in_place:
+            del self.rows[:-SHOWN_IN_PLACE]
+        elif self.throttle.due:
+            self._print()
 
     def close(self) -> None:
+        if not self.in_place:
+            self._print()
         self.live.stop()
+        if self.in_place:
+            self.console.print(self._table())
+        self.ending.close()
 
-    def _show(self, state: TrainState) -> None:
-        with self.throttle.done():
-            self.bar.update(self.task, completed=state.step, epoch=min(state.epoch + 1, self.num_epochs))
-            self.live.update(self._picture(), refresh=True)
+    def _print(self) -> None:
+        if self.rows:
+            with self.throttle.done():
+                self.console.print("\n".join(self.rows), markup=False, highlight=False, soft_wrap=True)
+            self.rows = []
+
+    @contextmanager
+    def _show_stage(self, text: str) -> Iterator[None]:
+        before, self.stage = self.stage, text
+        yield
+        self.stage = before
+
+    def _cell(self, record: Record, key: str) -> str:
+        if key not in record:
+            return ""
+        if key == "lr":
+            return f"{record[key]:.2e}"
+        return rate(record[key]) if key == "images_per_second" else number(record[key])
+
+    def _line(self, cells: Sequence[str], epoch: str) -> str:
+        first = epoch.rjust(_width_of_epoch(self.num_epochs))
+        pairs = zip(cells, self.columns, strict=True)
+        return "  ".join([first, *(cell.rjust(width) for cell, (_, _, width) in pairs)])
+
+    def _table(self) -> RenderableType:
+        heading = Text(self._line([name for name, _, _ in self.columns], "epoch"), style="bold")
+        return Group(heading, *(Text(row) for row in self.rows))
 
     def _picture(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False)
-        for heading in ("epoch", "lr", "train loss", "train acc.", "val loss", "val acc.", "images/s", ""):
-            table.add_column(heading, justify="right")
-        for record in self.records[-SHOWN_EPOCHS:]:
-            names = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-            cells = [_number(record[name]) if name in record else "" for name in names]
-            mark = "[green]best[/]" if record["epoch"] == self.best else ""
-            rate = f"{record['images_per_second']:,.0f}"
-            table.add_row(str(record["epoch"]), f"{record['lr']:.2e}", *cells, rate, mark)
-        return Group(self.bar, table)
+        state = self.state
+        if state is None:
+            return ""
+        loss = "" if self.loss is None else f"loss {number(self.loss)}"
+        begin = f"epoch {min(state.epoch + 1, self.num_epochs)}/{self.num_epochs}"
+        steps = f"{state.step}/{self.clock.total} steps"
+        ends = [steps, self.stage or loss, self.clock.elapsed(), self.clock.left(state.step)]
+        room = self.console.width - len(begin) - 2 - MIN_BAR
+        for least in (2, 1, 3):  # where they do not all fit: elapsed, loss, left
+            if sum(len(part) + 2 for part in ends if part) <= room:
+                break
+            ends[least] = ""
+        bar = Table.grid(padding=(0, 2), expand=True)
+        bar.add_column(no_wrap=True)
+        bar.add_column(ratio=1)
+        parts = list(filter(None, ends))
+        for _ in parts:
+            bar.add_column(no_wrap=True)
+        bar.add_row(begin, ProgressBar(total=self.clock.total, completed=state.step), *parts)
+        trial = state.trials[0]
+        best = ""
+        if trial.best_value is not None:
+            best = f"best {self.objective.name} {number(trial.best_value)} (epoch {trial.best_epoch})"
+        below = [bar, Text(best, style="green")] if best else [bar]
+        return Group(*([self._table()] if self.in_place else []), *below)
 
 
-def _number(value: float) -> str:
+class _Clock:
+    """Time of a run since it was begun, or gone on with, and what is left of it."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.start(0)
+
+    def start(self, step: int) -> None:
+        self.began, self.first = time.monotonic(), step
+
+    def elapsed(self) -> str:
+        return f"{duration(time.monotonic() - self.began)} elapsed"
+
+    def left(self, step: int) -> str:
+        """Nothing before the first step is done."""
+        done = step - self.first
+        if done <= 0:
+            return ""
+        return f"{duration((time.monotonic() - self.began) / done * max(0, self.total - step))} left"
+
+
+def fitting(width: int, num_epochs: int) -> list[tuple[str, str, int]]:
+    """The columns that have room, whole."""
+    columns = list(COLUMNS)
+    mark = 2 + len("best")
+    for name in DROPPED:
+        if _width_of_epoch(num_epochs) + sum(2 + size for _, _, size in columns) + mark <= width:
+            break
+        columns = [column for column in columns if column[0] != name]
+    return columns
+
+
+def _width_of_epoch(num_epochs: int) -> int:
+    return max(len("epoch"), len(str(num_epochs)))
+
+
+def number(value: float) -> str:
+    """With four digits after the point, or three that count where these would say little: 0.1234, 8.02e+07."""
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.3g}"
+
+
+def rate(value: float) -> str:
+    """A number of things per second; a dash where it is not known."""
+    return "-" if value != value else f"{value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """As minutes and seconds, with hours where there are any: 0:07, 1:02:03."""
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours}:{minutes_left:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -24,10 +24,10 @@ from runner.engine.state import TrainState
 from runner.log import event_files, tags, texts
 from runner.log.settings import LogSettings
 from runner.log.throttle import Throttle
-from runner.model.summary import parameter_names, summarize
+from runner.model.summary import parameter_names
 from runner.plot.confusion import draw_confusion_matrix
 from runner.plot.pictures import draw_images
-from runner.warnings import failure_as_warning, warn
+from runner.warnings import warn
 
 HISTOGRAM_BINS = 60
 SHARE = 0.01  # of the time of a run, for histograms, and for pictures
@@ -99,12 +99,8 @@ class TensorBoard:
         # torch's operations in another thread would give that one threads of its own, and those of the training would
         # no longer have a core each: what is written of tensors is worked out here.
         self.state = state
-        texts_, sample = dict(self.subject.texts), None
-        if state.step == 0:
-            with failure_as_warning("the table of the network's layers"):
-                texts_["run/network"] = self._network()
-            sample = self._sample() if self.settings.num_images else None
-        self._later(self._open, state.step, state.epoch, texts_, sample)
+        sample = self._sample() if self.settings.num_images and state.step == 0 else None
+        self._later(self._open, state.step, state.epoch, sample)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         if self.trial not in state.present:
@@ -152,11 +148,6 @@ class TensorBoard:
 
     # -----------------------------------------------------------------------------------------------------------------
     # In the thread of the training: tensors are made arrays
-
-    def _network(self) -> str:
-        network = self.training.state.of(self.trial).network
-        image = next(self.training.train.of(self.trial).sample(1))
-        return texts.describe_network(summarize(network, image), network)
 
     def _sample(self) -> tuple[NDArray[np.uint8], list[str]]:
         """Augmented training images and their classes."""
@@ -223,7 +214,7 @@ class TensorBoard:
         except Exception as error:
             self.failure = error
 
-    def _open(self, step: int, epoch: int, texts_: Mapping[str, str], sample: Any) -> None:
+    def _open(self, step: int, epoch: int, sample: Any) -> None:
         """Go on after that step and epoch. What a killed run had no time to write is written now."""
         past = [record for record in self.subject.past if record["epoch"] <= epoch and "step" in record]
         # Of an epoch's last step there may be a checkpoint from before the epoch's end, whose figures are yet to come.
@@ -234,7 +225,7 @@ class TensorBoard:
         if (event_files.SESSION_START, 0) not in written:
             self.writer.add_session_start(self.subject.hparams)
             self.writer.add_charts(tags.CHARTS)
-        for tag, text in texts_.items():
+        for tag, text in self.subject.texts.items():
             if (tag + TEXT, 0) not in written:
                 self.writer.add_text(tag, text)
         if sample is not None and (tags.SAMPLES, 0) not in written:

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 from torch import nn
 
 from runner import config, renamed
+from runner.log.progress import number
 from runner.store import RunFolder, find_folder
 
 ADVICE = (
@@ -83,27 +84,27 @@ class Run:
         if objective["value"] is not None:
             best = f"[bold]{objective['value']:.4f}[/] (epoch {objective['epoch']} of {record['metrics'].get('epoch')})"
         if brief:
-            line = (
-                f"[{color}]{self.status}[/]  best {objective['name']} {best}  {record['seconds']:.1f} s  {self.folder}"
-            )
+            found = f"best {objective['name']} {best}"
+            reason = f"  {escape(record['error'])}" if record["error"] else ""
+            line = f"[{color}]{self.status}[/]  {found}  {record['seconds']:.1f} s  {escape(str(self.folder))}{reason}"
             console.print(line, highlight=False, soft_wrap=True)
             return
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_row("status", f"[{color}]{self.status}[/]" + (f" ({record['error']})" if record["error"] else ""))
+        reason = f" ({escape(record['error'])})" if record["error"] else ""
+        lines = {"status": f"[{color}]{self.status}[/]{reason}"}
         if best != "none":
-            table.add_row(f"best {objective['name']}", best)
-        for name, value in record["metrics"].items():
-            if "/" in name and value is not None:
-                table.add_row(f"last {name}", f"{value:.4f}")
-        table.add_row("time", f"{record['seconds']:.1f} s")
-        table.add_row("folder", str(self.folder))
-        console.print(table, highlight=False, soft_wrap=True)
+            lines[f"best {objective['name']}"] = best
+        last = {name: value for name, value in record["metrics"].items() if "/" in name and value is not None}
+        lines |= {f"last {name}": number(value) for name, value in last.items()}
+        lines |= {"time": f"{record['seconds']:.1f} s", "folder": escape(str(self.folder))}
+        width = max(map(len, lines))
+        for name, text in lines.items():
+            console.print(f"{name:<{width}}  {text}", highlight=False, soft_wrap=True)
         if self.status == "diverged":
             console.print("what to try: " + ADVICE, soft_wrap=True)
             return
         console.print("next", style="dim")
         for command in self._next_commands():
-            console.print(f"  {command}", highlight=False, soft_wrap=True)
+            console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
 
     def _next_commands(self) -> list[str]:
         cfg = self.config

@@ -1,9 +1,10 @@
 """One training, of one run or of vectorized trials, from a checked config to its result."""
 
 import shlex
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +21,15 @@ from runner.errors import Interrupted, UserError
 from runner.log import progress
 from runner.log.metrics_file import MetricsFile
 from runner.log.tensorboard import Subject, TensorBoard
-from runner.log.texts import describe_run
+from runner.log.texts import describe_network, describe_run
 from runner.log.trial_events import write_trial_events
+from runner.model.summary import LayerSummary
 from runner.signals import Stop
+from runner.stages import shown_by, stage
 from runner.store import RunFolder
+from runner.training.header import network_layers, print_header, print_layers
 from runner.training.run import Run
-from runner.warnings import warn
+from runner.warnings import failure_as_warning, warn
 
 # Of TensorBoard's HParams tab, the same for every run, changed or not, so that none has an empty cell.
 GROUPS_SHOWN = ("data", "model", "init", "optimizer", "schedule", "loss", "reg", "augment", "average", "tta")
@@ -59,27 +63,44 @@ class Member:
     tensorboard: TensorBoardExtent = "all"
 
 
-def train_overrides(overrides: Sequence[str] = ()) -> Run:
+def train_overrides(*overrides: str | Sequence[str], **keys: Any) -> Run:
     """Train as `runner train OVERRIDES` would: this is `runner.train`.
+
+    `runner.train("optimizer=adam seed=1")`, `runner.train(["optimizer=adam"])` and `runner.train(optimizer="adam")` say
+    the same; a key with dots is given as `**{"optimizer.lr": 0.1}`.
 
     Raises:
         UserError: an override, the config or the data is wrong.
     """
-    cfg, choices = config.compose_with_choices(overrides)
-    config.check(cfg)
-    return train(cfg, overrides, choices)
+    words = config.words_of(overrides, keys)
+    try:
+        cfg, choices = config.compose_with_choices(words)
+        config.check(cfg)
+        return train(cfg, words, choices)
+    except UserError as error:
+        raise error from None  # in a notebook, one line and not that of Hydra's thousands
 
 
-def train(cfg: DictConfig, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None) -> Run:
+def train(
+    cfg: DictConfig,
+    overrides: Sequence[str] = (),
+    choices: Mapping[str, str] | None = None,
+    with_header: bool = True,
+) -> Run:
     """Train as a checked config says, in a new folder.
+
+    `with_header`: say first what is trained.
 
     Raises:
         UserError: the data or the device is wrong; no folder is left behind.
         Interrupted: a signal stopped it; a checkpoint was saved.
     """
-    training = build.training(cfg)
-    folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
-    return _train_alone(training, Member(cfg, overrides, folder), Console())
+    console = Console()
+    with _showing_stages(cfg, console):
+        training = build.training(cfg, dataset := build.data(cfg))
+        folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
+        shown = dataset if with_header else None
+        return _train_alone(training, Member(cfg, overrides, folder), console, shown)
 
 
 def go_on(member: Member) -> Run:
@@ -89,7 +110,36 @@ def go_on(member: Member) -> Run:
         UserError: the data, the device or the checkpoint is wrong; nothing is changed.
         Interrupted: as `train`.
     """
-    return _train_alone(build.training(member.cfg), member, Console())
+    console = Console()
+    with _showing_stages(member.cfg, console):
+        training = build.training(member.cfg, dataset := build.data(member.cfg))
+        return _train_alone(training, member, console, dataset)
+
+
+def try_out(cfg: DictConfig) -> None:
+    """Build all of a training, say what it is, and make one update. Writes nothing.
+
+    Raises:
+        UserError: as `train`.
+    """
+    console = Console()
+    with _showing_stages(cfg, console):
+        training = build.training(cfg, dataset := build.data(cfg))
+        layers = network_layers(training)
+        print_header(console, training, dataset, layers)
+        console.print()
+        print_layers(console, layers, training.state.network)
+        console.print()
+        with stage("first step"):
+            began = time.perf_counter()
+            losses, _ = training.step(training.state, next(iter(training.train.epoch())))
+            text = f"one batch forward and backward: loss {progress.number(losses[0].item())}"
+        console.print(f"{text}, {time.perf_counter() - began:.2f} s; nothing was written", highlight=False)
+
+
+def _showing_stages(cfg: DictConfig, console: Console) -> AbstractContextManager[None]:
+    mode = progress.resolve(cfg.log.progress, console)
+    return nullcontext() if mode == "none" else shown_by(progress.Stages(console, mode == "live"))
 
 
 def train_member(member: Member, dataset: Data, pause_epoch: int | None = None) -> Run:
@@ -100,7 +150,7 @@ def train_member(member: Member, dataset: Data, pause_epoch: int | None = None) 
     Raises:
         UserError, Interrupted: as `go_on`.
     """
-    return _train_alone(build.training(member.cfg, dataset), member, Console(quiet=True), pause_epoch)
+    return _train_alone(build.training(member.cfg, dataset), member, Console(quiet=True), pause_epoch=pause_epoch)
 
 
 def train_vectorized(members: Sequence[Member], dataset: Data, pause_epoch: int | None = None) -> list[Run]:
@@ -114,14 +164,21 @@ def train_vectorized(members: Sequence[Member], dataset: Data, pause_epoch: int 
     folders = [member.folder.checkpoints for member in members]
     identities = [config.identity(member.cfg) for member in members]
     checkpoints = VectorizedCheckpoints(folders, training.settings, identities, **_options(training, members[0]))
-    _fit(training, checkpoints, members, Console(quiet=True), pause_epoch)
+    _fit(training, checkpoints, members, Console(quiet=True), pause_epoch=pause_epoch)
     return [Run(member.folder.path) for member in members]
 
 
-def _train_alone(training: Training, member: Member, console: Console, pause_epoch: int | None = None) -> Run:
+def _train_alone(
+    training: Training,
+    member: Member,
+    console: Console,
+    shown: Data | None = None,
+    pause_epoch: int | None = None,
+) -> Run:
+    """`shown`: the data set of the header; None for no header."""
     identity = config.identity(member.cfg)
     checkpoints = Checkpoints(member.folder.checkpoints, training.settings, identity, **_options(training, member))
-    _fit(training, checkpoints, [member], console, pause_epoch)
+    _fit(training, checkpoints, [member], console, shown, pause_epoch)
     return Run(member.folder.path)
 
 
@@ -139,7 +196,8 @@ def _fit(
     checkpoints: Checkpoints | VectorizedCheckpoints,
     members: Sequence[Member],
     console: Console,
-    pause_epoch: int | None,
+    shown: Data | None = None,
+    pause_epoch: int | None = None,
 ) -> None:
     """Train from where the checkpoints stand, and note in each folder how it went."""
     state = training.state
@@ -150,6 +208,12 @@ def _fit(
         restored = checkpoints.restore(state)
         for warning in checkpoints.warnings:
             warn(warning)
+        layers: list[LayerSummary] = []
+        if members[0].tensorboard == "all":
+            with failure_as_warning("the table of the network's layers"):
+                layers = network_layers(training)
+        if shown is not None and members[0].cfg.log.progress != "none":
+            print_header(console, training, shown, layers, members[0].folder.path)
         if restored:
             place = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
             place = place if state.batch else f"the end of epoch {state.epoch}"
@@ -160,7 +224,7 @@ def _fit(
             files.append(MetricsFile(member.folder, training.objective, trial))
         try:
             with ExitStack() as observing:
-                observers: list[Any] = [*files, *_observers(observing, training, members, console)]
+                observers: list[Any] = [*files, *_observers(observing, training, members, console, layers)]
                 fit(training, observers, checkpoints, stop, members[0].cfg.log.every_steps, pause_epoch)
                 checkpoints.wait()
         except BaseException as error:
@@ -187,7 +251,13 @@ def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str,
     return RunFolder.create(path, name, overrides, choices, store.environment(device))
 
 
-def _observers(cleanup: ExitStack, training: Training, members: Sequence[Member], console: Console) -> Iterator[Any]:
+def _observers(
+    cleanup: ExitStack,
+    training: Training,
+    members: Sequence[Member],
+    console: Console,
+    layers: Sequence[LayerSummary],
+) -> Iterator[Any]:
     """The observers that the configs ask for; `cleanup` closes them. The display follows one trial alone."""
     log = build.log(members[0].cfg)
     for trial, member in enumerate(members):
@@ -196,6 +266,8 @@ def _observers(cleanup: ExitStack, training: Training, members: Sequence[Member]
         observers = build.observers(member.cfg, path, shown, trial)
         if log.tensorboard and member.tensorboard == "all":
             texts = describe_run(record, member.folder.read_json(store.ENVIRONMENT))
+            if layers:
+                texts["run/network"] = describe_network(layers, training.state.of(trial).network)
             observers.append(TensorBoard(path, log, training, Subject(shown, texts, member.folder.metrics), trial))
         for observer in observers:
             if hasattr(observer, "__exit__"):

@@ -199,3 +199,34 @@ def test_completion_knows_the_options_of_a_folder_of_ones_own(runner):
     for line in ("runner train --config-dir mine optimizer=fas", "runner train --config-dir mine seed=1 optimizer=fas"):
         environment = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
         assert runner("-sc", "query=bash", env=environment).stdout.split() == ["optimizer=fastest"]
+
+
+def test_a_dry_run_shows_the_network_makes_one_update_and_leaves_no_folder(runner, tmp_path):
+    lines = runner("train", "model=mlp", "--dry-run", "optimizer=sgd").stdout.splitlines()
+    assert lines[0].startswith("data     1,199 train, 299 val, 299 test images")
+    assert any(line.split() == ["total", "26,122", "25,856"] for line in lines)
+    assert lines[-1].startswith("one batch forward and backward: loss ")
+    assert lines[-1].endswith("nothing was written")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_run_may_begin_from_what_was_said_for_an_old_one(runner):
+    runner("train", "model=linear", "engine.epochs=1", "optimizer.lr=0.1")
+    done = runner("train", "optimizer.lr=0.2", "--like", "last", "seed=3")
+    assert done.stdout.splitlines()[0] == (
+        "like outputs/digits-linear/0001-epochs=1-lr=0.1, but optimizer.lr=0.1 -> 0.2, seed=3"
+    )
+    record = json.loads((runner.runs()[-1] / "run.json").read_text())
+    assert record["overrides"] == ["model=linear", "engine.epochs=1", "optimizer.lr=0.2", "seed=3"]
+    assert runner("train", "--like=1").stdout.splitlines()[0] == "like outputs/digits-linear/0001-epochs=1-lr=0.1"
+    for words in (["--like"], ["--like", "nowhere"]):
+        done = runner("train", *words, status=2)
+        assert done.stderr.count("\n") == 1
+
+
+def test_an_option_is_asked_for_as_it_is_said_to_train(runner):
+    lines = runner("options", "optimizer=adam").stdout.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("   ")] == ["adam"]
+    assert any("optimizer.lr=" in line for line in lines)
+    done = runner("options", "optimizer=adm", status=2)
+    assert (done.stdout, done.stderr) == ("", "runner: optimizer=adm: no such option; did you mean 'adam'?\n")

@@ -1,6 +1,9 @@
 """What the person at the terminal sees."""
 
 import io
+import math
+import re
+import time
 
 import pytest
 from rich.console import Console
@@ -8,12 +11,7 @@ from rich.console import Console
 import runner
 from runner.log import progress
 from runner.objective import training_objective
-
-
-@pytest.fixture(autouse=True)
-def _however_quick_the_machine(monkeypatch):
-    monkeypatch.setattr("runner.log.progress.PICTURE_SECONDS", 0.0)
-    monkeypatch.setattr("runner.log.progress.PICTURE_SHARE", 1e9)
+from runner.stages import shown_by, stage
 
 
 def watched(mode, console):
@@ -32,10 +30,13 @@ def watched(mode, console):
     return console.file.getvalue()
 
 
-def test_the_live_display_has_a_bar_the_epochs_and_the_best():
-    text = watched("live", Console(file=io.StringIO(), force_terminal=True, width=120))
-    for wanted in ("76/76", "val acc.", "0.7500", "1,234", "best"):
-        assert wanted in text
+def test_the_live_display_leaves_every_epoch_on_the_screen():
+    text = watched("live", Console(file=io.StringIO(), force_terminal=True, color_system=None, width=120))
+    # What is transient is erased line by line; what is printed stays.
+    kept = [line for line in text.splitlines() if re.match(r"\W*(epoch +lr|[12] )", line.lstrip("\r\x1b[2K1A"))]
+    assert any("val acc." in line for line in kept)
+    rows = [" ".join(line.split()) for line in text.splitlines() if "1.00e-01" in line]
+    assert [row.endswith("1,234 best") for row in rows] == [True, False]
 
 
 def test_lines_are_one_an_epoch():
@@ -68,46 +69,136 @@ def live():
     shown.close()
 
 
-def latest(shown):
+def latest(shown, width=120):
     """The lines of the picture as it is now."""
+    shown.console.width = width
     out = io.StringIO()
-    Console(file=out, width=120).print(shown.live.get_renderable())
+    Console(file=out, width=width).print(shown.live.get_renderable())
     return [" ".join(line.split()) for line in out.getvalue().splitlines()]
 
 
-def test_the_bar_shows_the_loss_since_the_last_report_and_how_far_the_run_is(live):
+def test_the_bar_counts_every_step_whenever_it_is_drawn(live):
     shown, state = live
     assert latest(shown)[0].startswith("epoch 1/12 ")
-    assert " 0/456 steps loss - " in latest(shown)[0]
+    assert " 0/456 steps 0:00 elapsed" in latest(shown)[0]
     state.step, state.epoch = 57, 1
     shown.reported(state, [0.125, 9.0])
     assert latest(shown)[0].startswith("epoch 2/12 ")
     assert " 57/456 steps loss 0.1250 " in latest(shown)[0]
+    state.step = 58  # and nobody was told
+    assert " 58/456 steps " in latest(shown)[0]
     state.epoch = 12
-    shown.reported(state, [12345.0])
+    shown.reported(state, [80_200_000.0])
     assert latest(shown)[0].startswith("epoch 12/12 ")
-    assert " loss 1.23e+04 " in latest(shown)[0]
+    assert " loss 8.02e+07 " in latest(shown)[0]
 
 
-def test_the_latest_eight_epochs_are_listed_and_the_best_of_them_marked(live):
+def test_time_left_is_that_of_the_steps_so_far(live, monkeypatch):
     shown, state = live
-    for epoch in range(1, 11):
-        state.epoch, state.trials[0].best_epoch = epoch, 7
-        record = {"epoch": epoch, "lr": 0.05, "train/loss": 0.0005, "train/accuracy": 0.5, "images_per_second": 1234.5}
-        shown.epoch_ended(state, [record | ({"val/loss": 0.0, "val/accuracy": 0.75} if epoch % 2 else {})])
-    _, headings, *rows = latest(shown)
-    assert headings == "epoch lr train loss train acc. val loss val acc. images/s"
-    assert [row.split()[0] for row in rows] == [str(epoch) for epoch in range(3, 11)]
-    assert rows[-1] == "10 5.00e-02 0.0005 0.5000 1,234"
-    assert rows[-2] == "9 5.00e-02 0.0005 0.5000 0.0000 0.7500 1,234"
-    assert [row.split()[0] for row in rows if row.endswith("best")] == ["7"]
-    assert " loss 0.0005 " in latest(shown)[0]
+    state.step = 100
+    shown.clock.start(100)  # gone on with
+    began = shown.clock.began
+    monkeypatch.setattr("time.monotonic", lambda: began + 65)
+    assert latest(shown)[0].endswith("1:05 elapsed")
+    state.step = 126
+    assert latest(shown)[0].endswith("1:05 elapsed 13:45 left")  # 330 steps at 26 in 65 seconds
 
 
-def test_a_picture_is_drawn_no_more_often_than_there_is_time_for(live):
+def test_the_best_so_far_stays_in_sight(live):
+    shown, state = live
+    assert len(latest(shown)) == 1
+    state.trials[0].best_value, state.trials[0].best_epoch = 0.97, 3
+    assert latest(shown)[1] == "best val/accuracy 0.9700 (epoch 3)"
+
+
+@pytest.mark.parametrize("width", [30, 45, 60, 80, 160])
+def test_a_narrow_screen_has_fewer_columns_and_whole_numbers(width):
+    names = [name for name, _, _ in progress.fitting(width, 20)]
+    every = [name for name, _, _ in progress.COLUMNS]
+    assert names == [name for name in every if name in names]
+    assert "val acc." in names
+    assert (names == every) == (width >= 80)
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width)
+    shown = progress.make("live", console, 20, 38, training_objective())
+    record = {"epoch": 1, "lr": 1e-3, "train/loss": 2.5, "train/accuracy": 0.5, "val/loss": 2.0, "val/accuracy": 0.75}
+    row = shown._line([shown._cell(record | {"images_per_second": 12345.6}, key) for _, key, _ in shown.columns], "1")
+    assert len(row) + len("  best") <= max(width, 24)
+    assert "0.7500" in row
+    training = runner.build.training(runner.compose(["model=linear"]))
+    shown.state = training.state
+    shown.loss = 0.5
+    (line,) = latest(shown, width)
+    assert "/760" in line
+    assert "…" not in line
+
+
+def test_a_stage_takes_the_place_of_the_loss_while_it_lasts(live):
+    shown, state = live
+    shown.reported(state, [0.5])
+    with stage("validation"):
+        assert " steps validation " in latest(shown)[0]
+    assert " steps loss 0.5000 " in latest(shown)[0]
+
+
+def test_rows_are_printed_no_more_often_than_there_is_time_for_and_none_is_lost(live):
     shown, state = live
     shown.throttle.queued()  # not again
-    state.step = 99
-    shown.reported(state, [0.5])
-    shown.epoch_ended(state, [{"epoch": 1, "lr": 0.1, "train/loss": 0.5, "images_per_second": 1.0}])
-    assert " 0/456 " in latest(shown)[0]
+    record = {"lr": 0.1, "train/loss": 0.5, "images_per_second": math.nan}
+    for epoch in (1, 2):
+        shown.epoch_ended(state, [record | {"epoch": epoch}])
+    assert "1.00e-01" not in shown.console.file.getvalue()
+    shown.close()
+    assert shown.console.file.getvalue().count("1.00e-01") == 2
+
+
+def test_in_a_notebook_the_latest_epochs_are_in_the_picture():
+    console = Console(file=io.StringIO(), force_jupyter=True, width=100)
+    assert progress.resolve("auto", console) == "live"
+    shown = progress.LiveProgress(Console(file=io.StringIO(), width=100), 30, 38, training_objective())
+    shown.in_place, shown.state = True, runner.build.training(runner.compose(["model=linear"])).state
+    for epoch in range(1, 26):
+        record = {"epoch": epoch, "lr": 0.1, "train/loss": 0.5, "images_per_second": 1.0}
+        shown.epoch_ended(shown.state, [record])
+    heading, *rows = latest(shown)[:21]
+    assert heading.startswith("epoch lr")
+    assert [row.split()[0] for row in rows] == [str(epoch) for epoch in range(6, 26)]
+
+
+def test_a_long_epoch_has_a_line_now_and_then(monkeypatch):
+    now = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    console = Console(file=io.StringIO(), width=200)
+    shown = progress.make("lines", console, 2, 100, training_objective())
+    state = runner.build.training(runner.compose(["model=linear"])).state
+    shown.started(state)
+    for step, passed in ((10, 20), (20, 40), (30, 50), (40, 80)):
+        state.step, now = step, shown.clock.began + passed
+        shown.reported(state, [0.5])
+    assert console.file.getvalue().splitlines() == [
+        "epoch 1/2  step 20/200  loss 0.5000  6:00 left",
+        "epoch 1/2  step 40/200  loss 0.5000  5:20 left",
+    ]
+
+
+def test_a_stage_is_named_where_it_takes_a_second(monkeypatch):
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.05)
+    console = Console(file=io.StringIO(), width=80)
+    with shown_by(progress.Stages(console, live=False)):
+        with stage("quick"):
+            pass
+        with stage("reading"):
+            time.sleep(0.3)
+    assert console.file.getvalue() == "reading ...\n"
+    with stage("nobody looks"):
+        pass
+
+
+def test_a_stage_within_another_takes_its_place_at_a_terminal():
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
+    stages = progress.Stages(console, live=True)
+    with shown_by(stages), stage("outer"):
+        assert stages.status.status == "outer"
+        with stage("inner"):
+            assert stages.status.status == "inner"
+        assert stages.status.status == "outer"
+    assert stages.status is None

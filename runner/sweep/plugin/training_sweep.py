@@ -54,6 +54,7 @@ def sweep_training_runs(
     settings = read_settings(whole.sweep)
     shared, plan, configs = _plan(arguments, settings, context, whole, trust)
     folder = _open_folder(arguments, plan, configs, whole)
+    _latest[:] = [folder.path]
     log, objective = whole.log, plan.objective
     batch = TrialBatcher(settings.vectorize, num_parallel_jobs(whole.hydra.launcher, settings.num_workers))
     tensorboard = log.tensorboard and settings.tensorboard != "none"
@@ -83,6 +84,14 @@ def sweep_training_runs(
         raise
     end(quiet=log.progress == "none")
     return search.returns
+
+
+_latest: list[Path] = []  # the folder of the sweep that this process ran last
+
+
+def latest_folder() -> Path:
+    """The folder of the sweep that this process ran last."""
+    return _latest[0]
 
 
 def _plan(
