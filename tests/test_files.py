@@ -36,6 +36,7 @@ def outputs(tmp_path_factory):
             runner.train([*SMALL, where])
     rounds = "sweep.rounds=[{trials: 3, epochs: 1}, {trials: 2, epochs: 2}]"
     space = ["optimizer=sgd,adam", "optimizer.lr=loguniform(1e-3,1e-1)"]
+    assert cli.run(["train", "-m", *SMALL, where, "seed=1,2"]) == 0
     cli.run(["sweep", *SMALL, where, rounds, "sweep.num_finalists=1", "sweep.num_final_seeds=2", *space])
     return root
 

@@ -56,7 +56,7 @@ def test_a_sweep_is_searched_compared_and_tested():
     assert (found.status, found.folder) == ("finished", Path("outputs/digits-linear/0001-sweep-lr"))
     best = found.best_run()
     assert best.objective == found.best["score"]
-    assert runner.test(best)["num_images"] == runner.test(best.folder, "engine.limit_batches=null")["num_images"]
+    assert runner.test(best)["num_images"] == runner.test(best.folder, "engine.device=cpu")["num_images"]
     table = runner.compare(found.folder, where=["status=finished"])
     assert table.rows[0].estimate.mean == found.best["score"]
     assert runner.compare().num_runs == 2

@@ -88,8 +88,8 @@ class TrainJob:
         hydra = HydraConfig.get()
         overrides = list(hydra.overrides.task)
         alone = hydra.mode == RunMode.RUN
-        if not alone:
-            print(f"job {hydra.job.num}: {' '.join(overrides)}", flush=True)
+        if not alone:  # of another sweeper than ours
+            print(f"job {hydra.job.num + 1}: {' '.join(overrides)}", flush=True)
             import_quickly("runner.engine.device").set_job_number(hydra.job.num)
         try:
             config.check(cfg)
@@ -106,7 +106,7 @@ class TrainJob:
                 error = full_disk(error)
             if alone:
                 raise HydraExit(error) from None  # past Hydra, which would add lines of its own
-            print(f"runner: job {hydra.job.num}: {error}", file=sys.stderr)
+            print(f"runner: job {hydra.job.num + 1}: {error}", file=sys.stderr)
             raise
         if cfg.log.progress != "none":
             run.print_summary(brief=not alone)

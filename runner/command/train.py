@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from runner.command.hydra_app import TrainJob, run_hydra
+from runner.command.multirun import is_multirun, train_many
 from runner.command.options import asks_for_help, command_help
 from runner.errors import UserError
 
@@ -15,7 +16,10 @@ def main(words: Sequence[str]) -> int:
         print(command_help("train"))
         return 0
     job = TrainJob(dry_run=DRY_RUN in words)
-    run_hydra("train", _like([word for word in words if word != DRY_RUN]), job)
+    words = _like([word for word in words if word != DRY_RUN])
+    if is_multirun(words) and not job.dry_run:
+        return train_many(words)
+    run_hydra("train", words, job)
     return job.status
 
 

@@ -3,7 +3,7 @@
 import shlex
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,10 +86,13 @@ def train(
     overrides: Sequence[str] = (),
     choices: Mapping[str, str] | None = None,
     with_header: bool = True,
+    begun: Callable[[Path], None] | None = None,
 ) -> Run:
     """Train as a checked config says, in a new folder.
 
-    `with_header`: say first what is trained.
+    Args:
+        with_header: say first what is trained.
+        begun: is told the folder when there is one.
 
     Raises:
         UserError: the data or the device is wrong; no folder is left behind.
@@ -99,6 +102,8 @@ def train(
     with _showing_stages(cfg, console):
         training = build.training(cfg, dataset := build.data(cfg))
         folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
+        if begun is not None:
+            begun(folder.path)
         shown = dataset if with_header else None
         return _train_alone(training, Member(cfg, overrides, folder), console, shown)
 

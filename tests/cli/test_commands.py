@@ -93,7 +93,7 @@ def test_multirun_goes_on_after_a_job_that_fails(runner):
     done = runner("train", "-m", "reg=dropout,none", "model=linear", "engine.epochs=1", status=2)
     (folder,) = runner.runs()
     assert json.loads((folder / "run.json").read_text())["choices"]["reg"] == "none"
-    assert "runner: job 0: reg.dropout" in done.stderr
+    assert "runner: job 1/2: reg.dropout" in done.stderr
 
 
 def test_a_diverged_run_says_what_to_try_and_exits_with_3(runner):
