@@ -11,7 +11,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Within `with Stop() as stop:`, `stop.requested` is the first signal's number. A second one ends at once."""
+    """Within `with Stop() as stop:`, `stop.requested` is the first signal's number. A second one ends at once.
+
+    A signal that the process ignores stays ignored: a worker is told by its launcher alone.
+    """
 
     def __init__(self) -> None:
         self.requested: int | None = None
@@ -19,7 +22,8 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(self, *exception: object) -> None:

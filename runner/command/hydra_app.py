@@ -42,6 +42,7 @@ def run_hydra(config_name: str, words: Sequence[str], job: Callable[[Any], Any])
 
     register()
     overrides = flags_first(words)
+    config.check_flags(overrides, lambda: config.flatten(config.compose(command=config_name)))
     folders = re.findall(r"^(?:--config-dir|-cd)[=\n](.+)$", "\n".join(overrides), re.MULTILINE)
     for folder in map(Path, folders):
         config.add_user_folder(folder)

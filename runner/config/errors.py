@@ -14,14 +14,28 @@ from runner.config import folders
 from runner.errors import UserError, did_you_mean, reason
 from runner.store import flat
 
+LAUNCHERS = {"slurm": "submitit_slurm", "submitit": "submitit_slurm", "local": "workers"}  # what people say for them
+HYDRAS_FLAGS = {
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
+    *("--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
+}
+OWN_FOLDERS = ("hydra.run.dir", "hydra.job.chdir", "hydra.output_subdir")
 EXTRAS = {
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/ray": "ray",
     "hydra/launcher/submitit_local": "slurm",
     "hydra/launcher/submitit_slurm": "slurm",
 }
+RANGES = {
+    "interval": "interval(LOW,HIGH)",
+    "range": "range(START,STOP) or range(START,STOP,STEP)",
+    "choice": "choice(A,B,C)",
+    "tag": "tag(WORDS,interval(LOW,HIGH))",
+}
 LIST_GROUPS = ("reg", "augment")  # groups of which several options may be chosen at once
 
+COMMON = ("optimizer", "data", "engine", "model")  # whose key is meant, where several groups have one of that name
 Compose = Callable[[Sequence[str]], DictConfig]
 
 
@@ -50,9 +64,7 @@ def one_line(error: Exception, overrides: Sequence[str], compose: Compose, compo
         )
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return UserError(
-            f"{error.override}: not an override ({text.splitlines()[0]}); expected KEY=VALUE, quoted if odd"
-        )
+        return UserError(_no_override(error.override, text))
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
         return _unknown_option(missing, getattr(error, "options", None) or _options_in(text))
@@ -60,10 +72,48 @@ def one_line(error: Exception, overrides: Sequence[str], compose: Compose, compo
     if match:
         return _unknown_key(match[1], overrides, compose)
     if any(words in text for words in ("requires --multirun", "does not support sweep type", "Ambiguous value")):
-        return UserError("config: a range is searched by runner sweep; runner train -m takes values, as in seed=1,2,3")
+        return UserError(_several_values(overrides))
     cause = error.__cause__
     whole = " ".join((text if cause is None else f"{text} {cause}").split())
     return UserError(f"config: {whole}")
+
+
+def check_flags(words: Iterable[str], leaves: Callable[[], Iterable[str]]) -> None:
+    """Refuse flags that there are none of, and words that would move the folders of runs.
+
+    `leaves`: gives the keys of a config, should one be meant.
+
+    Raises:
+        UserError: a word is one of these.
+    """
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith(OWN_FOLDERS):
+            raise UserError(f"{flag}: a run makes its own folder; set output_dir, or name")
+        if flag.startswith("-") and flag not in HYDRAS_FLAGS:
+            bare = flag.lstrip("-").replace("-", "_")
+            keys = [leaf for leaf in leaves() if bare in (leaf, leaf.rpartition(".")[2])]
+            hint = f"a key is set without dashes, as in {keys[0]}=VALUE" if keys else "see runner train --help"
+            raise UserError(f"{flag}: no such flag; {hint}")
+
+
+def _no_override(word: str, text: str) -> str:
+    """What is wrong with a word that Hydra cannot parse."""
+    function = re.search(r"while evaluating '(\w+)\(.*?\)': (.*)", text)
+    if function and function[1] in RANGES:
+        return f"{word}: {function[2]}; expected {RANGES[function[1]]}"
+    return f"{word}: not an override ({text.splitlines()[0]}); expected KEY=VALUE, quoted if odd"
+
+
+def _several_values(overrides: Sequence[str]) -> str:
+    """Of the first override that has several values, or a range."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    for word in overrides:
+        override = OverridesParser.create().parse_override(word)
+        if override.is_discrete_sweep():
+            return f"{word}: several values are several runs; runner train -m {word} trains each, runner sweep searches"
+    return "config: a range is searched by runner sweep; runner train -m takes values, as in seed=1,2,3"
 
 
 def _no_option(overrides: Sequence[str]) -> str | None:
@@ -105,8 +155,13 @@ def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
     group, _, option = missing.rpartition("/")
     if not group:
         return UserError(f"{option}: no such config file")
-    if missing in EXTRAS:
-        return UserError(f"{group}={option}: needs an extra; install it with: pip install -e '.[{EXTRAS[missing]}]'")
+    if group == "hydra/launcher":
+        said, option = option, LAUNCHERS.get(option, option)
+        if extra := EXTRAS.get(f"{group}/{option}"):
+            is_it = "" if said == option else f"it is called {option}, and "
+            return UserError(f"{group}={said}: {is_it}needs an extra; install it with: pip install -e '.[{extra}]'")
+    if not options and (folders.folder() / group).is_dir():
+        options = [path.stem for root in _roots() for path in sorted((root / group).glob("*.yaml"))]
     return UserError(f"{group}={option}: no such option{option_hint(group, option, options)}")
 
 
@@ -169,12 +224,46 @@ def _unknown_key(key: str, overrides: Sequence[str], compose: Compose) -> UserEr
         return UserError(
             f"{key}: {option} is not chosen; choose it first: {group}={option}, or a list such as {group}=[..]"
         )
+    if elsewhere := _options_with(key, leaves):
+        group, name = key.partition(".")[0], key.partition(".")[2]
+        some = f"{', '.join(elsewhere[:5])}{' and others' if len(elsewhere) > 5 else ''}"
+        return UserError(f"{key}: {name} is a key of {group}={some}; choose that first, as in {group}={elsewhere[0]}")
     known = {name for name in leaves if "._" not in name}
+    same = [name for name in known if name.rpartition(".")[2] == key]
+    if same:
+        first = min(same, key=lambda name: (name.partition(".")[0] not in COMMON, name))
+        return UserError(f"{key}: no such key; did you mean '{first}'?")
     known |= {path.name for path in folders.folder().iterdir() if path.is_dir()}
     hint = did_you_mean(key, known)
     return UserError(
         f"{key}: no such key{hint if 'mean' in hint else '; see runner options or runner train --cfg job'}"
     )
+
+
+def _roots() -> list[Path]:
+    return [folders.folder(), *folders.user_folders()]
+
+
+def _options_with(key: str, leaves: Iterable[str]) -> list[str]:
+    """The options of the key's group that have it, where the one that is chosen does not."""
+    group, _, name = key.partition(".")
+    if not name or key in leaves or group in LIST_GROUPS:
+        return []
+    found = []
+    for path in (path for root in _roots() for path in sorted((root / group).glob("*.yaml"))):
+        if not path.name.startswith("_") and name in _keys_of(path):
+            found.append(path.stem)
+    return found
+
+
+def _keys_of(path: Path) -> set[str]:
+    """Keys of an option, with those of the files that it builds on."""
+    content = yaml.safe_load(path.read_text()) or {}
+    keys = set(content)
+    for default in content.get("defaults", []):
+        if isinstance(default, str) and default != "_self_":
+            keys |= _keys_of(path.with_name(f"{default}.yaml"))
+    return keys
 
 
 def unchosen_option(key: str, leaves: Iterable[str]) -> tuple[str, str] | None:
@@ -183,5 +272,4 @@ def unchosen_option(key: str, leaves: Iterable[str]) -> tuple[str, str] | None:
     option = rest.partition(".")[0]
     if group not in LIST_GROUPS or any(leaf.startswith(f"{group}.{option}.") for leaf in leaves):
         return None
-    roots = [folders.folder(), *folders.user_folders()]
-    return (group, option) if any((root / group / f"{option}.yaml").is_file() for root in roots) else None
+    return (group, option) if any((root / group / f"{option}.yaml").is_file() for root in _roots()) else None

@@ -7,6 +7,7 @@ import torch
 from runner.errors import UserError, did_you_mean
 
 NAMES = ["auto", "cpu", "cuda", "mps"]
+OTHER_NAMES = ("gpu", "GPU", "nvidia")
 JOB, WORKER = "RUNNER_JOB", "RUNNER_WORKER"  # environment variables: the number of a job, of a worker process
 
 
@@ -27,6 +28,8 @@ def select_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda", _gpu_of_job()) if torch.cuda.device_count() > 1 else torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name.partition(":")[0] in OTHER_NAMES:
+        raise UserError(f"engine.device: no device '{name}'; use cuda, or auto, which takes a GPU where there is one")
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from runner.errors import UserError
+from runner.errors import UserError, is_full_disk, reason
 
 ROOT = Path("outputs")  # where folders are looked for that are named in part
 # With a dot before it while a process makes it; not the times that were names in version 0.1.
@@ -17,11 +17,20 @@ SHOWN = 8  # of the folders that a word fits
 def make_folder(root: Path, name: str, said: Sequence[str] = ()) -> Path:
     """A new folder `root/name/NNNN-<said>`, of a number that no other folder of that name has.
 
+    Raises:
+        UserError: it cannot be made there.
+
     Creating a folder is atomic on every file system, shared ones too: whoever creates `.NNNN` has the number, unless
     another process had it and has renamed its folder already.
     """
     parent = root / name
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        os.scandir(parent).close()
+    except OSError as error:
+        if is_full_disk(error):
+            raise
+        raise UserError(f"output_dir: {parent} cannot be made ({reason(error)}); name another folder") from None
     number = 1 + max(_numbers(parent), default=0)
     while not _take(parent, number):
         number += 1
@@ -36,6 +45,8 @@ def _take(parent: Path, number: int) -> bool:
         claim.mkdir()
     except FileExistsError:
         return False
+    except PermissionError as error:
+        raise UserError(f"output_dir: {parent} cannot be written ({reason(error)}); name another folder") from None
     if list(_numbers(parent)).count(number) == 1:
         return True
     claim.rmdir()

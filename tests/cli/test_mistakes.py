@@ -51,6 +51,22 @@ MISTAKES = {
     "=3": "config: ValueError: Config group override must be",
     "--config-dir nowhere": "--config-dir: no folder nowhere; correct it",
     "model.hidden=[": "model.hidden=[: not an override",
+    "engine.device=gpu": "engine.device: no device 'gpu'; use cuda, or auto",
+    "data.root=x": "data.root: root is a key of data=cifar10, cifar100, fashion_mnist, folder, mnist; choose that first",
+    "model.depth=18": "model.depth: depth is a key of model=resnet, vgg,",
+    "lr=0.1": "lr: no such key; did you mean 'optimizer.lr'?",
+    "batch_size=3": "batch_size: no such key; did you mean 'data.batch_size'?",
+    "--lr 0.1": "--lr: no such flag; a key is set without dashes, as in optimizer.lr=VALUE",
+    "--batch-size=3": "--batch-size: no such flag; a key is set without dashes, as in data.batch_size=VALUE",
+    "--multirn seed=1,2": "--multirn: no such flag; see runner train --help",
+    "reg=[l2,dropot]": "reg=dropot: no such option; did you mean 'dropout'?",
+    "optimizer=adam,sgd": "optimizer=adam,sgd: several values are several runs; runner train -m optimizer=adam,sgd",
+    "optimizer.lr=interval(0.1)": "optimizer.lr=interval(0.1): missing a required argument: 'end'; expected interval(LOW",
+    "hydra/launcher=slurm": "hydra/launcher=slurm: it is called submitit_slurm, and needs an extra; install it with",
+    "hydra.run.dir=elsewhere": "hydra.run.dir: a run makes its own folder; set output_dir, or name",
+    "hydra.job.chdir=true": "hydra.job.chdir: a run makes its own folder; set output_dir, or name",
+    "output_dir=/proc/here": "output_dir: /proc/here/digits-convnet cannot be made (No such file or directory)",
+    "output_dir=/dev/null": "output_dir: /dev/null/digits-convnet cannot be made (Not a directory)",
 }
 
 
