@@ -31,10 +31,17 @@ def test_null_is_answered_with_none(group):
     assert line([f"{group}=null"]) == f"{group}: null is no option; use {group}=none"
 
 
-@pytest.mark.parametrize("value", ["interval(1e-5,1)", "1e-3,1e-2", "range(1,4)"])
-def test_a_range_is_answered_with_runner_sweep(value):
-    assert line([f"optimizer.lr={value}"]) == (
+def test_a_range_is_answered_with_runner_sweep():
+    assert line(["optimizer.lr=interval(1e-5,1)"]) == (
         "config: a range is searched by runner sweep; runner train -m takes values, as in seed=1,2,3"
+    )
+
+
+@pytest.mark.parametrize("value", ["1e-3,1e-2", "range(1,4)"])
+def test_several_values_are_answered_with_the_flag_that_trains_each(value):
+    word = f"optimizer.lr={value}"
+    assert line(["seed=1", word]) == (
+        f"{word}: several values are several runs; runner train -m {word} trains each, runner sweep searches"
     )
 
 
