@@ -18,6 +18,7 @@ from runner.engine.settings import Settings
 from runner.engine.state import TrainState
 from runner.engine.step import Step
 from runner.errors import UserError
+from runner.model.summary import check_network
 from runner.objective import Objective
 from runner.reg import Regularizer, overrides
 from runner.stages import stage
@@ -80,6 +81,8 @@ def build_trial(cfg: DictConfig, setup: SharedSetup, regularizers: list[Regulari
         network.to(memory_format=torch.channels_last)
     network.train()
     parts.init_from_data(network, setup.train)
+    if not str(cfg.model["_target_"]).startswith("runner."):
+        check_network(network, next(setup.train.sample(1)), len(setup.dataset.class_names))
     optimizer = parts.optimizer(cfg, network)
     schedule = parts.schedule(cfg, optimizer, setup.train.num_batches, setup.objective)
     state = TrainState(

@@ -1,12 +1,15 @@
 """A network as a table: each layer's name, output shape, parameters and multiply-adds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from runner.errors import UserError
 
 KINDS = {nn.Conv2d: "conv", nn.Linear: "linear", nn.BatchNorm2d: "norm", nn.BatchNorm1d: "norm", nn.PReLU: "prelu"}
 
@@ -47,18 +50,60 @@ def summarize(network: nn.Module, image_B1: Tensor) -> list[LayerSummary]:
         shape = tuple(output.shape[1:])
         layers[layer] = LayerSummary(name, type(layer).__name__, shape, count, before + _multiply_adds(layer, output))
 
+    with _evaluating(network):
+        hooks = [leaf.register_forward_hook(note) for leaf in _leaves(network)]
+        try:
+            network(image_B1)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return list(layers.values())
+
+
+@torch.no_grad()
+def check_network(network: nn.Module, image_B1: Tensor, num_classes: int) -> None:
+    """Hold somebody's network to images of the data and to as many scores as there are classes.
+
+    Raises:
+        UserError: a layer cannot take what it gets, or the output has another shape.
+    """
+    shown = layer_names(network)
+    names = {module: shown.get(name, name) for name, module in network.named_modules()}
+    latest: list[str] = []
+
+    def enter(layer: nn.Module, given: tuple[Any, ...]) -> None:
+        shapes = [" x ".join(map(str, one.shape[1:])) for one in given if isinstance(one, Tensor)]
+        latest[:] = [f"layer {names[layer] or 'itself'} ({type(layer).__name__}) got {', '.join(shapes) or 'nothing'}"]
+
+    with _evaluating(network):
+        hooks = [leaf.register_forward_pre_hook(enter) for leaf in _leaves(network)]
+        try:
+            output = network(image_B1)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            where = latest[0] if latest else "it got " + " x ".join(map(str, image_B1.shape[1:]))
+            raise UserError(f"model: {where} for each image, and failed ({' '.join(str(error).split())})") from error
+        finally:
+            for hook in hooks:
+                hook.remove()
+    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if shape != (len(image_B1), num_classes):
+        raise UserError(f"model: must give {num_classes} scores for each image, one a class; it gave {shape} for one")
+
+
+def _leaves(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if next(module.children(), None) is None]
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and then again the mode that each module was in."""
     modes = {module: module.training for module in network.modules()}
-    leaves = [module for module in network.modules() if next(module.children(), None) is None]
-    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
         network.eval()
-        network(image_B1)
+        yield
     finally:
-        for hook in hooks:
-            hook.remove()
         for module, mode in modes.items():
             module.training = mode
-    return list(layers.values())
 
 
 def _multiply_adds(layer: nn.Module, output_B1: Tensor) -> int:

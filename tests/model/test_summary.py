@@ -1,11 +1,15 @@
 """A network as a table, held to published counts."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
-from runner.model.summary import layer_names, summarize, totals
+from runner.errors import UserError
+from runner.model.summary import check_network, layer_names, summarize, totals
 
 
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "mobilenet_v2", "squeezenet1_0"])
@@ -59,3 +63,59 @@ def test_nothing_of_the_network_changes():
 def test_a_layer_keeps_its_own_name():
     network = nn.ModuleDict({"head": nn.Linear(2, 2), "body": nn.Sequential(nn.Linear(2, 2))})
     assert layer_names(network) == {"head": "head", "body.0": "body.linear1"}
+
+
+class Whole(nn.Module):
+    def __init__(self, body, head):
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, images):
+        return self.head(self.body(images).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "said"),
+    [
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3)),
+            nn.Linear(4, 10),
+            r"model: layer body\.conv1 \(Conv2d\) got 1 x 8 x 8",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(1, 4, 3)),
+            nn.Linear(4, 10),
+            r"model: layer head \(Linear\) got 144",
+        ),
+        (nn.Identity(), nn.Linear(64, 5), r"model: must give 10 scores for each image, one a class; it gave \(1, 5\)"),
+        (nn.Identity(), nn.LSTM(64, 10), r"must give 10 scores for each image, one a class; it gave tuple for one"),
+    ],
+)
+def test_a_network_that_cannot_take_the_images_is_told_by_its_layer(body, head, said):
+    network = Whole(body, head)
+    with pytest.raises(UserError, match=said) as raised:
+        check_network(network, torch.zeros(1, 1, 8, 8), 10)
+    assert "\n" not in str(raised.value)
+    assert all(module.training for module in network.modules())
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_network_that_can_is_left_alone():
+    check_network(Whole(nn.Identity(), nn.Linear(64, 10)), torch.zeros(1, 1, 8, 8), 10)
+
+
+def test_a_network_of_ones_own_is_held_to_the_data_before_there_is_a_folder(train, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mynets", SimpleNamespace(__name__="mynets", Net=Odd))
+    words = ["model._target_=mynets.Net", "~model.activation", "~model.norm", "~model.channels", "~model.hidden"]
+    with pytest.raises(UserError, match=r"model: layer linear \(Linear\) got 64 for each image"):
+        train(*words)
+    assert not (tmp_path / "outputs").exists()
+
+
+class Odd(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.linear = nn.Linear(63, num_classes)
+
+    def forward(self, images):
+        return self.linear(images.flatten(1))
