@@ -29,7 +29,7 @@ NUMBERS = (
     "model.dropout",
     "model.aux_dropout",
 )
-SHAPING = ("reg.fractional_max_pool.ratio", "augment.*.num_ops")  # numbers that do decide a shape
+SHAPING = ("reg.fractional_max_pool.*", "augment.*.num_ops")  # numbers that do decide a shape, or how often
 OWN = ("name", "output_dir", "seed")  # keys that every trial may have for itself
 
 

@@ -1,33 +1,42 @@
-"""Fractional max pooling in the place of max pooling."""
+"""Fractional max pooling in the place of max pooling.
+
+B images, C channels, H by W pixels, K classes.
+"""
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from runner.constraints import OpenFraction
+from runner.constraints import NonNegativeInt, OpenFraction
 from runner.errors import UserError
 from runner.reg.regularizer import Regularizer
+from runner.seeds import derive
 
 KERNEL = 2
-SPREAD = (0.7548776662466927, 0.5698402909980532)  # steps that fill a square evenly: Roberts 2018, the sequence R2
+MIDDLE = (0.5, 0.5)  # the numbers from 0 to 1 that set the rows and the columns of the fixed regions
 
 
 @dataclass
 class FractionalMaxPool(Regularizer):
     """Replaces each max pooling by fractional ones of about `ratio`, to the same size: random regions in training.
 
-    A 2x2 pooling becomes two of ratio 1/sqrt 2, so that layers after it keep their shapes. At test the regions are
-    fixed, other ones for each channel as in training. By torch's fractional_max_pool2d. Source: Graham 2014.
+    A 2x2 pooling becomes two of ratio 1/sqrt 2, so that layers after it keep their shapes. The regions of a pooling are
+    drawn once an image, for all its channels: torch's own draws, other ones for each channel, shift the channels
+    against each other. At test the scores are the log of the mean class probability over `num_test_passes` passes, each
+    with random regions of a fixed seed, the same for all images; with 0 passes they are those of one pass with fixed
+    regions, which score lower. By torch's fractional_max_pool2d. Source: Graham 2014, whose figures are of 1, 12 and
+    100 passes.
     """
 
     draws_noise: ClassVar[bool] = True
 
     ratio: OpenFraction = 1 / math.sqrt(2)
+    num_test_passes: NonNegativeInt = 12
 
     def attach(self, network: nn.Module) -> None:
         found = [
@@ -40,17 +49,27 @@ class FractionalMaxPool(Regularizer):
             raise UserError(
                 "reg.fractional_max_pool: nothing to act on: it needs max pooling; choose model=convnet, say"
             )
-        for parent, name, layer in found:
-            setattr(parent, name, FractionalPools(layer, self.ratio))
+        for number, (parent, name, layer) in enumerate(found):
+            setattr(parent, name, FractionalPools(layer, self.ratio, number, self.num_test_passes))
+        if self.num_test_passes > 1:
+            network.register_forward_hook(_average_passes)
 
 
 class FractionalPools(nn.Module):
-    """Fractional max poolings one after another, from the input's size to the one that `pool` would give."""
+    """Fractional max poolings one after another, from the input's size to the one that `pool` would give.
 
-    def __init__(self, pool: nn.MaxPool2d, ratio: float) -> None:
+    Args:
+        place: of this layer among those of the network; at test each has regions of its own.
+        num_test_passes: how many passes the network's scores at test are the mean of; 0 for fixed regions.
+    """
+
+    def __init__(self, pool: nn.MaxPool2d, ratio: float, place: int = 0, num_test_passes: int = 0) -> None:
         super().__init__()
         self.pool = pool
         self.ratio = ratio
+        self.place = place
+        self.num_test_passes = num_test_passes
+        self.test_pass = 0  # the one that the network is in
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -58,36 +77,49 @@ class FractionalPools(nn.Module):
         rows, columns = (sizes(now, then, self.ratio) for now, then in zip(x.shape[-2:], target, strict=True))
         for number in range(max(len(rows), len(columns))):
             size = (rows[min(number, len(rows) - 1)], columns[min(number, len(columns) - 1)])
-            x = self.shrink(x, size)
+            x = self.shrink(x, size, number)
         return x
 
-    def shrink(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """One pooling to that size."""
-        return fractional_max_pool(x, None if self.training else fixed_samples(x), size)
+    def shrink(self, x: Tensor, size: tuple[int, int], number: int) -> Tensor:
+        """The pooling of that number among this layer's, to that size."""
+        drawn = torch.rand(len(x), 1, 2, dtype=x.dtype, device=x.device) if self.training else self.at_test(x, number)
+        return fractional_max_pool(x, drawn.expand(*x.shape[:2], 2).contiguous(), size)
+
+    def at_test(self, x: Tensor, number: int) -> Tensor:
+        """What stands at test for a pooling's random numbers: [2], of the input's kind."""
+        samples = MIDDLE
+        if self.num_test_passes:
+            numbers = np.random.default_rng(derive(self.test_pass, "fractional pooling", self.place, number))
+            samples = tuple(numbers.random(2))
+        return torch.cat([x.new_full((1,), sample) for sample in samples])  # without a copy that waits for the device
 
 
-def fractional_max_pool(x: Tensor, samples: Tensor | None, size: tuple[int, int]) -> Tensor:
-    """Images [B, C, H, W] to `size`, by samples [B, C, 2] in [0, 1), or by random ones.
+def _average_passes(network: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+    """In test mode: the log of the mean class probability [B, K] over the passes, of which `output` is the first."""
+    if network.training:
+        return None
+    pools = [layer for layer in network.modules() if isinstance(layer, FractionalPools)]
+    scores = [F.log_softmax(output, dim=-1)]
+    for test_pass in range(1, pools[0].num_test_passes):
+        for pool in pools:
+            pool.test_pass = test_pass
+        try:
+            scores.append(F.log_softmax(network.forward(*args), dim=-1))
+        finally:
+            for pool in pools:
+                pool.test_pass = 0
+    return torch.stack(scores).logsumexp(0) - math.log(len(scores))
+
+
+def fractional_max_pool(x: Tensor, samples: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images [B, C, H, W] to `size`, by samples [B, C, 2] in [0, 1).
 
     torch gives no public argument for the samples; where it drops the private one, its operator is called by name.
     """
     try:
         return F.fractional_max_pool2d(x, KERNEL, output_size=size, _random_samples=samples)
     except TypeError:
-        if samples is None:
-            samples = torch.rand(*x.shape[:2], 2, dtype=x.dtype, device=x.device)
         return torch.ops.aten.fractional_max_pool2d(x, [KERNEL, KERNEL], size, samples)[0]
-
-
-def fixed_samples(x: Tensor) -> Tensor:
-    """What stands at test for the random numbers [B, C, 2] of images [B, C, H, W]: spread evenly over the channels.
-
-    In training each channel has its own regions. If all had the same ones at test, their shifts would add up: networks
-    that score 0.95 with random regions score 0.8 so.
-    """
-    channel = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)
-    samples_C2 = torch.stack([(0.5 + channel * step) % 1 for step in SPREAD], dim=-1)
-    return samples_C2.to(x.dtype).expand(len(x), -1, -1).contiguous()
 
 
 def sizes(size: int, target: int, ratio: float) -> list[int]:

@@ -208,6 +208,17 @@ def test_noise_depends_on_the_trials_own_seed_alone(name):
 
 
 @each_noise
+def test_with_noise_a_vectorized_trial_scores_as_the_trial_alone_does(name):
+    words, differences = NOISY[name]
+    cfgs = configs([f"reg={name}", *words], differences)
+    together = runner.build.vectorize(cfgs)
+    singles = [runner.build.training(cfg) for cfg in cfgs]
+    expected = [single.evaluate(single.state)[0] for single in singles]
+    for scores, alone_ in zip(together.evaluate(together.state), expected, strict=True):
+        assert scores == pytest.approx(alone_, rel=1e-3)
+
+
+@each_noise
 def test_noise_has_the_statistics_of_the_trial_alone(name):
     # With a vanishing rate every batch sees the same weights, so the mean loss is that of the noise.
     words, differences = NOISY[name]

@@ -16,4 +16,3 @@ def test_the_operator_pools_by_the_same_samples(monkeypatch):
     expected = pooling.fractional_max_pool(images, samples, (5, 4))
     monkeypatch.setattr(F, "fractional_max_pool2d", lambda images, kernel, output_size: None)
     assert torch.equal(pooling.fractional_max_pool(images, samples, (5, 4)), expected)
-    assert pooling.fractional_max_pool(images, None, (5, 4)).shape == (2, 3, 5, 4)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from runner.engine.vectorized.layers import FoldedPool
 from runner.reg.noise import InputDropout, WeightDropout
-from runner.reg.pooling import FractionalPools, fixed_samples
+from runner.reg.pooling import FractionalPools
 
 Unit = Literal["element", "channel", "image", "batch"]
 
@@ -78,9 +78,9 @@ class StatelessDropout(Noise):
 class DrawnPools(FractionalPools, Noise):
     """Fractional max poolings whose random regions are drawn here."""
 
-    def shrink(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        samples = self.draw((*x.shape[:2], 2)).to(x.dtype) if self.training else fixed_samples(x)
-        return FoldedPool.apply(x, samples, size)
+    def shrink(self, x: Tensor, size: tuple[int, int], number: int) -> Tensor:
+        samples = self.draw((len(x), 1, 2)).to(x.dtype) if self.training else self.at_test(x, number)
+        return FoldedPool.apply(x, samples.expand(*x.shape[:2], 2).contiguous(), size)
 
 
 def drawn(layer: nn.Module) -> Noise | None:
@@ -90,7 +90,7 @@ def drawn(layer: nn.Module) -> Noise | None:
         nn.Dropout2d: lambda layer: StatelessDropout("channel"),
         InputDropout: lambda layer: StatelessDropout("channel" if layer.whole_channels else "element", layer.inverted),
         WeightDropout: lambda layer: StatelessDropout("element"),
-        FractionalPools: lambda layer: DrawnPools(layer.pool, layer.ratio),
+        FractionalPools: lambda layer: DrawnPools(layer.pool, layer.ratio, layer.place, layer.num_test_passes),
     }
     if torchvision := sys.modules.get("torchvision"):  # only then can a layer be one of its classes
         makers[torchvision.ops.StochasticDepth] = lambda layer: StatelessDropout(
