@@ -1,4 +1,4 @@
-"""Warnings to the person at the terminal: one line each, on standard error."""
+"""Warnings and notes to the person at the terminal: one line each, on standard error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,10 +6,19 @@ from contextlib import contextmanager
 
 def warn(text: str) -> None:
     """Print a warning at once."""
+    _print("[yellow]warning:[/]", text)
+
+
+def note(text: str) -> None:
+    """Print what is worth knowing and is nothing wrong."""
+    _print("[cyan]note:[/]", text)
+
+
+def _print(head: str, text: str) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    Console(stderr=True).print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(f"{head} {escape(text)}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

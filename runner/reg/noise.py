@@ -24,7 +24,8 @@ class Dropout(Regularizer):
 
     `layers`: `linear`, the inputs of fully connected layers; `conv`, whole channels before convolutions; or `both`.
     `form`: `inverted` divides by 1-p in training; `vanilla` leaves training as it is and multiplies by 1-p at test.
-    The first layer of the network, which sees the picture itself, is left alone. No parameter is renamed.
+    The first layer of the network, which sees the picture itself, is left alone. No parameter is renamed. Where the
+    inputs of fully connected layers are dropped, dropout that the network has of its own is switched off.
     """
 
     draws_noise: ClassVar[bool] = True
@@ -34,7 +35,12 @@ class Dropout(Regularizer):
     form: Literal["inverted", "vanilla"] = "inverted"
 
     def attach(self, network: nn.Module) -> None:
-        for layer in hidden_layers(network, self.layers, "reg.dropout.layers"):
+        dropped = hidden_layers(network, self.layers, "reg.dropout.layers")
+        if self.layers != "conv":
+            for layer in network.modules():
+                if type(layer) is nn.Dropout:  # DropConnect's is of a class of its own
+                    layer.p = 0.0
+        for layer in dropped:
             whole_channels = not isinstance(layer, nn.Linear)
             layer.input_dropout = InputDropout(self.p, whole_channels, self.form == "inverted")
             layer.register_forward_pre_hook(_drop_input)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner import config
 from runner.store import RunFolder
 from runner.training.run import Run, stored_config
 from runner.training.train import Member, go_on
@@ -16,6 +17,7 @@ def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False, accep
     """
     folder = RunFolder.open(path)
     cfg = stored_config(folder, overrides, "resume", trust)
+    config.check_combinations(cfg)
     records = folder.metrics
     done = records[-1]["epoch"] if records else 0
     if folder.record["status"] in ("finished", "diverged") and done >= cfg.engine.epochs:

@@ -29,7 +29,7 @@ from runner.stages import shown_by, stage
 from runner.store import RunFolder
 from runner.training.header import network_layers, print_header, print_layers
 from runner.training.run import Run
-from runner.warnings import failure_as_warning, warn
+from runner.warnings import failure_as_warning, note, warn
 
 # Of TensorBoard's HParams tab, the same for every run, changed or not, so that none has an empty cell.
 GROUPS_SHOWN = ("data", "model", "init", "optimizer", "schedule", "loss", "reg", "augment", "average", "tta")
@@ -95,9 +95,12 @@ def train(
         begun: is told the folder when there is one.
 
     Raises:
-        UserError: the data or the device is wrong; no folder is left behind.
+        UserError: the data, the device or a combination of choices is wrong; no folder is left behind.
         Interrupted: a signal stopped it; a checkpoint was saved.
     """
+    config.check_combinations(cfg)
+    for text in config.notes(cfg):
+        note(text)
     console = Console()
     with _showing_stages(cfg, console):
         training = build.training(cfg, dataset := build.data(cfg))

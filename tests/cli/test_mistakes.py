@@ -35,6 +35,7 @@ MISTAKES = {
     "data=folder data.root=/nowhere": "data.root: no folder /nowhere; set data.root to a folder with train/",
     "data=cifar10 data.root=here": "data.root: CIFAR10 is not in here and could not be downloaded",
     "model=linear reg=dropout": "reg.dropout.layers: nothing to act on",
+    "model=alexnet reg=dropout": "reg.dropout.p: drops inputs of fully connected layers, as model.dropout=0.5",
     "model._target_=nets.Net": "model._target_: no module 'nets'",
     "model._target_=torch.nn.Lineer": "model._target_: torch.nn has no 'Lineer'; did you mean 'Linear'?",
     "data.val_fraction=1": "data.val_fraction: must be above 0 and below 1, not 1",
@@ -198,9 +199,10 @@ def test_a_file_of_the_users_that_is_none_is_named(run, tmp_path, content, probl
         ("optimizer.lr=range(1,10,0)", "optimizer.lr: a range by steps of 0 has no end; give a step such as 1"),
         ("reg=tag(interval(0,1))", "reg: its values are options, not numbers; name them, as in reg=first,second"),
         ("model=0", "model=0: 0 names no option"),
+        ("model=mlp,vgg reg=dropout reg.dropout.p=uniform(0,0.5)", "reg.dropout.p: drops inputs of fully connected"),
     ],
 )
 def test_a_sweeps_mistakes_are_one_line_too(run, word, line):
-    status, _, err = run("sweep", word)
+    status, _, err = run("sweep", *word.split())
     assert (status, err.count("\n")) == (2, 1)
     assert err.startswith(f"runner: {line}")

@@ -10,6 +10,7 @@ from runner.errors import UserError
 from runner.sweep.space.overrides import EXAMPLE, Dimension, bare_key, parse_conditional, parse_overrides
 from runner.sweep.space.space import Categorical, Interval, Point, Space, condition_of, key_of
 from runner.sweep.space.trial_configs import Compose, TrialConfigs, combinations
+from runner.warnings import note
 
 SET_BY_THE_SWEEP = {
     "engine.epochs": "sweep.rounds says how long trials are",
@@ -75,17 +76,22 @@ def _check_keys(dimensions: Mapping[str, Dimension]) -> None:
 
 
 def _check_fit(space: Space, configs: TrialConfigs) -> None:
-    """Hold every range to its key: it applies somewhere, and both of its ends fit."""
+    """Hold every range to its key: it applies somewhere, and both of its ends fit; note what acts in one place."""
     points = combinations(_options(space))
     for name in sorted(_unused(space)):
         configs.of({**points[0], key_of(name): "0"})  # raises with the nearest right key
         raise UserError(
             f"sweep.conditional: {name} never applies; name a group that is searched, and one of its options"
         )
+    texts: dict[str, None] = {}
     for point, u in product(points, (0.0, 1.0)):
         corner = {name: dim.at(u) for name, dim in space.dimensions.items()} | point
         cfg, _ = configs.of(space.point(corner))
         config.check(cfg)
+        config.check_combinations(cfg)
+        texts |= dict.fromkeys(config.notes(cfg))
+    for text in texts:
+        note(text)
 
 
 def _may_be(configs: TrialConfigs, options: Mapping[str, Sequence[str]], group: str, option: str) -> bool:
