@@ -74,7 +74,7 @@ def sweep(*overrides: str | Sequence[str], **keys: Any) -> Sweep:
 def test(
     run: str | Path | Run, *overrides: str | Sequence[str], checkpoint: str = "best", trust: bool = False
 ) -> dict[str, Any]:
-    """Score a run on the test split as `runner test RUN OVERRIDES` would; gives what test.json has.
+    """Score a run on the test split as `runner test RUN OVERRIDES` would; gives its scores, as test.json has them.
 
     Raises:
         UserError: the run, its checkpoint or its data cannot be read.

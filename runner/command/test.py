@@ -1,6 +1,6 @@
 """`runner test FOLDER`: the scores of a run's weights on the test split, which nothing else reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -8,6 +8,7 @@ from rich.table import Table
 
 from runner.command.stored import stored_run_parser
 from runner.store import RunFolder
+from runner.store.run_folder import TEST
 
 
 def main(words: Sequence[str]) -> int:
@@ -21,10 +22,12 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--checkpoint", default="best", help="best (default), last, or a snapshot such as epoch-0010")
     arguments = parser.parse_intermixed_args(list(words))
     folder = RunFolder.open(arguments.folder)
-    from runner.inference.scoring import CONFUSION, TEST, score_run
+    from runner.inference.scoring import CONFUSION, score_run
 
     result = score_run(folder, arguments.overrides, arguments.checkpoint, arguments.trust)
     _print(Console(), result, folder)
+    for test in folder.tests[1:]:
+        Console().print(_brief(test), highlight=False, markup=False, soft_wrap=True)
     wrote = f"wrote {folder.path / TEST} and {folder.figures / CONFUSION}"
     Console().print(wrote, highlight=False, soft_wrap=True)
     return 0
@@ -45,3 +48,12 @@ def _print(console: Console, result: dict[str, Any], folder: RunFolder) -> None:
         f"top-5 {result['top5_accuracy']:.4f}  on {result['num_images']} images",
         highlight=False,
     )
+
+
+def _brief(test: Mapping[str, Any]) -> str:
+    """An earlier test: which checkpoint, by which test-time augmentation, and its accuracy."""
+    tta = test.get("tta")
+    keys = tta.items() if isinstance(tta, dict) else ()
+    words = [str(value).removeprefix("runner.tta.") if key == "_target_" else f"{key}={value}" for key, value in keys]
+    which = f"{test.get('checkpoint')} (epoch {test.get('epoch')})"
+    return f"before: {which} by {' '.join(words)}: accuracy {test['accuracy']:.4f}"

@@ -1,6 +1,5 @@
 """The scores of a stored run's weights on a split."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,13 +21,15 @@ from runner.store import RunFolder
 from runner.store.config_file import FORMAT
 from runner.training.run import stored_config
 
-TEST, CONFUSION = "test.json", "confusion.png"
+CONFUSION = "confusion.png"
 
 
 def score_run(
     folder: RunFolder, overrides: Sequence[str] = (), checkpoint: str = "best", trust: bool = False
 ) -> dict[str, Any]:
     """Score a checkpoint on the test split; writes test.json and figures/confusion.png into the folder.
+
+    test.json keeps what other checkpoints and other test-time augmentation scored; the figure is the newest one's.
 
     Raises:
         UserError: the run, its checkpoint or its data cannot be read.
@@ -45,10 +46,11 @@ def score_run(
     batches = build.batches(dataset, "test", preprocess.to(device), device, settings)
     scores, labels, loss = predict(network.to(device), batches, build.loss(cfg).to(device), precision, build.tta(cfg))
     result = {"format": FORMAT, "checkpoint": checkpoint, "epoch": saved["position"]["epoch"]}
+    result |= {"weights": "averaged" if saved["average"] else "trained"}
     result |= {"num_images": len(labels), "tta": OmegaConf.to_container(cfg.tta)}
     result |= measure(scores.cpu(), labels.cpu(), dataset.class_names)
     result["loss"] = loss.item()
-    folder.replace(TEST, json.dumps(result, indent=1) + "\n")
+    folder.add_test(result)
     title = f"Confusion matrix (test split, {checkpoint} checkpoint)"
     replace_file(folder.figures / CONFUSION, draw_confusion_matrix(result["confusion"], dataset.class_names, title))
     _show_in_tensorboard(folder, result["accuracy"], saved["position"]["step"])

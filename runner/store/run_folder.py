@@ -20,7 +20,9 @@ from runner.errors import UserError, reason
 from runner.store.config_file import FORMAT, read_config, write_config
 from runner.store.environment import now
 
-RUN, ENVIRONMENT, METRICS, LOCK = "run.json", "environment.json", "metrics.jsonl", ".lock"
+RUN, ENVIRONMENT, METRICS, TEST, LOCK = "run.json", "environment.json", "metrics.jsonl", "test.json", ".lock"
+# Scores on the test split that differ in one of these stand beside each other.
+TESTED_BY = ("checkpoint", "weights", "tta")
 # Types of what records hold, which may come from anybody.
 FIELDS: dict[str, Any] = {
     **dict.fromkeys(("id", "name", "status", "started", "command", "host"), str),
@@ -247,6 +249,20 @@ class RunFolder(Folder):
             return
         kept = [record for record in self.metrics if record["epoch"] <= epoch]
         self.replace(METRICS, "".join(json.dumps(record) + "\n" for record in kept))
+
+    @property
+    def tests(self) -> list[dict[str, Any]]:
+        """Scores on the test split, of test.json: the newest, then those of other checkpoints, weights or `tta`."""
+        newest = self.read_json(TEST)
+        earlier = newest.pop("earlier", [])  # the form before had none
+        found = [newest, *(earlier if isinstance(earlier, list) else [])]
+        return [test for test in found if isinstance(test, dict) and isinstance(test.get("accuracy"), float)]
+
+    def add_test(self, result: Mapping[str, Any]) -> None:
+        """Write scores on the test split into test.json, in the place of those that were made alike."""
+        earlier = [test for test in self.tests if any(test.get(key, result[key]) != result[key] for key in TESTED_BY)]
+        written = {**result, "earlier": earlier} if earlier else result
+        self.replace(TEST, json.dumps(written, indent=1) + "\n")
 
     @property
     def checkpoints(self) -> Path:

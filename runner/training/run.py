@@ -53,6 +53,11 @@ class Run:
         return self._files.metrics
 
     @property
+    def tests(self) -> list[dict[str, Any]]:
+        """The scores on the test split, a dict for each checkpoint and `tta` that was tested, the newest first."""
+        return self._files.tests
+
+    @property
     def objective(self) -> float | None:
         """The best value of the objective."""
         objective = self.record["objective"]

@@ -52,3 +52,56 @@ def test_a_config_that_names_foreign_classes_is_refused_unless_trusted(run):
     (run.folder / "config.yaml").write_text(text.replace("runner.loss.CrossEntropy", "collections.OrderedDict"))
     with pytest.raises(UserError, match="pass --trust"):
         score_run(RunFolder.open(run.folder))
+
+
+class TestScoresOfOneRunStandBesideEachOther:
+    def score(self, run, *words, checkpoint="best"):
+        return score_run(RunFolder.open(run.folder), words, checkpoint)
+
+    def entries(self, run):
+        return [(test["checkpoint"], test["tta"]["_target_"], test["accuracy"]) for test in run.tests]
+
+    def test_another_tta_or_checkpoint_adds_an_entry_and_the_same_replaces_its_own(self, run):
+        one = self.score(run)
+        flipped = self.score(run, "tta=flip")
+        last = self.score(run, checkpoint="last")
+        assert self.entries(run) == [
+            ("last", "runner.tta.Single", last["accuracy"]),
+            ("best", "runner.tta.Flip", flipped["accuracy"]),
+            ("best", "runner.tta.Single", one["accuracy"]),
+        ]
+        self.score(run, "tta=flip")
+        assert [test[:2] for test in self.entries(run)] == [
+            ("best", "runner.tta.Flip"),
+            ("last", "runner.tta.Single"),
+            ("best", "runner.tta.Single"),
+        ]
+        written = json.loads((run.folder / "test.json").read_text())
+        assert written["tta"] == {"_target_": "runner.tta.Flip"}, "the newest is at the top"
+        assert [test["checkpoint"] for test in written["earlier"]] == ["last", "best"]
+
+    def test_other_keys_of_one_tta_are_another_entry(self, run):
+        for scale in ("1.25", "1.5", "1.25"):
+            self.score(run, "tta=ten_crop", f"tta.scale={scale}")
+        assert [test["tta"]["scale"] for test in run.tests] == [1.25, 1.5]
+
+    def test_an_entry_says_which_weights_were_scored(self, run, train):
+        assert self.score(run)["weights"] == "averaged"
+        assert self.score(train("model=linear", "engine.epochs=1"))["weights"] == "trained"
+
+    def test_a_file_of_the_form_before_is_read_and_kept(self, run):
+        old = {"format": 2, "checkpoint": "best", "epoch": 1, "tta": {"_target_": "runner.tta.Flip"}, "accuracy": 0.5}
+        (run.folder / "test.json").write_text(json.dumps(old))
+        assert run.tests == [old]
+        self.score(run)
+        assert run.tests[1:] == [old]
+        self.score(run, "tta=flip")
+        assert [test["tta"]["_target_"] for test in run.tests] == ["runner.tta.Flip", "runner.tta.Single"]
+        assert run.tests[0]["accuracy"] != 0.5
+
+    @pytest.mark.parametrize("text", ["", "[]", "{", '{"earlier": 3}', '{"earlier": [1, {}], "accuracy": "1"}'])
+    def test_a_damaged_file_holds_no_scores_and_is_written_anew(self, run, text):
+        (run.folder / "test.json").write_text(text)
+        assert run.tests == []
+        self.score(run)
+        assert len(run.tests) == 1
