@@ -29,7 +29,8 @@ NUMBERS = (
     "model.dropout",
     "model.aux_dropout",
 )
-SHAPING = ("reg.fractional_max_pool.*", "augment.*.num_ops")  # numbers that do decide a shape, or how often
+# Numbers that do decide a shape, or how often: of a picture that augmentation cuts from, its size.
+SHAPING = ("reg.fractional_max_pool.*", "augment.*.num_ops", "augment.scale_crop.max_scale", "augment.*.picture_scale")
 OWN = ("name", "output_dir", "seed")  # keys that every trial may have for itself
 
 

@@ -2,5 +2,5 @@
 
 from runner.augment.augmentation import Augmentation, Draws, Epoch, Pipeline, overrides
 from runner.augment.color import ColorJitter, PCAColor
-from runner.augment.geometric import Crop, Flip, Lens, Rotate, ScaleCrop, Shear, Stretch, Translate
+from runner.augment.geometric import Crop, Flip, Lens, RandomResizedCrop, Rotate, ScaleCrop, Shear, Stretch, Translate
 from runner.augment.randaugment import RandAugment

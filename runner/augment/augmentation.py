@@ -8,11 +8,12 @@ functions, which take one number, serve only where all images share it. Tests ho
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from runner.pictures import Packed
 from runner.seeds import generator
 
 Draws = dict[str, Tensor]  # each [B, ...]: one row an image
@@ -36,7 +37,19 @@ class Epoch:
 
 
 class Augmentation:
-    """One random change of images. `check`, `prepare` and `draw_epoch` may be left as they are."""
+    """One random change of images. `check`, `prepare` and `draw_epoch` may be left as they are.
+
+    One that cuts from a picture, and so wants it larger than the network's images, overrides `picture_scale` and `cut`.
+    """
+
+    @property
+    def picture_scale(self) -> float:
+        """The short side of the pictures to cut from, as a multiple of that of the images; 0 for none that cuts."""
+        return 0.0
+
+    def cut(self, pictures: Packed, draws: Draws, size: int) -> Tensor:
+        """Images [B, C, size, size] in [0, 1] from larger pictures, as the draws say: in place of `apply`."""
+        raise NotImplementedError
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         """Refuse images [C, H, W] that this cannot act on.
@@ -74,9 +87,15 @@ def overrides(augmentation: Augmentation, hook: str) -> bool:
 
 @dataclass
 class Pipeline:
-    """Augmentations in order."""
+    """Augmentations in order; where the pictures are larger, the one that cuts comes first, wherever it stands."""
 
     members: Sequence[Augmentation] = ()
+    size: int | None = field(default=None, init=False)  # of the images, once prepared
+
+    @property
+    def picture_scale(self) -> float:
+        """The short side of the pictures to cut from, as a multiple of that of the images; 0 where no member cuts."""
+        return max((member.picture_scale for member in self.members), default=0.0)
 
     def prepare(self, image_shape: tuple[int, int, int], split: Callable[[], Iterable[Tensor]]) -> None:
         """Check every member against the images, and show the training split to those that want to see it.
@@ -84,6 +103,7 @@ class Pipeline:
         Raises:
             UserError: a member cannot act on such images.
         """
+        self.size = image_shape[-1]
         for member in self.members:
             member.check(image_shape)
         for member in self.members:
@@ -99,7 +119,13 @@ class Pipeline:
         return [member.draw_epoch(epoch, numbers) for member in self.members]
 
     def apply(self, images_BCHW: Tensor, draws: Sequence[Draws]) -> Tensor:
-        for member, numbers in zip(self.members, draws, strict=True):
+        """Images in [0, 1] changed, or cut from packed pictures, which are uint8, and changed."""
+        steps = list(zip(self.members, draws, strict=True))
+        if images_BCHW.dtype == torch.uint8:
+            assert self.size is not None, "prepare comes first"
+            member, numbers = steps.pop(next(place for place, (member, _) in enumerate(steps) if member.picture_scale))
+            images_BCHW = member.cut(Packed(images_BCHW), numbers, self.size)
+        for member, numbers in steps:
             images_BCHW = member.apply(images_BCHW, numbers)
         return images_BCHW
 

@@ -17,6 +17,9 @@ from runner.augment.affine import PaddingMode, affine_warp, centers, rotation, s
 from runner.augment.augmentation import Augmentation, Draws, Epoch
 from runner.constraints import AtLeastOne, Bounds, Fraction, NonNegativeInt
 from runner.errors import UserError
+from runner.pictures import Packed, cut_boxes
+
+TRIES = 10  # boxes that a random resized crop draws for each image, as torchvision does
 
 
 @dataclass
@@ -85,7 +88,8 @@ class ScaleCrop(_Affine):
 
     Source: He et al. 2015, 3.4, after Simonyan and Zisserman 2014, 3.1: the short side L is drawn from [256, 480], the
     window is 224 x 224. Here the factor is L / 224, drawn continuously, as is the window's place; the two steps are
-    one bilinear sampling.
+    one bilinear sampling. Where the data has larger pictures, L is the short side of the whole picture, and the window
+    is cut from its own pixels, margins and all; where it has not, the image is enlarged.
     """
 
     min_scale: AtLeastOne = 256 / 224
@@ -100,7 +104,73 @@ class ScaleCrop(_Affine):
         place = _symmetric((num_images, 2), 1, generator)  # -1: the window at the left or top, 1: right or bottom
         matrix = scaling(scale, scale)
         matrix[:, :, 2] = place * (1 - 1 / scale)[:, None]
-        return {"matrix": matrix}
+        return {"matrix": matrix, "scale": scale, "place": place}
+
+    @property
+    def picture_scale(self) -> float:
+        return self.max_scale
+
+    def cut(self, pictures: Packed, draws: Draws, size: int) -> Tensor:
+        side_B = pictures.side / draws["scale"]  # of the window, in pixels of the picture
+        left_B, top_B = (
+            (draws["place"] + 1) / 2 * torch.stack([pictures.width, pictures.height], 1).sub(side_B[:, None])
+        ).unbind(1)
+        return pictures.squares(torch.stack([top_B, left_B, side_B, side_B], dim=1), size, inside=False)
+
+
+@dataclass
+class RandomResizedCrop(Augmentation):
+    """Cuts a box of random area and aspect, and scales it to the old size.
+
+    The area is a share from [min_area, max_area] of the picture's, the aspect from [1 / aspect, aspect], uniform in the
+    logarithm; the first of ten such boxes that fits is taken, at a uniform place in whole pixels, or else the largest
+    box in the middle that the aspect allows. `picture_scale`: the short side at which pictures are kept, where the data
+    has larger ones, as a multiple of the images'; smaller boxes are enlarged. Source: Szegedy et al. 2014, section 6;
+    torchvision's RandomResizedCrop with antialias.
+    """
+
+    min_area: Annotated[float, Bounds(0, 1, low_open=True)] = 0.08
+    max_area: Annotated[float, Bounds(0, 1, low_open=True)] = 1.0
+    aspect: AtLeastOne = 4 / 3
+    picture_scale: AtLeastOne = 480 / 224
+
+    def __post_init__(self) -> None:
+        if self.min_area > self.max_area:
+            raise ValueError(f"min_area {self.min_area:g} must not exceed max_area {self.max_area:g}")
+
+    def draw(self, num_images: int, generator: torch.Generator) -> Draws:
+        area = torch.empty(num_images, TRIES).uniform_(self.min_area, self.max_area, generator=generator)
+        aspect = _symmetric((num_images, TRIES), math.log(self.aspect), generator).exp()
+        return {"area": area, "aspect": aspect, "place": torch.rand(num_images, 2, generator=generator)}
+
+    def boxes(self, height_B: Tensor, width_B: Tensor, draws: Draws) -> Tensor:
+        """Boxes (top, left, height, width) in whole pixels [B, 4] of pictures of these sizes."""
+        area_BN = (height_B * width_B)[:, None] * draws["area"]
+        widths_BN, heights_BN = ((area_BN * draws["aspect"] ** sign).sqrt().round() for sign in (1, -1))
+        fits_BN = (widths_BN <= width_B[:, None]) & (heights_BN <= height_B[:, None])
+        fits_BN &= (widths_BN > 0) & (heights_BN > 0)
+        first_B1 = fits_BN.to(torch.uint8).argmax(1, keepdim=True)
+        largest_B2 = torch.stack(
+            [
+                torch.minimum(height_B, (width_B * self.aspect).round()),  # of a picture too narrow for the aspect
+                torch.minimum(width_B, (height_B * self.aspect).round()),
+            ],
+            dim=1,
+        )
+        drawn_B2 = torch.cat([part.gather(1, first_B1) for part in (heights_BN, widths_BN)], dim=1)
+        any_B1 = fits_BN.any(1, keepdim=True)
+        size_B2 = torch.where(any_B1, drawn_B2, largest_B2)
+        room_B2 = torch.stack([height_B, width_B], dim=1) - size_B2
+        place_B2 = (draws["place"] * (room_B2 + 1)).floor().minimum(room_B2)
+        return torch.cat([torch.where(any_B1, place_B2, (room_B2 / 2).floor()), size_B2], dim=1)
+
+    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
+        H, W = images_BCHW.shape[-2:]
+        height_B, width_B = (draws["place"].new_full((len(images_BCHW),), size) for size in (H, W))
+        return cut_boxes(images_BCHW, self.boxes(height_B, width_B, draws), (H, W))
+
+    def cut(self, pictures: Packed, draws: Draws, size: int) -> Tensor:
+        return pictures.squares(self.boxes(pictures.height, pictures.width, draws), size, inside=True)
 
 
 @dataclass

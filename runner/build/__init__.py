@@ -8,6 +8,7 @@ from runner.build.parts import (
     average,
     batches,
     data,
+    eval_view,
     init_from_data,
     instantiate,
     log,

@@ -16,11 +16,12 @@ from runner.augment import Augmentation, Pipeline
 from runner.data import Batches, Data, Preprocess
 from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.data.preprocess import blank, look_at
-from runner.data.source import Images, Source
+from runner.data.source import Centers, Images, Source
 from runner.engine.settings import Settings
 from runner.errors import UserError
 from runner.log.settings import LogSettings
 from runner.objective import Objective
+from runner.pictures import View
 from runner.reg import Regularizer
 from runner.schedule import Curve, Schedule
 from runner.tta import TTA
@@ -92,10 +93,35 @@ def loss(cfg: DictConfig) -> nn.Module:
     return criterion
 
 
-def tta(cfg: DictConfig) -> TTA:
-    """The test-time augmentation: a network and images [B, C, S, S] to scores [B, K]."""
+def tta(cfg: DictConfig, dataset: Data | None = None) -> TTA:
+    """The test-time augmentation: a network and images [B, C, S, S] to scores [B, K].
+
+    With a data set of larger images it cuts from those, which `view` tells; see `eval_view`.
+    """
     augmentation: TTA = instantiate(cfg.tta, "tta")
+    if dataset is not None and eval_view(cfg, dataset) is not None:
+        augmentation.size = dataset.image_shape[-1]
     return augmentation
+
+
+def eval_view(cfg: DictConfig, dataset: Data) -> View | None:
+    """The larger images that the test-time augmentation cuts from; None where it takes them as they are."""
+    scale = getattr(tta(cfg), "picture_scale", 1.0)
+    size = dataset.image_shape[-1]
+    return View(round(size * scale)) if dataset.has_larger and round(size * scale) > size else None
+
+
+def train_view(cfg: DictConfig, dataset: Data) -> View | None:
+    """The larger pictures that the augmentation cuts from; None where it takes the images as they are."""
+    scale = augment(cfg).picture_scale
+    size = dataset.image_shape[-1]
+    return View(max(size, round(size * scale)), whole=True) if dataset.has_larger and scale else None
+
+
+def images_of(dataset: Data, split: Any, device: torch.device, view: View | None) -> Source:
+    """The images of a split for statistics: the squares in the middle, where whole pictures are kept."""
+    source = dataset.loaded(split, device, view)
+    return Centers(source, dataset.image_shape[-1]) if view is not None and view.whole else source
 
 
 def regularizers(cfg: DictConfig) -> list[Regularizer]:
@@ -142,11 +168,12 @@ def batches(
     settings: Settings,
     augment: Pipeline | None = None,
     seed: int | None = None,
+    view: View | None = None,
 ) -> Batches:
-    """The batches of a split, on the device; with a seed, those that train."""
-    source = dataset.loaded(split, device)
+    """The batches of a split, on the device; with a seed, those that train. `view`: of larger images."""
+    source = dataset.loaded(split, device, view)
     loader: InMemoryLoader | WorkerLoader
-    if isinstance(source, Images) and dataset.stays(split, device):
+    if isinstance(source, Images) and dataset.stays(split, device, view):
         loader = InMemoryLoader(source, device)
     else:
         loader = WorkerLoader(source, device, dataset.num_workers)
@@ -160,6 +187,7 @@ def batches(
         drop_last=dataset.drop_last and seed is not None,
         limit=settings.limit_batches,
         num_parts=settings.accumulate_steps,
+        cut_to=dataset.image_shape[-1] if view is not None and view.whole else None,
     )
 
 

@@ -36,7 +36,7 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
     setup.choose_threads(state.network)
     if isinstance(state.optimizer, torch.optim.LBFGS):
         _check_deterministic(cfg, state.network, regularizers, setup)
-    evaluate = Evaluate(setup.val, step.criterion, setup.precision, parts.tta(cfg))
+    evaluate = Evaluate(setup.val, step.criterion, setup.precision, parts.tta(cfg, setup.dataset))
     return setup.training(state, step, setup.train, evaluate)
 
 
@@ -52,12 +52,13 @@ class SharedSetup:
         self.dataset = dataset or parts.data(cfg)
         with stage("reading the images"):
             _ = self.dataset.num_test_images  # what is wrong with them shall be said before the training
-            self.source = self.dataset.loaded("train", self.device)
+            train_view, eval_view = parts.train_view(cfg, self.dataset), parts.eval_view(cfg, self.dataset)
+            self.source = parts.images_of(self.dataset, "train", self.device, train_view)
             self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
             given = (self.preprocess, self.device, self.settings)
             augment = parts.augment(cfg, self.source)
-            self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed)
-            self.val = parts.batches(self.dataset, "val", *given)
+            self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed, view=train_view)
+            self.val = parts.batches(self.dataset, "val", *given, view=eval_view)
 
     def training(self, state: TrainState, step: Any, train: Any, evaluate: Evaluate) -> Training:
         """All of a training together."""

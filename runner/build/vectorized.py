@@ -49,7 +49,9 @@ def vectorize(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Traini
     stacked = VectorizedState(states)
     step = VectorizedStep(steps, template, stacked, setup.settings)
     train = _batches(cfgs, setup, stacked.present)
-    evaluate = VectorizedEvaluate(setup.val, step.criterion, setup.precision, tta(cfgs[0]), template, steps)
+    evaluate = VectorizedEvaluate(
+        setup.val, step.criterion, setup.precision, tta(cfgs[0], setup.dataset), template, steps
+    )
     step.try_out(stacked, next(iter(train.epoch())))
     return setup.training(stacked, step, train, evaluate)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from runner.data.loader import Batch, InMemoryLoader, WorkerLoader
 from runner.data.source import Images
 from runner.machine import free_memory
+from runner.pictures import Packed
 from runner.seeds import generator
 
 READY_SHARE = 1 / 16  # of free memory, for preprocessed images where nothing random happens to them
@@ -42,6 +43,8 @@ class Batches:
         seed: of the order and the augmentation; None for the stored order.
         drop_last: leave a short last batch out.
         limit: use at most this many batches an epoch.
+        cut_to: the side of the network's images, where the loader gives packed pictures (`runner.pictures`) from which
+            the augmentation cuts them; None where it gives the images themselves.
         num_parts: how many parts an update cuts a batch into. The last batch of training is shortened, or left out,
             where one of its parts would be a single image: batch normalization has no variance there.
     """
@@ -57,8 +60,10 @@ class Batches:
         drop_last: bool = False,
         limit: int | None = None,
         num_parts: int = 1,
+        cut_to: int | None = None,
     ) -> None:
         self.loader = loader
+        self.cut_to = cut_to
         self.preprocess = preprocess
         self.augment = augment
         self.seed = seed
@@ -96,10 +101,17 @@ class Batches:
             return
         draws = self.draws(epoch)
         for number, (pixels, labels) in enumerate(self.loader.batches(chunks), start):
-            images = as_float(pixels)
-            if self.augment is not None:
-                images = self.augment.apply(images, self.draws_of_batch(draws, number))
-            yield self.preprocess(images), labels
+            yield self.preprocess(self.augmented(pixels, self.augment, self.draws_of_batch(draws, number))), labels
+
+    def augmented(self, pixels: Tensor, augment: Augment | None, draws: Any) -> Tensor:
+        """Pixels as the loader gives them as images [B, C, S, S] in [0, 1]."""
+        if augment is None:
+            return self.plain(pixels)
+        return augment.apply(pixels if self.cut_to else as_float(pixels), draws)
+
+    def plain(self, pixels: Tensor) -> Tensor:
+        """The same without augmentation."""
+        return Packed(pixels).center(self.cut_to) if self.cut_to else as_float(pixels)
 
     def draws(self, epoch: int) -> Any:
         """The random numbers of the epoch's augmentation, on the device; None without one."""
@@ -110,7 +122,9 @@ class Batches:
         return _each(draws, lambda numbers: numbers.to(self.loader.device, non_blocking=True))
 
     def draws_of_batch(self, draws: Any, number: int) -> Any:
-        """Those of batch `number`."""
+        """Those of batch `number`; None without an augmentation."""
+        if draws is None:
+            return None
         return _each(draws, lambda numbers: numbers[number * self.batch_size : (number + 1) * self.batch_size])
 
     def of_trial(self, seed: int, augment: Augment | None) -> Batches:
@@ -127,22 +141,22 @@ class Batches:
         """
         chosen = torch.randperm(self.total_images, generator=generator(0, "sample"))[:num_images]
         for pixels, _ in self.loader.batches(chosen.split(SAMPLE_CHUNK)):
-            yield self.preprocess(as_float(pixels))
+            yield self.preprocess(self.plain(pixels))
 
     @torch.no_grad()
     def pictures(self, num_images: int) -> Batch:
         """The first images of epoch 0 as the network will see them, but before preprocessing: floats in [0, 1]."""
         chunk = self.order(0)[:num_images]
         pixels, labels = self.loader.read(chunk)
-        images = as_float(pixels)
-        if self.augment is not None and self.seed is not None:
-            images = self.augment.apply(images, _each(self.draws(0), lambda numbers: numbers[: len(chunk)]))
-        return images, labels
+        if self.augment is None or self.seed is None:
+            return self.plain(pixels), labels
+        draws = _each(self.draws(0), lambda numbers: numbers[: len(chunk)])
+        return self.augmented(pixels, self.augment, draws), labels
 
     @torch.no_grad()
     def originals(self, indices: Tensor) -> Tensor:
         """The images [n, C, S, S] of those indices [n] in the split, without augmentation and preprocessing."""
-        return as_float(self.loader.read(indices.cpu())[0])
+        return self.plain(self.loader.read(indices.cpu())[0])
 
     def _all_ready(self) -> InMemoryLoader | None:
         """The same images preprocessed once and for all, where they fit."""
@@ -183,25 +197,24 @@ class VectorizedBatches:
         draws = [member.draws(epoch) for member in members]
         source = first.ready or first.loader
         for number, (pixels, labels) in enumerate(source.batches(chunks), start):
-            images = pixels if ready else first.preprocess(_augmented(members, as_float(pixels), draws, number))
+            images = pixels if ready else first.preprocess(_augmented(members, pixels, draws, number))
             yield images.unflatten(0, (len(members), -1)), labels.unflatten(0, (len(members), -1))
 
 
-def _augmented(members: Sequence[Batches], images: Tensor, draws: Sequence[Any], number: int) -> Tensor:
-    """The images [T*B, C, S, S] of batch `number`, each trial's augmented as it draws.
+def _augmented(members: Sequence[Batches], pixels: Tensor, draws: Sequence[Any], number: int) -> Tensor:
+    """The images [T*B, C, S, S] of the pixels of batch `number`, each trial's augmented as it draws.
 
     At once where all have the same augmentation.
     """
-    augment = members[0].augment
+    first, augment = members[0], members[0].augment
     if augment is None:
-        return images
+        return first.plain(pixels)
     parts = [member.draws_of_batch(own, number) for member, own in zip(members, draws, strict=True)]
     if all(member.augment is augment for member in members):
-        return augment.apply(images, _joined(parts))
+        return first.augmented(pixels, augment, _joined(parts))
     changed = [
-        member.augment.apply(own, numbers)
-        for member, own, numbers in zip(members, images.chunk(len(members)), parts, strict=True)
-        if member.augment is not None
+        first.augmented(own, member.augment, numbers)
+        for member, own, numbers in zip(members, pixels.chunk(len(members)), parts, strict=True)
     ]
     return torch.cat(changed)
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from runner.constraints import NonNegativeInt, OpenFraction
 from runner.data.fingerprint import Fingerprint, fingerprint
 from runner.data.loader import LoaderSettings
-from runner.data.source import Images, Source, load
+from runner.data.source import Files, Images, Source, load
 from runner.errors import UserError
 from runner.machine import free_memory
+from runner.pictures import View
 from runner.seeds import generator
 
 Split = Literal["train", "val", "test"]
@@ -31,8 +32,9 @@ class Data(LoaderSettings):
     val_fraction: OpenFraction = 0.1
     split_seed: NonNegativeInt = 0
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
-    _in_memory: dict[str, Images] = field(default_factory=dict, init=False, repr=False)
-    _stays: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
+    _seen: dict[tuple[str, View], Source] = field(default_factory=dict, init=False, repr=False)
+    _in_memory: dict[tuple[str, View | None], Images] = field(default_factory=dict, init=False, repr=False)
+    _stays: dict[tuple[str, View | None], bool] = field(default_factory=dict, init=False, repr=False)
 
     def with_images_of(self, other: Data) -> Data:
         """This data set with what the other one has read already, where both have the same images; else itself."""
@@ -64,13 +66,23 @@ class Data(LoaderSettings):
         """The images of a split as they are stored; None for a `val` that has to be cut from train."""
         raise NotImplementedError
 
+    @property
+    def has_larger(self) -> bool:
+        """Whether images can be kept larger than `image_shape` says, to cut from them."""
+        return False
+
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """What tells the images that it trains and validates on from others."""
         return fingerprint(self.class_names, [self.source("train"), self.source("val")])
 
-    def source(self, split: Split) -> Source:
-        """The images of a split."""
+    def source(self, split: Split, view: View | None = None) -> Source:
+        """The images of a split; larger ones by a view, where there are larger ones."""
+        if view is not None:
+            if (split, view) not in self._seen:
+                files = self.source(split)
+                self._seen[split, view] = files.seen(view) if isinstance(files, Files) else files
+            return self._seen[split, view]
         if split not in self._sources:
             if split == "test":
                 self._sources["test"] = self._required("test")
@@ -83,27 +95,27 @@ class Data(LoaderSettings):
         """Images in the test split, which is looked at before the training; None where there is none."""
         return len(self.source("test"))
 
-    def stays(self, split: Split, device: torch.device) -> bool:
+    def stays(self, split: Split, device: torch.device, view: View | None = None) -> bool:
         """Whether the pixels of a split stay on that device: by `loading`, or because they fit. Decided once.
 
         Raises:
             UserError: they were to stay, and there is no room.
         """
-        if split not in self._stays:
-            self._stays[split] = self.loading != "workers" and self._has_room(split, device)
-        return self._stays[split]
+        if (split, view) not in self._stays:
+            self._stays[split, view] = self.loading != "workers" and self._has_room(split, device, view)
+        return self._stays[split, view]
 
-    def loaded(self, split: Split, device: torch.device) -> Source:
+    def loaded(self, split: Split, device: torch.device, view: View | None = None) -> Source:
         """The images of a split, in memory if they are to stay on that device."""
-        source = self.source(split)
-        if not self.stays(split, device):
+        source = self.source(split, view)
+        if not self.stays(split, device, view):
             return source
-        if split not in self._in_memory:
-            self._in_memory[split] = load(source)
-        return self._in_memory[split]
+        if (split, view) not in self._in_memory:
+            self._in_memory[split, view] = load(source)
+        return self._in_memory[split, view]
 
-    def _has_room(self, split: Split, device: torch.device) -> bool:
-        source = self.source(split)
+    def _has_room(self, split: Split, device: torch.device, view: View | None) -> bool:
+        source = self.source(split, view)
         in_memory = isinstance(source, Images)
         if in_memory and device.type == "cpu":
             return True

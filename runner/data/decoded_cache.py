@@ -44,11 +44,13 @@ def folder(setting: str) -> Path | None:
         raise UserError(f"data.cache: no home for the ~ of {setting}; give the folder's whole path, or null") from None
 
 
-def key(paths: list[Path], size: int, channels: int) -> str:
+def key(paths: list[Path], size: int, channels: int, whole: bool = False) -> str:
     """What a decoded array belongs to."""
     from PIL import __version__ as pillow
 
-    told = hashlib.blake2b(repr((FORMAT, pillow, size, channels)).encode(), digest_size=16)
+    told = hashlib.blake2b(
+        repr((FORMAT, pillow, size, channels, *(["whole"] if whole else []))).encode(), digest_size=16
+    )
     for path in paths:
         about = path.stat()
         told.update(f"{path.absolute()}\0{about.st_size}\0{about.st_mtime_ns}\0{about.st_ctime_ns}\n".encode())

@@ -23,8 +23,9 @@ class Folder(Data):
     """Class folders under `root/train` and `root/test`; `root/val` is optional, else val is cut from train.
 
     Images are scaled to `image_size` on the short side and cut to a centered square; with null, all images must
-    already be squares of one size. `cache`: a folder for the decoded images of a set that stays in memory; `auto` is
-    the user's own caches.
+    already be squares of one size. Where an augmentation or a test-time augmentation cuts from the picture, it is kept
+    larger, whole for the first and as a larger square for the second. `cache`: a folder for the decoded images of a
+    set that stays in memory; `auto` is the user's own caches.
     """
 
     root: str
@@ -46,6 +47,10 @@ class Folder(Data):
     def image_shape(self) -> tuple[int, int, int]:
         size = self.image_size or self._common_size()
         return self.in_channels, size, size
+
+    @property
+    def has_larger(self) -> bool:
+        return self.image_size is not None
 
     def read(self, split: Split) -> Files | None:
         if split in self._scanned:

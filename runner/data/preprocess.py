@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runner.data.loader import PreprocessName
@@ -26,7 +27,10 @@ class Preprocess(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        return (images_BCHW - self.shift) * self.scale
+        shift = self.shift
+        if shift.shape[-1] not in (1, images_BCHW.shape[-1]):  # a mean image, and larger images to cut from
+            shift = F.interpolate(shift[None], images_BCHW.shape[-2:], mode="bilinear", align_corners=False)[0]
+        return (images_BCHW - shift) * self.scale
 
 
 def blank(image_shape: tuple[int, int, int], name: PreprocessName) -> Preprocess:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from runner.data import decoded_cache as decoded
 from runner.errors import UserError
+from runner.pictures import Packed, View, lying_size, pack
 from runner.stages import stage
 
 UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # modes of Pillow's
@@ -65,7 +66,10 @@ class Images:
 
 @dataclass
 class Files:
-    """Image files, brought to `channels` x `size` x `size` when they are read."""
+    """Image files, brought to `channels` x `size` x `size` when they are read; packed whole with `whole`.
+
+    See `runner.pictures` for packed pictures, whose short side is `size`.
+    """
 
     paths: list[Path]
     labels: Tensor
@@ -74,16 +78,24 @@ class Files:
     cache: Path | None = None  # folder for decoded images
     origin: Files | None = None  # the files that these were chosen from, by `indices`
     indices: Tensor | None = None
+    whole: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        return self.channels, self.size, self.size
+        return View(self.size, self.whole).shape(self.channels)
 
     def read(self, indices: Sequence[int]) -> Tensor:
-        return torch.stack([decode(self.paths[i], self.size, self.channels) for i in indices])
+        return torch.stack([self._decode(i) for i in indices])
+
+    def _decode(self, index: int) -> Tensor:
+        return decode(self.paths[index], self.size, self.channels, self.whole)
+
+    def seen(self, view: View) -> Files:
+        """The same files, kept otherwise."""
+        return replace(self, size=view.side, whole=view.whole, origin=None, indices=None)
 
     def read_by_threads(self, indices: Sequence[int]) -> Tensor:
         """The same by as many threads as there are cores."""
@@ -93,7 +105,7 @@ class Files:
 
     def subset(self, indices: Tensor) -> Files:
         paths = [self.paths[i] for i in indices.tolist()]
-        return Files(paths, self.labels[indices], self.size, self.channels, self.cache, self, indices)
+        return Files(paths, self.labels[indices], self.size, self.channels, self.cache, self, indices, self.whole)
 
     @cached_property
     def pixels(self) -> Tensor:
@@ -104,7 +116,7 @@ class Files:
         with stage(f"reading or decoding {len(self):,} images"):
             if self.cache is None:
                 return self.read_by_threads(everything)
-            name, shape = decoded.key(self.paths, self.size, self.channels), (len(self), *self.image_shape)
+            name, shape = decoded.key(self.paths, self.size, self.channels, self.whole), (len(self), *self.image_shape)
             return decoded.read_or_decode(self.cache, name, shape, partial(self._fill, indices=everything))
 
     def _fill(self, pixels: Tensor, indices: Sequence[int]) -> None:
@@ -112,12 +124,38 @@ class Files:
 
         def fill(places: range) -> None:
             for place in places:
-                rows[place] = decode(self.paths[indices[place]], self.size, self.channels).numpy()
+                rows[place] = self._decode(indices[place]).numpy()
 
         places = range(len(indices))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in pool.map(fill, (places[start : start + PIECE] for start in places[::PIECE])):
                 pass
+
+
+@dataclass
+class Centers:
+    """The squares in the middle of packed pictures, `size` pixels wide: what is looked at for statistics."""
+
+    packed: Source
+    size: int
+    labels: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.labels = self.packed.labels
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.packed.image_shape[0], self.size, self.size
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        read = self.packed.read_by_threads if isinstance(self.packed, Files) else self.packed.read
+        return (Packed(read(indices)).center(self.size) * 255).round().to(torch.uint8)
+
+    def subset(self, indices: Tensor) -> Centers:
+        return Centers(self.packed.subset(indices), self.size)
 
 
 def load(source: Source) -> Images:
@@ -129,8 +167,8 @@ def load(source: Source) -> Images:
     return Images(source.read(range(len(source))), source.labels)
 
 
-def decode(path: Path, size: int, channels: int) -> Tensor:
-    """One file as uint8 [C, size, size]: the short side scaled to `size`, then the center cut out.
+def decode(path: Path, size: int, channels: int, whole: bool = False) -> Tensor:
+    """One file as uint8 [C, size, size]: the short side scaled to `size`, then the center cut out. `whole`: packed.
 
     By Pillow: torchvision's decoders are deprecated since 0.29.
 
@@ -145,12 +183,18 @@ def decode(path: Path, size: int, channels: int) -> Tensor:
             ImageOps.exif_transpose(file, in_place=True)
             mode = "L" if channels == 1 else "RGB"
             picture = file if file.mode == mode else _to_8_bits(file).convert(mode)
-            if picture.size != (size, size):
-                picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+            standing = whole and picture.height > picture.width
+            wanted = lying_size(picture.width, picture.height, size) if whole else (size, size)
+            wanted = wanted[::-1] if standing else wanted
+            if picture.size != wanted:
+                picture = ImageOps.fit(picture, wanted, Image.Resampling.BICUBIC)
             pixels = np.array(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable image ({_reason(error)}); repair or remove the file") from None
-    return torch.from_numpy(pixels.reshape(size, size, channels)).permute(2, 0, 1)
+    pixels = pixels.reshape(*wanted[::-1], channels)
+    if whole:
+        return torch.from_numpy(pack(pixels.swapaxes(0, 1) if standing else pixels, size, standing))
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def _to_8_bits(picture: Any) -> Any:

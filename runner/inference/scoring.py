@@ -43,8 +43,11 @@ def score_run(
     process.prepare(settings, cfg.seed, device)
     dataset = build.data(cfg)
     network, preprocess = build.scored_network(cfg, dataset, saved)
-    batches = build.batches(dataset, "test", preprocess.to(device), device, settings)
-    scores, labels, loss = predict(network.to(device), batches, build.loss(cfg).to(device), precision, build.tta(cfg))
+    batches = build.batches(
+        dataset, "test", preprocess.to(device), device, settings, view=build.eval_view(cfg, dataset)
+    )
+    tta = build.tta(cfg, dataset)
+    scores, labels, loss = predict(network.to(device), batches, build.loss(cfg).to(device), precision, tta)
     result = {"format": FORMAT, "checkpoint": checkpoint, "epoch": saved["position"]["epoch"]}
     result |= {"weights": "averaged" if saved["average"] else "trained"}
     result |= {"num_images": len(labels), "tta": OmegaConf.to_container(cfg.tta)}

@@ -13,10 +13,22 @@ from torch import Tensor, nn
 
 from runner.constraints import AtLeastOne, PositiveInt
 from runner.errors import UserError
+from runner.pictures import scaled
 
 
 class TTA:
-    """`tta(network, images)` gives scores [B, K]: the log of the mean probability over the copies."""
+    """`tta(network, images)` gives scores [B, K]: the log of the mean probability over the copies.
+
+    Attributes:
+        size: S of the network's images, where the given ones are larger, to cut from; None where they are those.
+    """
+
+    size: int | None = None
+
+    @property
+    def picture_scale(self) -> float:
+        """The side of the images to cut from, as a multiple of that of the network's."""
+        return 1.0
 
     def __call__(self, network: nn.Module, images_BCSS: Tensor) -> Tensor:
         log_probabilities = [F.log_softmax(network(copy), dim=1) for copy in self.copies(images_BCSS)]
@@ -70,19 +82,18 @@ class FlipTranslate(TTA):
 class TenCrop(TTA):
     """Four corners and the center of the image enlarged by `scale`, and their mirror images.
 
-    Cut by torchvision's ten_crop. Source: Krizhevsky et al. 2012, section 4.1 (224 of 256 pixels).
+    Cut by torchvision's ten_crop. Images that are larger already, as `size` tells, are cut as they are.
+    Source: Krizhevsky et al. 2012, section 4.1 (224 of 256 pixels).
     """
 
     scale: AtLeastOne = 256 / 224
 
-    def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
-        from torchvision.transforms.v2.functional import ten_crop
+    @property
+    def picture_scale(self) -> float:
+        return self.scale
 
-        size = images_BCSS.shape[-1]
-        enlarged = round(size * self.scale)
-        if enlarged != size:
-            images_BCSS = F.interpolate(images_BCSS, size=(enlarged, enlarged), mode="bilinear", align_corners=False)
-        yield from ten_crop(images_BCSS, [size, size])
+    def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        yield from _ten_crops(images_BCSS, self.size or images_BCSS.shape[-1], self.scale)
 
 
 @dataclass
@@ -91,9 +102,25 @@ class MultiScale(TTA):
 
     scales: Sequence[AtLeastOne] = (1.0, 256 / 224, 384 / 224, 480 / 224, 640 / 224)
 
+    @property
+    def picture_scale(self) -> float:
+        return max(self.scales, default=1.0)
+
     def copies(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         for scale in self.scales:
-            yield from TenCrop(scale).copies(images_BCSS)
+            yield from _ten_crops(images_BCSS, self.size or images_BCSS.shape[-1], scale)
+
+
+def _ten_crops(images_BCSS: Tensor, size: int, scale: float) -> Iterator[Tensor]:
+    """Corners, center and their mirror images [B, C, size, size] of images scaled to `scale` times that."""
+    from torchvision.transforms.v2.functional import ten_crop
+
+    side, wanted = images_BCSS.shape[-1], round(size * scale)
+    if wanted > side:
+        images_BCSS = F.interpolate(images_BCSS, size=(wanted, wanted), mode="bilinear", align_corners=False)
+    elif wanted < side:
+        images_BCSS = scaled(images_BCSS, wanted)
+    yield from ten_crop(images_BCSS, [size, size])
 
 
 @dataclass

@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from runner.augment import Crop, Flip, RandAugment, ScaleCrop, Translate
+from runner.augment import Crop, Flip, RandAugment, RandomResizedCrop, ScaleCrop, Translate
 from runner.augment.affine import affine_warp, rotation, scaling, shearing
 from runner.augment.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
 from runner.augment.randaugment import OPS, adjust_sharpness
@@ -79,6 +79,63 @@ def test_scale_crop_is_resize_and_crop(corner):
     large = tv.resize(image(), [64, 64], antialias=False)
     left, top = (32 if side > 0 else 0 for side in corner)
     equal(ScaleCrop().apply(image(), {"matrix": matrix}), tv.crop(large, top, left, 32, 32))
+
+
+def box_of_torchvision(height, width, min_area, max_area, area, aspect, place):
+    """RandomResizedCrop.get_params of torchvision 0.24, told the numbers that it draws."""
+    for share, ratio in zip(area, aspect, strict=True):
+        target = height * width * share
+        w, h = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return [int(place[0] * (height - h + 1)), int(place[1] * (width - w + 1)), h, w]
+    w, h = width, height
+    if width / height < 3 / 4:
+        h = round(width / (3 / 4))
+    elif width / height > 4 / 3:
+        w = round(height * (4 / 3))
+    return [(height - h) // 2, (width - w) // 2, h, w]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 53), (80, 40), (40, 79)])
+@pytest.mark.parametrize("areas", [(0.08, 1.0), (0.9, 1.0), (1.0, 1.0)])
+def test_random_resized_crop_takes_torchvisions_boxes_for_the_same_numbers(size, areas):
+    ours = RandomResizedCrop(*areas)
+    draws = ours.draw(300, torch.Generator().manual_seed(0))
+    height, width = (torch.full((300,), length) for length in size)
+    expected = [
+        box_of_torchvision(*size, *areas, *(draws[key][row].tolist() for key in ("area", "aspect", "place")))
+        for row in range(300)
+    ]
+    boxes = ours.boxes(height, width, draws)
+    assert (boxes - torch.tensor(expected)).abs().max() <= 1  # 32 bits may round the other way
+    assert (boxes == torch.tensor(expected)).all(1).double().mean() > 0.99
+
+
+def test_random_resized_crop_draws_as_torchvision_does():
+    # Means and deviations of 4000 boxes of each.
+    from torchvision.transforms.v2 import RandomResizedCrop as Theirs
+
+    ours = RandomResizedCrop()
+    made = ours.boxes(
+        torch.full((4000,), 60), torch.full((4000,), 80), ours.draw(4000, torch.Generator().manual_seed(0))
+    )
+    torch.manual_seed(0)
+    theirs, picture = Theirs(32), torch.zeros(1, 60, 80)
+    params = [theirs.make_params([picture]) for _ in range(4000)]
+    wanted = torch.tensor(
+        [[one[key] for key in ("top", "left", "height", "width")] for one in params], dtype=torch.float
+    )
+    error = (made.var(0) / 4000 + wanted.var(0) / 4000).sqrt()
+    assert ((made.mean(0) - wanted.mean(0)).abs() < 4 * error).all()
+    torch.testing.assert_close(made.std(0), wanted.std(0), rtol=0.05, atol=0)
+
+
+def test_random_resized_crop_is_resized_crop():
+    ours, pixels = RandomResizedCrop(), torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    draws = ours.draw(6, torch.Generator().manual_seed(0))
+    boxes = ours.boxes(torch.full((6,), 32), torch.full((6,), 32), draws).long().tolist()
+    theirs = [tv.resized_crop(one, *box, [32, 32], antialias=True) for one, box in zip(pixels, boxes, strict=True)]
+    equal(ours.apply(pixels, draws), torch.stack(theirs))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -73,6 +73,7 @@ OPTIONS = {
         "pca_color": (MLP, {"augment.pca_color.std": (0.1, 0.5)}),
         "randaugment": (MLP, {"augment.randaugment.magnitude": (5, 9)}),
         "rotate": (MLP, {"augment.rotate.degrees": (5, 30)}),
+        "random_resized_crop": (MLP, {"augment.random_resized_crop.min_area": (0.2, 0.5)}),
         "scale_crop": (MLP, RATES),
         "shear": (MLP, {"augment.shear.degrees": (5, 20)}),
         "stretch": (MLP, RATES),
