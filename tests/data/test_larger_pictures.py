@@ -191,7 +191,7 @@ def test_the_cache_keeps_whole_pictures_apart_from_squares(photos, tmp_path):
 
 def test_a_run_is_trained_tested_and_resumed_with_the_same_bits(photos, train):
     words = words_of(photos, *SCALE_CROP, "tta=ten_crop", "data.batch_size=6", "engine.deterministic=true")
-    words += ["schedule=constant", "optimizer.lr=1e-6"]
+    words += ["schedule=constant", "engine.divergence_factor=100"]
     whole = train(*words, "engine.epochs=3")
     part = train(*words, "engine.epochs=2")
     resumed = resume(part.folder, ["engine.epochs=3"])
