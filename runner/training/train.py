@@ -98,9 +98,7 @@ def train(
         UserError: the data, the device or a combination of choices is wrong; no folder is left behind.
         Interrupted: a signal stopped it; a checkpoint was saved.
     """
-    config.check_combinations(cfg)
-    for text in config.notes(cfg):
-        note(text)
+    _check_combinations(cfg)
     console = Console()
     with _showing_stages(cfg, console):
         training = build.training(cfg, dataset := build.data(cfg))
@@ -130,6 +128,7 @@ def try_out(cfg: DictConfig) -> None:
     Raises:
         UserError: as `train`.
     """
+    _check_combinations(cfg)
     console = Console()
     with _showing_stages(cfg, console):
         training = build.training(cfg, dataset := build.data(cfg))
@@ -143,6 +142,13 @@ def try_out(cfg: DictConfig) -> None:
             losses, _ = training.step(training.state, next(iter(training.train.epoch())))
             text = f"one batch forward and backward: loss {progress.number(losses[0].item())}"
         console.print(f"{text}, {time.perf_counter() - began:.2f} s; nothing was written", highlight=False)
+
+
+def _check_combinations(cfg: DictConfig) -> None:
+    """Refuse choices that would do twice what is meant once, and note others that act in one place."""
+    config.check_combinations(cfg)
+    for text in config.notes(cfg):
+        note(text)
 
 
 def _showing_stages(cfg: DictConfig, console: Console) -> AbstractContextManager[None]:
