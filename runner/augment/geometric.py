@@ -46,27 +46,37 @@ class Flip(Augmentation):
         return torch.where(draws["flip"][:, None, None, None], images_BCHW.flip(-1), images_BCHW)
 
 
+AUTO_PADDING = 8  # the side of an image is so many times its padding
+
+
 @dataclass
 class Crop(Augmentation):
-    """Pads by `padding` pixels on every side and cuts a random window of the old size. Source: He et al. 2015, 4.2."""
+    """Pads by `padding` pixels on every side and cuts a random window of the old size. Source: He et al. 2015, 4.2.
 
-    padding: NonNegativeInt = 4
+    `auto` is an eighth of the image's side, which is their 4 pixels at 32, and at least 1.
+    """
+
+    padding: NonNegativeInt | Literal["auto"] = "auto"
     padding_mode: Literal["zeros", "reflect"] = "zeros"
+
+    def __post_init__(self) -> None:
+        self.pixels = 4 if self.padding == "auto" else self.padding  # until the images are known
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         side = min(image_shape[1:])
-        if self.padding_mode == "reflect" and self.padding >= side:
+        self.pixels = max(1, side // AUTO_PADDING) if self.padding == "auto" else self.padding
+        if self.padding_mode == "reflect" and self.pixels >= side:
             raise UserError(
                 f"augment.crop.padding: must be below the image's {side} pixels to reflect, not {self.padding}; "
                 "lower it or use augment.crop.padding_mode=zeros"
             )
 
     def draw(self, num_images: int, generator: torch.Generator) -> Draws:
-        return {"offset": torch.randint(0, 2 * self.padding + 1, (num_images, 2), generator=generator)}
+        return {"offset": torch.randint(0, 2 * self.pixels + 1, (num_images, 2), generator=generator)}
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
         H, W = images_BCHW.shape[-2:]
-        padded = F.pad(images_BCHW, (self.padding,) * 4, mode="constant" if self.padding_mode == "zeros" else "reflect")
+        padded = F.pad(images_BCHW, (self.pixels,) * 4, mode="constant" if self.padding_mode == "zeros" else "reflect")
         windows = padded.unfold(2, H, 1).unfold(3, W, 1)  # a view [B, C, offsets, offsets, H, W]
         image = torch.arange(len(images_BCHW), device=images_BCHW.device)
         return windows[image, :, draws["offset"][:, 0], draws["offset"][:, 1]]

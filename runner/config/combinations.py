@@ -36,7 +36,16 @@ def check_combinations(config: DictConfig) -> None:
 def notes(config: DictConfig) -> list[str]:
     """What is to be said of choices that act in one place, one line each; `config` has passed `check`."""
     model, reg, optimizer = _plain(config.model), _plain(config.reg), _plain(config.optimizer)
-    return [*_of_decay(reg, optimizer), *_of_noise(reg, model), *_of_targets(reg)]
+    return [*_of_decay(reg, optimizer), *_of_noise(reg, model), *_of_targets(reg), *_of_warmup(config)]
+
+
+def _of_warmup(config: DictConfig) -> Iterator[str]:
+    warmup, epochs = config.schedule.get("warmup_epochs"), config.engine.epochs
+    if isinstance(warmup, int | float) and warmup >= epochs > 0:
+        yield (
+            f"schedule.warmup_epochs={warmup}: the warm-up is as long as the training (engine.epochs={epochs}), so the "
+            "rate falls nowhere; lower it, or train longer"
+        )
 
 
 def _of_decay(reg: Node, optimizer: Node) -> Iterator[str]:

@@ -35,7 +35,9 @@ def test_flip_is_horizontal_flip():
 
 @pytest.mark.parametrize(("mode", "theirs"), [("zeros", "constant"), ("reflect", "reflect")])
 def test_crop_is_pad_and_crop(mode, theirs):
-    ours = Crop(3, mode).apply(image(), {"offset": torch.tensor([[1, 5]])})
+    crop = Crop(3, mode)
+    crop.check((3, 32, 32))
+    ours = crop.apply(image(), {"offset": torch.tensor([[1, 5]])})
     assert torch.equal(ours, tv.crop(tv.pad(image(), [3], padding_mode=theirs), 1, 5, 32, 32))
 
 

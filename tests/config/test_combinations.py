@@ -71,6 +71,7 @@ NOTES = {
     "reg=[dropout,dropconnect] reg.dropout.layers=conv reg.dropconnect.layers=both": "reg.dropout.p and reg.dropconnect"
     ".p: draw noise in the same convolutions",
     "reg=dropconnect model=vgg": "reg.dropconnect.p and model.dropout: draw noise in the same fully connected layers",
+    "engine.epochs=2 schedule.warmup_epochs=2": "schedule.warmup_epochs=2: the warm-up is as long as the training",
     "reg=dropout model=torchvision": "reg.dropout.p: takes the place of the dropout that the network has of its own",
 }
 
@@ -94,6 +95,7 @@ def test_what_acts_in_one_place_is_said_in_a_line(words):
         "reg=[dropout,dropconnect] reg.dropout.layers=conv",
         "model=googlenet",
         "reg=[dropout,stochastic_depth]",
+        "engine.epochs=3 schedule.warmup_epochs=2",
     ],
 )
 def test_nothing_is_said_of_what_does_not_meet(words):

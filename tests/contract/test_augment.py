@@ -1,10 +1,13 @@
 """Every word of `augment=` keeps the promises of `Augmentation`."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 import runner
 from runner import build
+from runner.augment import Crop
 from runner.config import folder
 from runner.data import Batches
 from runner.data.loader import InMemoryLoader
@@ -12,6 +15,8 @@ from runner.data.preprocess import blank
 from runner.data.source import Images
 from runner.errors import UserError
 from runner.seeds import generator
+
+README = Path(__file__).parents[2] / "README.md"
 
 WORDS = sorted(path.stem for path in (folder() / "augment").glob("[!_]*.yaml"))
 SHAPES = [(1, 8, 8), (3, 8, 8), (1, 32, 32), (3, 32, 32), (3, 12, 20)]
@@ -189,3 +194,19 @@ def test_every_word_trains(word):
         training.state.step += 1
         assert losses.isfinite().all()
     assert training.state.step == 2
+
+
+@pytest.mark.parametrize(("side", "padding"), [(8, 1), (5, 1), (32, 4), (64, 8), (224, 28)])
+def test_crop_pads_by_an_eighth_of_the_side(side, padding):
+    crop = Crop()
+    crop.check((1, side, side))
+    offsets = crop.draw(4000, torch.Generator().manual_seed(0))["offset"]
+    assert (offsets.min().item(), offsets.max().item()) == (0, 2 * padding)
+
+
+@pytest.mark.slow
+def test_the_readmes_own_line_learns(train):
+    (line,) = (line for line in README.read_text().splitlines() if "augment=[" in line)
+    words = line.split("#")[0].split()
+    assert words[:2] == ["runner", "train"]
+    assert train(*words[2:], "log.tensorboard=false").objective > 0.93
