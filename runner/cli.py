@@ -58,9 +58,9 @@ def run(words: list[str]) -> int | None:
         print(f"runner {version('runner')}")
         return 0
     if words[0] in ("-sc", "--shell-completion", "--shell_completion"):
-        from runner.command.completion import complete
+        from runner.command.completion import answer
 
-        return complete(words)
+        return answer(words)
     if words[0] not in COMMANDS:
         raise UserError(f"{words[0]}: no such command{did_you_mean(words[0], COMMANDS)}")
     # The working folder may be anybody's. It is searched when a config names a class that is installed nowhere.

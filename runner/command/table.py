@@ -48,5 +48,5 @@ examples:
   runner compare outputs                         which is better, and how sure is that
 
 runner COMMAND --help says more; runner options lists every choice; tensorboard --logdir outputs shows the runs.
-Completion in bash: eval "$(runner -sc install=bash)"
+Completion: eval "$(runner -sc install=bash)", or zsh; in fish: runner -sc install=fish | source
 """

@@ -14,6 +14,6 @@ from runner.config.checking import (
 from runner.config.combinations import check_combinations, notes
 from runner.config.composing import choices, compose, compose_with_choices, explain, flatten, load_plugins, words_of
 from runner.config.errors import LIST_GROUPS, check_flags, odd_file, option_hint, unchosen_option, visible
-from runner.config.folders import add_user_folder, folder, is_group, search_path_override, user_folders
 from runner.config.naming import said, short_key
 from runner.config.stored import FREE_KEYS, check_stored_words, identity, is_free, with_overrides
+from runner.config_folders import add_user_folder, folder, is_group, search_path_override, user_folders

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from runner.config.folders import folder
+from runner.config_folders import folder
 from runner.errors import UserError
 
 TARGET = re.compile(r"^\s*_target_: (\S+)", re.MULTILINE)

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner import renamed
 from runner.config.errors import LIST_GROUPS
-from runner.config.folders import folder
+from runner.config_folders import folder
 from runner.constraints import Bounds, NonNegativeInt, problem
 from runner.errors import UserError, did_you_mean
 

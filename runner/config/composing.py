@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config.errors import LIST_GROUPS, one_line
-from runner.config.folders import folder, search_path_override
+from runner.config_folders import folder, search_path_override
 from runner.store import flat
 
 

@@ -9,8 +9,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner import config_folders as folders
 from runner import renamed
-from runner.config import folders
 from runner.errors import UserError, did_you_mean, reason
 from runner.store import flat
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from runner.config.composing import flatten
 from runner.config.errors import LIST_GROUPS
-from runner.config.folders import folder, is_group, user_folders
+from runner.config_folders import folder, is_group, user_folders
 from runner.store.config_file import read_value
 
 # What decides nothing of the result, or is said apart.

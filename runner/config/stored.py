@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from runner.config.checking import renamed_or_nearest
 from runner.config.composing import explain, flatten
 from runner.config.errors import option_hint
-from runner.config.folders import folder
+from runner.config_folders import folder
 from runner.errors import UserError
 
 # What may change when a run goes on; the rest is the run's identity.

@@ -118,26 +118,6 @@ def test_hydras_flags_work_on_either_side_of_the_overrides(runner):
     assert runner.runs() == []
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("runner t", ["tag", "test", "train"]),
-        ("runner train optimizer=ada", ["optimizer=adagrad", "optimizer=adam", "optimizer=adamw"]),
-        ("runner train optimizer=adam optimizer.be", ["optimizer.betas."]),
-        ("runner train engine.dev", ["engine.device="]),
-        ("runner resume out", []),
-    ],
-)
-def test_completion_in_bash(process, line, expected):
-    environment = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
-    done = process("-sc", "query=bash", env=environment)
-    assert sorted(done.stdout.split()) == expected
-
-
-def test_completion_installs(process):
-    assert "complete -o nospace" in process("-sc", "install=bash").stdout
-
-
 def test_options_lists_groups_and_the_keys_of_one(runner):
     everything = runner("options").stdout
     for wanted in ("optimizer", "momentum", "Nesterov momentum", "cifar10_resnet"):
@@ -177,29 +157,6 @@ def test_the_row_of_the_best_run_is_green_at_a_terminal_with_colors(runner, writ
     best, other = (next(line for line in out.splitlines() if value in line) for value in ("0.9000", "0.5000"))
     assert "\x1b[1;32m" in best
     assert "32m" not in other
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("runner ", COMMANDS),
-        ("runner", COMMANDS),
-        ("runner re", ["remove", "resume"]),
-        ("runner x", []),
-        ("runner compare ", []),
-        ("runner nothing ", []),
-    ],
-)
-def test_completion_of_the_first_word_names_commands(runner, line, expected):
-    assert sorted(runner("-sc", "query=bash", env={"COMP_LINE": line}).stdout.split()) == expected
-
-
-def test_completion_knows_the_options_of_a_folder_of_ones_own(runner):
-    (runner.folder / "mine/optimizer").mkdir(parents=True)
-    (runner.folder / "mine/optimizer/fastest.yaml").write_text("lr: 1\n")
-    for line in ("runner train --config-dir mine optimizer=fas", "runner train --config-dir mine seed=1 optimizer=fas"):
-        environment = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
-        assert runner("-sc", "query=bash", env=environment).stdout.split() == ["optimizer=fastest"]
 
 
 def test_a_dry_run_shows_the_network_makes_one_update_and_leaves_no_folder(runner, tmp_path):

@@ -7,8 +7,8 @@ import pytest
 
 import runner
 from runner.config import add_user_folder, choices, compose_with_choices, flatten, user_folders
-from runner.config.folders import folder, search_path_override
 from runner.config.stored import check_stored_words, identity, is_free, with_overrides
+from runner.config_folders import folder, search_path_override
 from runner.errors import UserError
 
 

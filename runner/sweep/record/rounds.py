@@ -31,6 +31,17 @@ class Round:
         return {"kind": self.kind} | vars(self)
 
 
+class Remembered(dict[str, Any]):
+    """What a strategy wrote down, as it is read again.
+
+    Raises:
+        UserError: it is asked for what is not there, since the file was changed.
+    """
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"sweep.json: a round's strategy lacks {key}; restore the file from a copy")
+
+
 @dataclass(kw_only=True)
 class SearchRound(Round):
     """A round whose points the strategy draws.
@@ -85,6 +96,7 @@ def _check_types(round_: Round) -> None:
         whole = whole and isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds)
     if isinstance(round_, SearchRound):
         whole = whole and isinstance(round_.strategy, dict)
+        round_.strategy = Remembered(round_.strategy) if whole else {}
     if not whole:
         raise TypeError("a value is of another type")
 

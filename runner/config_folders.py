@@ -8,7 +8,7 @@ from runner.errors import UserError
 
 def folder() -> Path:
     """The folder of our own configs: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
