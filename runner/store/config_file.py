@@ -78,12 +78,23 @@ def read_leaves(path: Path) -> dict[str, Any]:
         known = _flat(path, text)
         if known is not None:
             return known
-        content = yaml.load(text, Loader=Loader)
+        content = _load(text)
         if not isinstance(content, dict):
             raise ValueError("not a config")
         return flatten(content)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path / CONFIG}: cannot be read ({reason(error)}); restore it from a copy") from None
+
+
+def _load(text: bytes) -> Any:
+    """YAML without aliases, of which a few lines may stand for more than fits into memory; we write none.
+
+    Raises:
+        ValueError, yaml.YAMLError: it has some, or is no YAML.
+    """
+    if b"*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=Loader)):
+        raise ValueError("it has YAML aliases")
+    return yaml.load(text, Loader=Loader)
 
 
 def _flat(path: Path, text: bytes) -> dict[str, Any] | None:
@@ -106,7 +117,7 @@ def read_value(text: str) -> Any:
 
 def read_overrides(path: Path) -> list[str]:
     """What was said for the config of a folder."""
-    return [str(word) for word in yaml.load((path / OVERRIDES).read_text(), Loader=Loader)]
+    return [str(word) for word in _load((path / OVERRIDES).read_bytes())]
 
 
 def _dump(content: Any) -> str:
