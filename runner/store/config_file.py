@@ -19,6 +19,7 @@ from runner.store.flat import flatten, unflatten
 
 CONFIG, FLAT_CONFIG, OVERRIDES = "config.yaml", "config.json", "overrides.yaml"
 FORMAT = 2
+MAX_ALIASES = 16  # which make at most 256 of one
 # OmegaConf's numbers, of which YAML 1.1 takes those without a point, such as 1e-3, for text.
 FLOAT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+")
 
@@ -87,13 +88,15 @@ def read_leaves(path: Path) -> dict[str, Any]:
 
 
 def _load(text: bytes) -> Any:
-    """YAML without aliases, of which a few lines may stand for more than fits into memory; we write none.
+    """YAML with few aliases: many, of one another, may stand for more than fits into memory. We write none.
 
     Raises:
-        ValueError, yaml.YAMLError: it has some, or is no YAML.
+        ValueError, yaml.YAMLError: it has more, or is no YAML.
     """
-    if b"*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=Loader)):
-        raise ValueError("it has YAML aliases")
+    if text.count(b"*") > MAX_ALIASES:
+        events = yaml.parse(text, Loader=Loader)
+        if sum(isinstance(event, yaml.AliasEvent) for event in events) > MAX_ALIASES:
+            raise ValueError("it has many YAML aliases")
     return yaml.load(text, Loader=Loader)
 
 

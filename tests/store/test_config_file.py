@@ -191,10 +191,10 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text() == "one"
 
 
-def test_a_config_with_yaml_aliases_is_refused_at_once(tmp_path):
+def test_a_config_with_many_yaml_aliases_is_refused_at_once(tmp_path):
     lines = ["a0: &a0 [x]", *(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 20)}]" for level in range(1, 20))]
     (tmp_path / "config.yaml").write_text("\n".join(lines))
-    with pytest.raises(UserError, match=r"config\.yaml: cannot be read \(it has YAML aliases\)"):
+    with pytest.raises(UserError, match=r"config\.yaml: cannot be read \(it has many YAML aliases\)"):
         read_leaves(tmp_path)
     (tmp_path / "config.yaml").write_text("pattern: 'fc.*'\nother: a*b\n")
     assert read_leaves(tmp_path) == {"pattern": "fc.*", "other": "a*b"}
