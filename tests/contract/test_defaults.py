@@ -12,7 +12,10 @@ from runner import config
 # Presets, of which a class knows nothing: experiments, and the sweeps that give a space.
 PRESETS = ("experiment", "sweep")
 # Any other app that is swept gives its own rounds; a third is written in two digits.
-UNLIKE = {"runner.sweep.settings.SweepSettings": {"rounds", "conditional", "elite_fraction"}}
+UNLIKE = {
+    "runner.sweep.settings.SweepSettings": {"rounds", "conditional", "elite_fraction"},
+    "runner.log.settings.LogSettings": {"observers"},  # of log=mlflow and its like
+}
 FILES = [
     path
     for path in sorted(config.folder().glob("**/*.yaml"))
@@ -32,6 +35,10 @@ def nodes(path: Path) -> dict[str, dict[str, Any]]:
     """What a file says of each class or function that it names."""
     content = loaded(path)
     inner = {key: node for key, node in content.items() if isinstance(node, dict)}
+    lists = {key: items for key, items in content.items() if isinstance(items, list)}
+    inner |= {
+        f"{key}.{at}": item for key, items in lists.items() for at, item in enumerate(items) if isinstance(item, dict)
+    }
     return {key: node for key, node in {path.parent.name: content, **inner}.items() if "_target_" in node}
 
 
