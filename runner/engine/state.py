@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from runner.engine.metrics import MetricSums
@@ -115,6 +115,7 @@ class TrainState:
         if self.preprocess:
             self.preprocess.load_state_dict(state["preprocess"])
         self.optimizer.load_state_dict(state["optimizer"])
+        match_layouts(self.optimizer)
         self.schedule.load_state_dict(state["schedule"])
         if state["scaler"]:
             self.precision.scaler.load_state_dict(state["scaler"])
@@ -122,3 +123,17 @@ class TrainState:
         self.sums.load_state_dict(state["sums"])
         self.epoch, self.batch, self.step = (state["position"][key] for key in ("epoch", "batch", "step"))
         restore_random_state(state["random"], self.device)
+
+
+@torch.no_grad()
+def match_layouts(optimizer: Optimizer) -> None:
+    """Lay each tensor of an optimizer's state out in memory as its parameter is; its values stay.
+
+    A fused kernel walks through weights and state by their places in memory. A loaded state comes in the layout that it
+    was saved in: that of a trial among vectorized ones, say, which is contiguous, where weights are channels_last.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                laid_out = torch.empty_like(parameter, dtype=value.dtype, device=value.device)
+                state[name] = laid_out.copy_(value)

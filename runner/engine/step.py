@@ -117,6 +117,8 @@ class Step:
         def closure() -> float:
             outcome, totals = self._gradients(state, images, targets, labels)
             outcomes.append(outcome)
+            for parameter in self.trained:  # torch's L-BFGS flattens a gradient only where it is contiguous
+                parameter.grad = None if parameter.grad is None else parameter.grad.contiguous()
             return sum(total.item() for total in totals)
 
         state.optimizer.step(closure)

@@ -162,9 +162,11 @@ def test_a_checkpoint_of_a_vectorized_trial_has_the_form_of_one_alone(tmp_path, 
         assert_same_state(ours, theirs)
 
 
+@pytest.mark.parametrize("channels_last", [False, True])  # vectorized, the weights are contiguous all the same
 @pytest.mark.parametrize("optimizer", ["momentum", "adamw", "muon"])
-def test_a_vectorized_trial_goes_on_alone(tmp_path, optimizer):
-    cfgs = configs([*CONVNET, f"optimizer={optimizer}"], optimizer__lr=[1e-3, 3e-3], seed=[0, 1])
+def test_a_vectorized_trial_goes_on_alone(tmp_path, optimizer, channels_last):
+    words = [*CONVNET, f"optimizer={optimizer}", f"engine.channels_last={channels_last}"]
+    cfgs = configs(words, optimizer__lr=[1e-3, 3e-3], seed=[0, 1])
     _, whole = alone(cfgs[1], tmp_path / "whole")
     trained(runner.build.vectorize(cfgs), folders_in(tmp_path, 2), cfgs, pause_epoch=2)
     single = runner.build.training(cfgs[1])
