@@ -45,17 +45,25 @@ class WeightAverage:
 
 
 class EMA(WeightAverage):
-    """Polyak average: `x_test = decay*x_test + (1-decay)*x` after every update; validation and test use x_test.
+    """Exponential moving average: `x_test = decay*x_test + (1-decay)*x` after every update, corrected for its start.
 
-    torch's AveragedModel is the same average, but asks the device a question at every update.
+    The mean of the weights x_1 to x_t after t updates, x_i weighted by `decay^(t-i)`. Begun at 0 that recursion gives
+    `1 - decay^t` times the mean, so the share of x_t is `(1-decay) / (1-decay^t)`, and the random start has none; 1/t
+    where `decay` is 1, the mean of all weights so far. The number of updates is the schedule's, which moves on before
+    this is updated. torch's AveragedModel begins at the first weights, and asks the device a question at every update.
+
+    The lectures call it the Polyak average; that of Polyak and Juditsky 1992 is the plain mean, `decay` 1. Source:
+    CS231n lecture 7 (0.995, without correction); the correction as of Adam's means, Kingma and Ba 2015, section 3.
     """
 
-    def __init__(self, network: nn.Module, decay: Fraction = 0.995) -> None:
+    def __init__(self, network: nn.Module, schedule: Schedule, decay: Fraction = 0.995) -> None:
         super().__init__(network)
+        self.schedule = schedule
         self.decay = decay
 
     def due(self) -> tuple[float, bool]:
-        return 1 - self.decay, False
+        step = self.schedule.num_steps
+        return 1 / step if self.decay == 1 else (1 - self.decay) / (1 - self.decay**step), False
 
 
 class Lookahead(WeightAverage):

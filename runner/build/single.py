@@ -20,6 +20,7 @@ from runner.engine.step import Step
 from runner.errors import UserError
 from runner.model.summary import check_network
 from runner.objective import Objective
+from runner.optimizer import freezing_norms
 from runner.reg import Regularizer, overrides
 from runner.stages import stage
 
@@ -95,7 +96,7 @@ def build_trial(cfg: DictConfig, setup: SharedSetup, regularizers: list[Regulari
         average=parts.average(cfg, network, schedule),
         preprocess=setup.preprocess,
     )
-    return state, _step(cfg, network, setup, regularizers, channels_last)
+    return state, _step(cfg, state, setup, regularizers, channels_last)
 
 
 def _check_deterministic(
@@ -127,7 +128,7 @@ def _check_deterministic(
 
 
 def _step(
-    cfg: DictConfig, network: nn.Module, setup: SharedSetup, regularizers: list[Regularizer], channels_last: bool
+    cfg: DictConfig, state: TrainState, setup: SharedSetup, regularizers: list[Regularizer], channels_last: bool
 ) -> Step:
     """The step, with each regularizer's hooks in their places."""
 
@@ -135,7 +136,7 @@ def _step(
         return [getattr(regularizer, hook) for regularizer in regularizers if overrides(regularizer, hook)]
 
     return Step(
-        network,
+        state.network,
         parts.loss(cfg).to(setup.device),
         setup.settings,
         len(setup.dataset.class_names),
@@ -143,6 +144,7 @@ def _step(
         mixes=acting("mix"),
         target_transforms=acting("transform_targets"),
         weight_projections=acting("project_weights"),
+        freezing_norms=freezing_norms(state.network, state.optimizer.param_groups),
         seed=cfg.seed,
         channels_last=channels_last,
     )

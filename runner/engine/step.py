@@ -6,6 +6,7 @@ B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here 
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -33,6 +34,8 @@ class Step:
     Args:
         criterion: mean loss of scores [B, K] and targets, which are labels [B] or class probabilities [B, K].
         penalties, mixes, target_transforms, weight_projections: what the regularizers do, each to a part of the step.
+        freezing_norms: names of normalization layers whose parameters freeze during the run. From then on they
+            normalize by their running statistics, which stay.
         seed: of the draws that mix images.
     """
 
@@ -46,6 +49,7 @@ class Step:
         mixes: Sequence[Mix] = (),
         target_transforms: Sequence[TransformTargets] = (),
         weight_projections: Sequence[ProjectWeights] = (),
+        freezing_norms: Mapping[str, Any] = MappingProxyType({}),
         seed: int = 0,
         channels_last: bool = False,
     ) -> None:
@@ -60,6 +64,8 @@ class Step:
         self.mixes = mixes
         self.target_transforms = target_transforms
         self.weight_projections = weight_projections
+        self.freezing_norms = freezing_norms
+        self.freezing = self._freezing(network)
         self.seed = seed
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.graphs = settings.compile in ("reduce-overhead", "max-autotune")
@@ -92,6 +98,7 @@ class Step:
     ) -> tuple[StepResult, list[Tensor]]:
         """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties."""
         state.optimizer.zero_grad()
+        self._hold_frozen_norms()
         if self.graphs:
             torch.compiler.cudagraph_mark_step_begin()
         losses, totals, predictions = [], [], []
@@ -109,6 +116,16 @@ class Step:
             totals.append(total.detach())
             predictions.append((scores.detach(), part_labels))
         return (_total(losses), _joined(predictions)), totals
+
+    def _freezing(self, network: nn.Module) -> list[tuple[nn.Module, list[nn.Parameter]]]:
+        """Each layer that freezes, with the parameters that say whether it has."""
+        layers = [network.get_submodule(path) for path in self.freezing_norms]
+        return [(layer, list(layer.parameters())) for layer in layers]
+
+    def _hold_frozen_norms(self) -> None:
+        """Let frozen layers normalize by their running statistics, as in evaluation, which moves on from none."""
+        for layer, parameters in self.freezing:
+            layer.train(any(parameter.requires_grad for parameter in parameters))
 
     def _solve(self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor) -> StepResult:
         """An update by a solver that evaluates the loss as often as it likes; the outcome is that of the start."""

@@ -2,4 +2,4 @@
 
 from runner.optimizer.factories import adagrad, adam, adamw, lbfgs, momentum, muon, nesterov, rmsprop, sgd
 from runner.optimizer.own import Muon, UncorrectedAdam
-from runner.optimizer.param_groups import ParamGroups, grouped
+from runner.optimizer.param_groups import ParamGroups, freezing_norms, grouped

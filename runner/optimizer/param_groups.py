@@ -23,13 +23,14 @@ def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: S
 
     Args:
         param_groups: each a mapping with `params` and what differs: `lr_scale` (a factor of `lr`),
-            `freeze_after_epochs` (a duration after which its parameters stay as they are) and any of `options`.
+            `freeze_after_epochs` (a duration after which its parameters stay as they are; 0 where `lr_scale` is 0) and
+            any of `options`.
             `params` is a shell pattern on parameter names (`fc.*`, `*.bias`), or one of the words `biases` (all),
             `norms` (weights and biases of normalization layers), `norm_biases`.
         options: the optimizer's own keys, such as weight_decay.
 
     Raises:
-        UserError: a pattern matches nothing, a key is no option of the optimizer, or every group ends.
+        UserError: a pattern matches nothing, a key is no option of the optimizer, or every group freezes.
     """
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     kinds = _kinds(network)
@@ -45,14 +46,16 @@ def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: S
                 f"{path}.params: '{pattern}' matches no parameter that is not in an earlier group; "
                 f"names look like {', '.join(list(trained)[:4])}; kinds are {', '.join(kinds)}"
             )
+        scale = group.get("lr_scale", 1.0)
         settings = {key: value for key, value in group.items() if key not in ("params", "lr_scale")}
-        made.append(
-            {"params": [trained.pop(name) for name in names], "lr": lr * group.get("lr_scale", 1.0), **settings}
-        )
+        if scale == 0:
+            settings["freeze_after_epochs"] = 0
+        made.append({"params": [trained.pop(name) for name in names], "lr": lr * scale, **settings})
     rest = [{"params": list(trained.values()), "lr": lr}] if trained else []
     if made and not rest and all(group.get("freeze_after_epochs") is not None for group in made):
         raise UserError(
-            "optimizer.param_groups: every parameter is in a group with freeze_after_epochs; leave one without an end"
+            "optimizer.param_groups: every parameter is in a group with freeze_after_epochs or lr_scale 0; leave one "
+            "without"
         )
     return rest + made
 
@@ -83,6 +86,21 @@ def _kinds(network: nn.Module) -> dict[str, set[str]]:
             if isinstance(layer, NORM_LAYERS):
                 norms.add(name)
     return {"biases": biases, "norms": norms, "norm_biases": biases & norms}
+
+
+def freezing_norms(network: nn.Module, groups: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """Normalization layers with running statistics whose every trained parameter is in a group that freezes.
+
+    By name, with the `freeze_after_epochs` of its parameters. A layer without parameters is none of these.
+    """
+    durations = {parameter: group.get("freeze_after_epochs") for group in groups for parameter in group["params"]}
+    found = {}
+    for path, layer in network.named_modules():
+        own = tuple(durations[parameter] for parameter in layer.parameters(recurse=False) if parameter in durations)
+        has_statistics = isinstance(layer, NORM_LAYERS) and getattr(layer, "running_mean", None) is not None
+        if has_statistics and own and None not in own:
+            found[path] = own
+    return found
 
 
 def all_params(groups: Sequence[Mapping[str, Any]]) -> list[Tensor]:

@@ -11,7 +11,7 @@ class Schedule:
     """`step()` after every update moves the optimizer to the next point of the curve, as torch's schedulers do.
 
     The base rate of each parameter group is the `lr` it was made with. A group with `freeze_after_epochs` ends after
-    that duration: its parameters keep their values, and no gradients are taken for them.
+    that duration (0: before the first update): its parameters keep their values, and no gradients are taken for them.
     """
 
     def __init__(self, optimizer: Optimizer, curve: Curve) -> None:

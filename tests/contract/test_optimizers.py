@@ -276,6 +276,7 @@ class TestGroups:
                 r"groups\[0\].freeze_after_epochs: must be a number of epochs",
             ),
             ("[{params:'*',freeze_after_epochs:1}]", r"groups: every parameter is in a group with freeze_after_epochs"),
+            ("[{params:'*',lr_scale:0}]", r"groups: every parameter is in a group with .* or lr_scale 0; leave one"),
             ("[{params:biases},{params:'*.bias'}]", r"groups\[1\].params: '\*.bias' matches no parameter"),
         ],
     )

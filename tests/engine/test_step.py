@@ -1,7 +1,10 @@
 """One update: accumulation, clipping, precision, averages, and the same result compiled."""
 
 import copy
+import itertools
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -141,26 +144,73 @@ def test_the_images_have_the_layout_that_was_asked_for(wanted):
     assert seen == [(3 * 8 * 8, 1, 8 * 3, 3) if wanted else (3 * 8 * 8, 8 * 8, 8, 1)]
 
 
-def test_the_average_follows_its_formula_every_step():
-    made = training("average=ema", "average.decay=0.9")
-    network, average = made.state.network, made.state.average
-    expected = [p.detach().clone() for p in network.parameters()]
-    for batch, _ in zip(made.train.epoch(), range(5), strict=False):
+@pytest.mark.parametrize("decay", [0.9, 0.995, 1.0])
+def test_the_average_is_the_weighted_mean_of_the_weights_after_each_step(decay):
+    made = training("average=ema", f"average.decay={decay}")
+    network, average, seen = made.state.network, made.state.average, []
+    for step, batch in zip(range(1, 6), made.train.epoch(), strict=False):
         made.step(made.state, batch)
-        expected = [0.9 * x + 0.1 * p.detach() for x, p in zip(expected, network.parameters(), strict=True)]
-    for got, want in zip(average.network.parameters(), expected, strict=True):
-        torch.testing.assert_close(got, want)
+        seen.append([parameter.detach().double().numpy().copy() for parameter in network.parameters()])
+        weights = decay ** np.arange(step)[::-1]  # 1 for the latest; the random start has none
+        expected = [np.tensordot(weights / weights.sum(), np.stack(own), 1) for own in zip(*seen, strict=True)]
+        for got, want in zip(average.network.parameters(), expected, strict=True):
+            np.testing.assert_allclose(got.numpy(), want, rtol=1e-4, atol=1e-6)
     assert made.state.scored_network is average.network
 
 
 def test_the_average_covers_batch_norm_statistics_and_copies_counters():
-    network = torch.nn.Sequential(torch.nn.BatchNorm1d(2))
-    average = EMA(network, decay=0.5)
-    network(torch.tensor([[1.0, 2.0], [3.0, 8.0]]))
-    average.update()
-    torch.testing.assert_close(average.network[0].running_mean, network[0].running_mean / 2)
-    assert average.network[0].num_batches_tracked == 1
+    network, schedule = torch.nn.Sequential(torch.nn.BatchNorm1d(2)), SimpleNamespace(num_steps=0)
+    average, means = EMA(network, schedule, decay=0.5), []
+    for images in (torch.tensor([[1.0, 2.0], [3.0, 8.0]]), torch.tensor([[0.0, 1.0], [5.0, 2.0]])):
+        network(images)
+        means.append(network[0].running_mean.clone())
+        schedule.num_steps += 1
+        average.update()
+    torch.testing.assert_close(average.network[0].running_mean, means[0] / 3 + 2 * means[1] / 3)
+    assert average.network[0].num_batches_tracked == 2
     assert not average.network.training
+
+
+def statistics_of(made):
+    norms = [layer for layer in made.state.network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    return [torch.stack([layer.running_mean, layer.running_var]).clone() for layer in norms]
+
+
+@pytest.mark.parametrize("freeze", ["lr_scale:0", "freeze_after_epochs:0"])
+def test_frozen_layers_keep_their_running_statistics_and_normalize_by_them(freeze):
+    groups = f"optimizer.param_groups=[{{params:'[01].*',{freeze}}}]"  # the first convolution and its normalization
+    made = training("model.norm=batch", groups)
+    frozen = made.state.network[1]
+    frozen.running_mean.fill_(0.5)
+    seen = []
+    frozen.register_forward_hook(lambda layer, args, output: seen.append((args[0], output)))
+    before = statistics_of(made)
+    made.evaluate(made.state)  # which sets modes of its own
+    losses(made, 3)
+    after = statistics_of(made)
+    assert torch.equal(after[0], before[0])
+    assert not torch.equal(after[1], before[1])
+    x, y = seen[-1]
+    torch.testing.assert_close(y, (x - 0.5) / (1 + frozen.eps) ** 0.5)
+    assert frozen.num_batches_tracked == 0
+
+
+def test_layers_that_freeze_in_the_middle_keep_the_running_statistics_of_then():
+    made = training("model.norm=batch", "optimizer.param_groups=[{params:'[01].*',freeze_after_epochs:'2 steps'}]")
+    seen = [statistics_of(made)]
+    for batch, _ in zip(made.train.epoch(), range(4), strict=False):
+        made.step(made.state, batch)
+        seen.append(statistics_of(made))
+    moved = [[not torch.equal(one[n], other[n]) for one, other in itertools.pairwise(seen)] for n in range(2)]
+    assert moved == [[True, True, False, False], [True, True, True, True]]
+
+
+@pytest.mark.parametrize("params", ["biases", "'0.*'"])
+def test_a_normalization_layer_with_a_parameter_that_trains_is_not_frozen(params):
+    made = training("model.norm=batch", f"optimizer.param_groups=[{{params:{params},lr_scale:0}}]")
+    before = statistics_of(made)
+    losses(made, 1)
+    assert not torch.equal(statistics_of(made)[0], before[0])
 
 
 def test_the_learning_rate_reaches_the_optimizer_every_step():

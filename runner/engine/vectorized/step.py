@@ -41,7 +41,12 @@ class VectorizedStep(Step):
             first.mixes,
             first.target_transforms,
             first.weight_projections,
+            first.freezing_norms,
         )
+        if any(step.freezing_norms != first.freezing_norms for step in steps):
+            raise CannotVectorize(
+                "optimizer.param_groups: normalization layers freeze at different times in different trials"
+            )
         self.steps = steps
         self.template = template
         self.rows = state.rows
@@ -89,6 +94,8 @@ class VectorizedStep(Step):
         device = self.rows.matrix.device
         self.trials = list(state.present)
         self.own = own = [self.steps[trial] for trial in self.trials]
+        layers = [layer for layer, _ in self.freezing]  # of the template, which take after the first trial left
+        self.freezing = [(layer, own[0].freezing[number][1]) for number, layer in enumerate(layers)]
         self.ending = list(_ending(state, self.rows)) if self.clip_grad_norm is not None else []
         self.index = torch.tensor(self.trials, device=device)
         self.criteria = batched_criteria(own, device)

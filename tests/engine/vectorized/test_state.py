@@ -120,7 +120,7 @@ def test_patience_ends_each_trial_at_its_own_epoch(tmp_path):
     vectorized = runner.build.vectorize(cfgs)
     notes = trained(vectorized, folders_in(tmp_path, 3), cfgs)
     lengths = [len(notes.of(trial)) for trial in range(3)]
-    assert lengths[0] < lengths[2]
+    assert lengths[0] < lengths[1]
     for trial, cfg in enumerate(cfgs):
         single, theirs = alone(cfg, tmp_path / f"alone{trial}")
         assert_same_records(notes.of(trial), theirs.of(0))
@@ -191,6 +191,28 @@ def test_trials_begun_alone_go_on_vectorized_where_parameters_have_ended(tmp_pat
     notes = trained(runner.build.vectorize(cfgs), folders_in(tmp_path, 2), cfgs, restore=True)
     for number in range(2):
         assert_same_records(notes.of(number), whole[number].of(0)[1:])
+
+
+@pytest.mark.parametrize("freeze", ["lr_scale:0", "freeze_after_epochs:'3 steps'"])
+def test_vectorized_trials_freeze_normalization_as_alone(tmp_path, freeze):
+    words = [*CONVNET, "optimizer=momentum", f"optimizer.param_groups=[{{params:norms,{freeze}}}]", "engine.epochs=2"]
+    cfgs = configs([*words, "engine.clip_grad_norm=0.5"], optimizer__lr=[1e-2, 3e-2], seed=[0, 1])
+    trained(runner.build.vectorize(cfgs), folders_in(tmp_path, 2), cfgs)
+    for number, cfg in enumerate(cfgs):
+        alone(cfg, tmp_path / "whole" / str(number))
+        ours, theirs = (read(tmp_path / name / "last.pt")["state"] for name in (str(number), f"whole/{number}"))
+        for part in ("network", "average"):
+            assert_same_state(ours[part], theirs[part])
+        assert ours["network"]["1.num_batches_tracked"] == (0 if freeze == "lr_scale:0" else 3)
+
+
+def test_trials_that_freeze_normalization_at_different_times_cannot_be_vectorized():
+    groups = [[{"params": "norms", "freeze_after_epochs": epochs}] for epochs in (1, 2)]
+    cfgs = configs([*CONVNET, "optimizer=momentum"], optimizer__param_groups=groups)
+    with pytest.raises(
+        CannotVectorize, match=r"^optimizer.param_groups: normalization layers freeze at different times"
+    ):
+        runner.build.vectorize(cfgs)
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
