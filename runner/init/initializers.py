@@ -1,17 +1,21 @@
 """Initialization of the weights of linear and convolutional layers; biases start at 0.
 
 `gain` scales the standard deviation. Other layers keep torch's own start, and trained layers what they have learned.
+Layers that give class scores start small: then the scores are near 0 and the first loss is that of no knowledge,
+ln K of K classes for the softmax and K - 1 for the hinge loss.
 """
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import nn
 
-from runner.constraints import Positive
+from runner.constraints import NonNegative, Positive
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 KEPT = "keeps_weights"  # attribute of a layer whose weights are trained already: no initialization touches them
+SCORES = "gives_scores"  # attribute of a layer that gives class scores; without any, the network's last layer does
 
 
 class Initialization:
@@ -20,7 +24,7 @@ class Initialization:
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:
         for layer in network.modules():
-            if isinstance(layer, Layer) and not getattr(layer, KEPT, False):
+            if _is_new(layer):
                 self.set_weight(layer)
                 if layer.bias is not None:
                     layer.bias.zero_()
@@ -29,17 +33,44 @@ class Initialization:
         raise NotImplementedError
 
 
+def score_layers(network: nn.Module) -> list[Layer]:
+    """The layers that give class scores: those marked with `SCORES`, else the last linear or convolutional one."""
+    layers = [layer for layer in network.modules() if isinstance(layer, Layer)]
+    return [layer for layer in layers if getattr(layer, SCORES, False)] or layers[-1:]
+
+
+def _is_new(layer: nn.Module) -> TypeGuard[Layer]:
+    return isinstance(layer, Layer) and not getattr(layer, KEPT, False)
+
+
 @dataclass
 class Normal(Initialization):
-    """Normal weights of a standard deviation given by the fan-in, the number of inputs that an output sums over."""
+    """Normal weights of a standard deviation given by the fan-in, the number of inputs that an output sums over.
+
+    That of layers that give class scores is `score_gain / sqrt(fan_in)`, unless `score_gain` is None: the scores are
+    then about `score_gain` times as large as the features.
+    """
 
     gain: Positive = 1.0
+    score_gain: NonNegative | None = 0.01
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> None:
+        super().__call__(network)
+        if self.score_gain is not None:
+            for layer in filter(_is_new, score_layers(network)):
+                layer.weight.normal_(0.0, self.score_gain / fan_in(layer) ** 0.5)
 
     def set_weight(self, layer: Layer) -> None:
-        layer.weight.normal_(0.0, self.gain * self.std(layer.weight[0].numel()))
+        layer.weight.normal_(0.0, self.gain * self.std(fan_in(layer)))
 
     def std(self, fan_in: int) -> float:
         raise NotImplementedError
+
+
+def fan_in(layer: Layer) -> int:
+    """How many inputs an output sums over."""
+    return layer.weight[0].numel()
 
 
 class Default(Initialization):
@@ -49,22 +80,33 @@ class Default(Initialization):
         pass
 
 
+@dataclass
 class Small(Normal):
     """Standard deviation 0.01 whatever the fan-in: activations and gradients of a deep network shrink to 0."""
+
+    score_gain: NonNegative | None = None
 
     def std(self, fan_in: int) -> float:
         return 0.01
 
 
+@dataclass
 class Large(Normal):
     """Standard deviation 1 whatever the fan-in: tanh units saturate, others blow up."""
+
+    score_gain: NonNegative | None = None
 
     def std(self, fan_in: int) -> float:
         return 1.0
 
 
 class Xavier(Normal):
-    """Variance `1 / fan_in`: keeps the variance through linear and tanh layers. Glorot and Bengio 2010."""
+    """Variance `1 / fan_in`: keeps the variance of activations through linear and tanh layers.
+
+    The lectures' form of Xavier, elsewhere called LeCun's: LeCun et al. 1998, Efficient BackProp, equation 16. That of
+    Glorot and Bengio 2010, equation 12, is `2 / (fan_in + fan_out)`, which keeps gradients too; the two are equal where
+    a layer has as many outputs as inputs. Source: CS231n 2017, lecture 6.
+    """
 
     def std(self, fan_in: int) -> float:
         return float((1 / fan_in) ** 0.5)
@@ -75,6 +117,20 @@ class He(Normal):
 
     def std(self, fan_in: int) -> float:
         return float((2 / fan_in) ** 0.5)
+
+
+class Auto(Normal):
+    """Xavier where every activation layer is a tanh or a sigmoid, for which He is not meant; else He."""
+
+    def __call__(self, network: nn.Module) -> None:
+        kind = Xavier if saturates(network) else He
+        kind(self.gain, self.score_gain)(network)
+
+
+def saturates(network: nn.Module) -> bool:
+    """Whether a network has activation layers, and all of them are bounded on both sides."""
+    kinds = {type(layer) for layer in network.modules() if type(layer).__module__ == nn.Tanh.__module__}
+    return bool(kinds) and kinds <= {nn.Tanh, nn.Sigmoid}
 
 
 class Dirac(Initialization):

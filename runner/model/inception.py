@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from runner.constraints import Bounds, FractionBelowOne, NonNegative, Positive
 from runner.errors import UserError
+from runner.init.initializers import SCORES
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import ConvUnit, Enlarge, PoolTo, Stem, is_small, scaled
@@ -49,7 +50,7 @@ def googlenet(
         dropout=dropout,
         dropout_aux=aux_dropout,
     )
-    network.fc = nn.Linear(factor(1024), num_classes)
+    network.fc = _scores(factor(1024), num_classes)
     if small:
         network.conv1 = unit(3, 64, kernel_size=3, padding=1)
         network.maxpool1 = nn.Identity()
@@ -88,10 +89,17 @@ def inception_v3(
         init_weights=False,
         dropout=dropout,
     )
-    network.fc = nn.Linear(factor(2048), num_classes)
+    network.fc = _scores(factor(2048), num_classes)
     network.register_forward_pre_hook(partial(_enlarge, Enlarge(min_size)))
     network.aux_weight = aux_weight
     return network
+
+
+def _scores(features: int, num_classes: int) -> nn.Linear:
+    """A layer that gives class scores: one of several in the network."""
+    layer = nn.Linear(features, num_classes)
+    setattr(layer, SCORES, True)
+    return layer
 
 
 class _GoogLeNetAuxiliary(nn.Module):
@@ -111,7 +119,7 @@ class _GoogLeNetAuxiliary(nn.Module):
         self.conv = unit(in_channels, 128, kernel_size=1)
         self.fc1, self.activation = blocks.linear(factor(128) * 4 * 4, factor(1024), activation)
         self.dropout = nn.Dropout(dropout)
-        self.fc2 = nn.Linear(factor(1024), num_classes)
+        self.fc2 = _scores(factor(1024), num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.conv(self.pool(x)).flatten(1)
@@ -131,7 +139,7 @@ class _InceptionAuxiliary(nn.Module):
         self.pool = PoolTo(5)
         self.conv0 = unit(in_channels, 128, kernel_size=1)
         self.conv1 = unit(128, 768, kernel_size=5)
-        self.fc = nn.Linear(factor(768), num_classes)
+        self.fc = _scores(factor(768), num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.avg_pool2d(x, 5, 3) if x.shape[-1] >= 17 else self.pool(x)

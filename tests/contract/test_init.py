@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import runner
-from runner.init import Default, Dirac, He, Large, Small, Xavier
+from runner.init import KEPT, SCORES, Auto, Default, Dirac, He, Large, Small, Xavier
 
 WIDTH, DEPTH = 500, 10
 
@@ -14,7 +14,7 @@ def activation_stds(make, activation):
     """Standard deviations of the activations of each of ten layers of 500 units, for normal inputs."""
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Linear(WIDTH, WIDTH), activation()) for _ in range(DEPTH)]
-    make(nn.Sequential(*layers))
+    make(nn.Sequential(*layers, nn.Linear(WIDTH, 10)))  # class scores last
     x = torch.randn(1000, WIDTH)
     stds = []
     with torch.no_grad():
@@ -61,6 +61,73 @@ def test_weights_have_the_standard_deviation_of_the_fan_in_and_biases_are_zero(n
     doubled = runner.build.model(runner.compose([*words, "init.gain=2"]))
     second = [m for m in doubled.modules() if isinstance(m, nn.Conv2d)][1]
     assert second.weight.std().item() == pytest.approx(2 * std, rel=0.05)
+
+
+def three_layers():
+    layers = nn.Linear(400, 300), nn.Linear(300, 200), nn.Linear(200, 100)
+    return layers, nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+
+
+@pytest.mark.parametrize("make", [He, Xavier, Auto, Small, Large])
+def test_the_layer_that_gives_scores_has_a_start_of_its_own(make):
+    layers, network = three_layers()
+    make(score_gain=0.05)(network)
+    assert layers[-1].weight.std().item() == pytest.approx(0.05 / 200**0.5, rel=0.05)
+    torch.manual_seed(0)
+    make(score_gain=None)(network)
+    kept = [layer.weight.detach().clone() for layer in layers]
+    assert kept[-1].std() / kept[-2].std() == pytest.approx(1 if make in (Small, Large) else 1.5**0.5, rel=0.05)
+    torch.manual_seed(0)
+    make(score_gain=0)(network)
+    assert all(torch.equal(layer.weight, old) for layer, old in zip(layers[:2], kept[:2], strict=True))
+    assert not layers[-1].weight.any()
+
+
+def test_a_network_may_mark_the_layers_that_give_scores():
+    layers, network = three_layers()
+    for layer in layers[:2]:
+        setattr(layer, SCORES, True)
+    He(score_gain=0)(network)
+    assert [bool(layer.weight.any()) for layer in layers] == [False, False, True]
+
+
+def test_a_trained_layer_that_gives_scores_keeps_its_weights():
+    layers, network = three_layers()
+    setattr(layers[2], KEPT, True)
+    before = layers[2].weight.detach().clone()
+    He(score_gain=0)(network)
+    assert torch.equal(layers[2].weight, before)
+    assert layers[1].weight.any()
+
+
+# Variance times fan-in of the second convolution: 1 for Xavier, 2 for He.
+AUTO = {"tanh": 1, "sigmoid": 1, "relu": 2, "leaky_relu": 2, "prelu": 2, "elu": 2, "maxout": 2, "gelu": 2, "silu": 2}
+
+
+@pytest.mark.parametrize("activation", AUTO)
+@pytest.mark.parametrize("model", ["convnet", "alexnet"])
+def test_by_default_the_activation_decides(model, activation):
+    words = ["data=synthetic", f"model={model}", f"model.activation={activation}"]
+    words += ["model.channels=[64,64]"] if model == "convnet" else ["model.width=0.25"]
+    second = [m for m in runner.build.model(runner.compose(words)).modules() if isinstance(m, nn.Conv2d)][1]
+    variance = second.weight.var().item() * second.weight[0].numel()
+    assert variance == pytest.approx(AUTO[activation], rel=0.1)
+
+
+def test_a_sigmoid_beside_another_activation_decides_nothing():
+    linear = nn.Linear(500, 500)
+    Auto()(nn.Sequential(linear, nn.SiLU(), nn.Sigmoid(), nn.Linear(500, 10)))  # as in EfficientNet
+    assert linear.weight.var().item() * 500 == pytest.approx(2, rel=0.05)
+
+
+def test_xavier_is_the_glorot_of_a_square_layer():
+    ours, theirs = nn.Linear(600, 600), nn.Linear(600, 600)
+    Xavier(score_gain=None)(ours)
+    nn.init.xavier_normal_(theirs.weight)
+    assert ours.weight.std().item() == pytest.approx(theirs.weight.std().item(), rel=0.02)
+    narrow = nn.Linear(600, 60)
+    Xavier(score_gain=None)(narrow)
+    assert narrow.weight.var().item() == pytest.approx(1 / 600, rel=0.05)
 
 
 @pytest.mark.parametrize(

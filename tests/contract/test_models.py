@@ -126,15 +126,27 @@ def test_parameter_count_is_the_published_one(word, keys, image_size, num_classe
 CLASSIFIERS = {"googlenet": 1 + 2 * 0.3, "inception_v3": 1 + 0.4}
 
 
-@each_case
-def test_first_loss_of_a_training_is_near_the_log_of_the_number_of_classes(case):
-    # From each layer's own start. init=he makes it larger: it gives the scores, too, a variance that is not small.
-    words = [f"model.{key}={json.dumps(value)}" for key, value in case.small.items()]
-    training = build.training(
-        runner.compose([f"model={case.word}", *words, "data=synthetic", "data.image_size=16", "init=default"])
-    )
+def first_loss(case, *words):
+    keys = [f"model.{key}={json.dumps(value)}" for key, value in case.small.items()]
+    training = build.training(runner.compose([f"model={case.word}", *keys, "data=synthetic", *words]))
     loss, _ = training.step(training.state, next(training.train.epoch()))
-    assert loss.item() == pytest.approx(CLASSIFIERS.get(case.word, 1) * math.log(CLASSES), abs=0.5)
+    return loss.item()
+
+
+FIRST_LOSSES = {"cross_entropy": math.log(CLASSES), "hinge": CLASSES - 1}
+
+
+@pytest.mark.parametrize("loss", FIRST_LOSSES)
+@each_case
+def test_first_loss_of_a_training_is_that_of_no_knowledge(case, loss):
+    found = first_loss(case, f"loss={loss}", "data.image_size=32", "data.num_images=300")
+    assert found == pytest.approx(CLASSIFIERS.get(case.word, 1) * FIRST_LOSSES[loss], rel=0.05)
+
+
+@each_case
+def test_first_loss_from_each_layer_s_own_start_is_near_the_log_of_the_number_of_classes(case):
+    expected = CLASSIFIERS.get(case.word, 1) * math.log(CLASSES)
+    assert first_loss(case, "data.image_size=16", "init=default") == pytest.approx(expected, abs=0.5)
 
 
 @pytest.mark.parametrize(

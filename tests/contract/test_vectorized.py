@@ -45,6 +45,7 @@ OPTIONS = {
     },
     "loss": {"cross_entropy": (MLP, RATES), "hinge": (MLP, {"loss.margin": (1.0, 0.3)})},
     "init": {
+        "auto": (MLP, {"init.score_gain": (0.01, 0.5)}),
         "default": (MLP, RATES),
         # Many gradients are 0 but for rounding at first, of which Adam would make whole steps.
         "dirac": ([*CONVNET, "optimizer=momentum"], RATES),

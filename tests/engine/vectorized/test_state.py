@@ -209,9 +209,7 @@ def test_vectorized_trials_freeze_normalization_as_alone(tmp_path, freeze):
 def test_trials_that_freeze_normalization_at_different_times_cannot_be_vectorized():
     groups = [[{"params": "norms", "freeze_after_epochs": epochs}] for epochs in (1, 2)]
     cfgs = configs([*CONVNET, "optimizer=momentum"], optimizer__param_groups=groups)
-    with pytest.raises(
-        CannotVectorize, match=r"normalization layers freeze at different times"
-    ):
+    with pytest.raises(CannotVectorize, match=r"normalization layers freeze at different times"):
         runner.build.vectorize(cfgs)
 
 
