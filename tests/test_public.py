@@ -70,7 +70,7 @@ def test_the_pieces_alone():
         optimizer.step()
         schedule.step()
     assert criterion(network(images), data.source("train").labels[:8]) < before
-    assert schedule.get_last_lr() == [pytest.approx(0, abs=1e-12)]
+    assert schedule.get_last_lr() == pytest.approx([0, 0], abs=1e-12)  # of weights, and of biases
 
 
 def test_a_mistake_in_a_composition_is_a_user_error():

@@ -1,7 +1,8 @@
 """The optimizers of one trial, by torch.optim wherever it has the same function.
 
 `lr` is the base learning rate, which the schedule scales. `weight_decay` adds `weight_decay * x` to the gradient,
-except in adamw and muon, where it shrinks the weights themselves (decoupled). `param_groups` gives some parameters
+except in adamw and muon, where it shrinks the weights themselves (decoupled). It touches the weights of linear and
+convolutional layers alone, as the penalties of `reg` do (`runner.decay`). `param_groups` gives some parameters
 other settings. Notation: x parameters, g gradient, h mean of squares.
 """
 

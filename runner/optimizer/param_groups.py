@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from runner import renamed
 from runner.constraints import Duration, problem
+from runner.decay import is_decayed
 from runner.errors import UserError, did_you_mean
 
 ParamGroups = Sequence[Mapping[str, Any]]
@@ -20,6 +21,9 @@ NORM_LAYERS = (
 
 def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: Sequence[str]) -> list[dict[str, Any]]:
     """The trainable parameters as torch's parameter groups; each belongs to the first group that matches it.
+
+    The optimizer's `weight_decay` is for parameters that `is_decayed` names: the others of a group make a group of their
+    own, with weight decay 0. That of a group in `param_groups` is for all its parameters.
 
     Args:
         param_groups: each a mapping with `params` and what differs: `lr_scale` (a factor of `lr`),
@@ -57,7 +61,17 @@ def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: S
             "optimizer.param_groups: every parameter is in a group with freeze_after_epochs or lr_scale 0; leave one "
             "without"
         )
-    return rest + made
+    return [part for group in rest + made for part in _by_decay(group)]
+
+
+def _by_decay(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """A group as it is, where it states its weight decay; else in two, of which the second has none."""
+    if "weight_decay" in group:
+        return [group]
+    decayed = [parameter for parameter in group["params"] if is_decayed(parameter)]
+    others = [parameter for parameter in group["params"] if not is_decayed(parameter)]
+    parts = [group | {"params": decayed}, group | {"params": others, "weight_decay": 0.0}]
+    return [part for part in parts if part["params"]]
 
 
 def _check_keys(path: str, group: Mapping[str, Any], options: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Penalties on the size of the weights, added to the loss, and a bound on it.
 
-Penalties touch the weights of linear and convolutional layers; biases and normalization layers only with
-`all_parameters`.
+Penalties touch the parameters that weight decay touches (`runner.decay`): the weights of linear and convolutional
+layers. Biases, normalization layers and the slopes of PReLU only with `all_parameters`.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.constraints import NonNegative, Positive
+from runner.decay import is_decayed
 from runner.reg.regularizer import Regularizer
 
 
@@ -22,7 +23,7 @@ class Penalty(Regularizer):
     all_parameters: bool = False
 
     def penalty(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        weights = [p for p in parameters.values() if self.all_parameters or p.ndim > 1]
+        weights = [p for p in parameters.values() if self.all_parameters or is_decayed(p)]
         return self.strength * torch.stack([self.size(weight) for weight in weights]).sum()
 
     def size(self, weight: Tensor) -> Tensor:

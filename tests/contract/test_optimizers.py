@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import runner
+from runner import config
 from runner.errors import UserError
 
 LR = 0.05
@@ -47,17 +48,20 @@ def adam(x, g, state, t, lr=LR, b1=0.9, b2=0.999, eps=1e-7, corrected=True):
     return x - lr * m / (np.sqrt(h) + eps)
 
 
+def decayed(x, share):
+    return x * (1 - share) if x.ndim > 1 else x
+
+
 def uncorrected_adam(x, g, state, t):
     return adam(x, g, state, t, corrected=False)
 
 
 def adamw(x, g, state, t, decay=0.01):
-    return adam(x * (1 - LR * decay), g, state, t, eps=1e-8)
+    return adam(decayed(x, LR * decay), g, state, t, eps=1e-8)
 
 
 def muon(x, g, state, t, rho=0.95, decay=0.01):
     if x.ndim == 1:
-        x = x * (1 - 0.15 * LR * decay)
         return adam(x, g, state, t, lr=0.15 * LR, b2=0.95, eps=1e-8)
     v = state["v"] = rho * state.get("v", 0) + (1 - rho) * g
     X = rho * v + (1 - rho) * g
@@ -195,6 +199,47 @@ def test_weight_decay_adds_to_the_gradient(name):
         np.testing.assert_allclose(network.weight.detach().numpy(), x, rtol=1e-6, atol=1e-12)
 
 
+DECAYED = ["model=convnet", "model.channels=[4]", "model.hidden=6", "model.activation=prelu"]
+DECAYED += ["optimizer.lr=0.01", "data.batch_size=8"]
+
+
+def moves(*words):
+    """How far each parameter of a network moves in three updates, by its name."""
+    training = runner.build.training(runner.compose([*DECAYED, *words]))
+    before = {name: parameter.detach().clone() for name, parameter in training.state.network.named_parameters()}
+    for parameter in training.state.network.parameters():
+        parameter.register_hook(torch.zeros_like)  # nothing but the decay moves them
+    for _, batch in zip(range(3), training.train.epoch(0), strict=False):
+        training.step(training.state, batch)
+    after = dict(training.state.network.named_parameters())
+    return {name: (after[name] - value).abs().max().item() for name, value in before.items()}, before
+
+
+@pytest.mark.parametrize(
+    "optimizer", [path.stem for path in sorted((config.folder() / "optimizer").glob("[!l]*.yaml"))]
+)
+def test_weight_decay_moves_matrices_and_filters_alone(optimizer):
+    moved, parameters = moves(f"optimizer={optimizer}", "optimizer.weight_decay=0.1")
+    assert {name for name, distance in moved.items() if distance} == {n for n, p in parameters.items() if p.ndim > 1}
+    assert {"1.weight", "1.bias", "2.weight", "5.bias", "6.weight"} <= parameters.keys()  # norm, slopes and biases
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
+def test_weight_decay_is_half_the_lectures_penalty_in_every_parameter(optimizer):
+    reached = []
+    for words in (
+        ["optimizer.weight_decay=0.02"],
+        ["reg=l2", "reg.l2.strength=0.01"],
+    ):  # the gradient of s W^2 is 2 s W
+        eps = ["optimizer.eps=1e-3"] if optimizer in ("adagrad", "rmsprop", "adam") else []
+        training = runner.build.training(runner.compose([*DECAYED, f"optimizer={optimizer}", *eps, *words]))
+        for _, batch in zip(range(5), training.train.epoch(0), strict=False):
+            training.step(training.state, batch)
+        reached.append(training.state.network.state_dict())
+    for name, value in reached[0].items():
+        torch.testing.assert_close(reached[1][name], value, rtol=1e-3, atol=1e-5)
+
+
 def test_the_keys_of_each_optimizer_change_its_update():
     keys = {
         "momentum": [("momentum=0.5", {"rho": 0.5})],
@@ -241,22 +286,29 @@ def test_lbfgs_beats_sgd_on_a_deterministic_problem():
 class TestGroups:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
 
-    def groups(self, text):
-        cfg = runner.compose(["optimizer=momentum", f"optimizer.param_groups={text}", "optimizer.lr=0.1"])
+    def groups(self, text, *words):
+        cfg = runner.compose(["optimizer=momentum", f"optimizer.param_groups={text}", "optimizer.lr=0.1", *words])
         return runner.build.optimizer(cfg, self.network).param_groups
 
     def test_each_parameter_belongs_to_the_first_group_that_matches(self):
-        rest, biases, head = self.groups("[{params:biases,weight_decay:0.5},{params:'3.*',lr_scale:10}]")
+        rest, scales, biases, head = self.groups("[{params:biases,weight_decay:0.5},{params:'3.*',lr_scale:10}]")
         assert [p.shape for p in biases["params"]] == [(2,), (2,), (3,)]
         assert (biases["weight_decay"], biases["lr"]) == (0.5, 0.1)
         assert [p.shape for p in head["params"]] == [(3, 8)]
         assert (head["weight_decay"], head["lr"]) == (0.0, 1.0)
-        assert len(rest["params"]) == 2
+        assert [p.shape for group in (rest, scales) for p in group["params"]] == [(2, 1, 3, 3), (2,)]
+
+    def test_what_is_not_decayed_makes_a_group_of_its_own(self):
+        found = self.groups("[{params:'3.*',lr_scale:10}]", "optimizer.weight_decay=0.3")
+        shapes = [[tuple(p.shape) for p in group["params"]] for group in found]
+        assert shapes == [[(2, 1, 3, 3)], [(2,), (2,), (2,)], [(3, 8)], [(3,)]]
+        assert [group["weight_decay"] for group in found] == [0.3, 0.0, 0.3, 0.0]
+        assert [group["lr"] for group in found] == pytest.approx([0.1, 0.1, 1.0, 1.0])
 
     def test_norms_and_their_biases_are_kinds(self):
-        _, norms = self.groups("[{params:norms}]")
+        *_, norms = self.groups("[{params:norms}]")
         assert [p.shape for p in norms["params"]] == [(2,), (2,)]
-        _, norm_biases = self.groups("[{params:norm_biases,lr_scale:64}]")
+        *_, norm_biases = self.groups("[{params:norm_biases,lr_scale:64}]")
         assert norm_biases["lr"] == pytest.approx(6.4)
         assert norm_biases["params"][0] is self.network[1].bias
 
@@ -293,7 +345,7 @@ class TestGroups:
         for _ in range(50):
             optimizer.step()
             schedule.step()
-        rest, biases = schedule.get_last_lr()
+        rest, _, biases = schedule.get_last_lr()
         assert biases == pytest.approx(2 * rest)
         assert rest < cfg.optimizer.lr
 

@@ -72,7 +72,7 @@ RECIPES = {
             "optimizer.weight_decay": pytest.approx(0.0153 / 11.5),
             "optimizer.param_groups": [
                 {"params": "norm_biases", "lr_scale": 64, "weight_decay": pytest.approx(0.0153 / 11.5 / 64)},
-                {"params": "first.bias", "freeze_after_epochs": 3},
+                {"params": "first.bias", "freeze_after_epochs": 3, "weight_decay": pytest.approx(0.0153 / 11.5)},
             ],
             "reg.label_smoothing.smoothing": 0.2,
             "augment.flip.alternate": True,

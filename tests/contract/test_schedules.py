@@ -214,4 +214,4 @@ def test_rates_before_and_after_an_update_are_told_apart():
     assert schedule.used_lrs == []
     schedule.step()
     schedule.step()
-    assert (schedule.used_lrs, schedule.get_last_lr()) == ([LR], [LR / 2])
+    assert (schedule.used_lrs, schedule.get_last_lr()) == ([LR] * 2, [LR / 2] * 2)  # of weights, and of biases

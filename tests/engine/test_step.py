@@ -83,10 +83,11 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_fp32():
 
 
 def test_fp16_scales_its_gradients_and_saves_the_scale():
-    made = training("engine.precision=fp16")
+    large = "init.score_gain=null"  # so that the first gradients overflow
+    made = training("engine.precision=fp16", large)
     scaler = made.state.precision.scaler
     before = scaler.get_scale()
-    assert losses(made, 19)[-1] < 0.9 * losses(training("engine.precision=fp32"), 1)[0]
+    assert losses(made, 19)[-1] < 0.7 * losses(training("engine.precision=fp32", large), 1)[0]
     # The first gradients overflow at the scale that it starts with; those updates are skipped and it is halved.
     assert scaler.get_scale() < before
     other = training("engine.precision=fp16")
@@ -218,7 +219,7 @@ def test_the_learning_rate_reaches_the_optimizer_every_step():
     rates = []
     for batch, _ in zip(made.train.epoch(), range(4), strict=False):
         made.step(made.state, batch)
-        rates += made.state.schedule.used_lrs
+        rates += set(made.state.schedule.used_lrs)
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 

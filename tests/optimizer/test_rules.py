@@ -46,16 +46,25 @@ def network(trial):
     return made
 
 
+def groups_of(optimizer, network):
+    """The parameter group of each parameter."""
+    found = {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
+    return [found[parameter] for parameter in network.parameters()]
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_each_row_moves_as_its_own_optimizer_moves_it(name):
     make, options = MADE[name]
     networks = [network(trial) for trial in range(T)]
     single = [make(net, **own) for net, own in zip(networks, options, strict=True)]
-    group = [optimizer.param_groups[0] for optimizer in single]
-    numbers = [hyper_parameters(optimizer, own) for optimizer, own in zip(single, group, strict=True)]
-    hyper = {key: torch.tensor([own[key] for own in numbers], dtype=torch.float64) for key in numbers[0]}
+    groups = [groups_of(optimizer, net) for optimizer, net in zip(single, networks, strict=True)]
+    hypers = []
+    for of_parameter in zip(*groups, strict=True):
+        numbers = [hyper_parameters(optimizer, own) for optimizer, own in zip(single, of_parameter, strict=True)]
+        hypers.append({key: torch.tensor([own[key] for own in numbers], dtype=torch.float64) for key in numbers[0]})
     together = [torch.stack([net.get_parameter(key).detach() for net in networks]) for key in SHAPES]
-    rules = [rule_for(single[0], group[0], parameter) for parameter in networks[0].parameters()]
+    pairs = zip(groups[0], networks[0].parameters(), strict=True)
+    rules = [rule_for(single[0], group, parameter) for group, parameter in pairs]
     states = [rule.init(x) for rule, x in zip(rules, together, strict=True)]
     draws = torch.Generator().manual_seed(9)
     for t in range(1, UPDATES + 1):
@@ -64,7 +73,7 @@ def test_each_row_moves_as_its_own_optimizer_moves_it(name):
             for parameter, gradient in zip(net.parameters(), gradients, strict=True):
                 parameter.grad = gradient[trial].clone()
             optimizer.step()
-        for x, gradient, rule, state in zip(together, gradients, rules, states, strict=True):
+        for x, gradient, rule, state, hyper in zip(together, gradients, rules, states, hypers, strict=True):
             before = gradient.clone()
             rule.update(x, gradient, state, hyper, t)
             assert torch.equal(before, gradient), "the gradient is left as it is"
