@@ -4,7 +4,7 @@ from torch import Tensor
 
 
 def is_decayed(parameter: Tensor) -> bool:
-    """Whether it is a matrix or a filter bank, of two dimensions or more: the weights of linear and convolutional layers.
+    """Whether it is the weight of a linear or convolutional layer: of two dimensions or more.
 
     Biases, the scale and shift of normalization layers and the slopes of PReLU have one dimension or none. A shift or a
     scale makes no unit fit noise, and a slope that is decayed ends as a ReLU. Source: He et al. 2015, Delving Deep into

@@ -22,8 +22,8 @@ NORM_LAYERS = (
 def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: Sequence[str]) -> list[dict[str, Any]]:
     """The trainable parameters as torch's parameter groups; each belongs to the first group that matches it.
 
-    The optimizer's `weight_decay` is for parameters that `is_decayed` names: the others of a group make a group of their
-    own, with weight decay 0. That of a group in `param_groups` is for all its parameters.
+    The optimizer's `weight_decay` is for parameters that `is_decayed` names: the others of a group make a group of
+    their own, with weight decay 0. That of a group in `param_groups` is for all its parameters.
 
     Args:
         param_groups: each a mapping with `params` and what differs: `lr_scale` (a factor of `lr`),
