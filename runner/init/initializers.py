@@ -5,6 +5,8 @@ Layers that give class scores start small: then the scores are near 0 and the fi
 ln K of K classes for the softmax and K - 1 for the hinge loss.
 """
 
+import fnmatch
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -12,6 +14,7 @@ import torch
 from torch import nn
 
 from runner.constraints import NonNegative, Positive
+from runner.errors import UserError
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 KEPT = "keeps_weights"  # attribute of a layer whose weights are trained already: no initialization touches them
@@ -82,9 +85,35 @@ class Default(Initialization):
 
 @dataclass
 class Small(Normal):
-    """Standard deviation 0.01 whatever the fan-in: activations and gradients of a deep network shrink to 0."""
+    """Standard deviation 0.01 whatever the fan-in: activations and gradients of a deep network shrink to 0.
+
+    Biases whose names match one of `unit_biases` (shell patterns) start at 1, which gives ReLUs positive inputs: with
+    them it is AlexNet's start. Source: Krizhevsky et al. 2012, section 5.
+
+    Raises:
+        UserError: a pattern matches no bias.
+    """
 
     score_gain: NonNegative | None = None
+    unit_biases: Sequence[str] = ()
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> None:
+        super().__call__(network)
+        biases = {
+            f"{path}.bias": layer.bias
+            for path, layer in network.named_modules()
+            if _is_new(layer) and layer.bias is not None
+        }
+        for pattern in self.unit_biases:
+            names = fnmatch.filter(biases, pattern)
+            if not names:
+                raise UserError(
+                    f"init.unit_biases: '{pattern}' matches no bias of a linear or convolutional layer; "
+                    f"names look like {', '.join(list(biases)[:4])}"
+                )
+            for name in names:
+                biases[name].fill_(1.0)
 
     def std(self, fan_in: int) -> float:
         return 0.01

@@ -83,6 +83,14 @@ def test_the_layer_that_gives_scores_has_a_start_of_its_own(make):
     assert not layers[-1].weight.any()
 
 
+def test_chosen_biases_start_at_one():
+    layers, network = three_layers()
+    Small(unit_biases=["0.*", "4.bias"])(network)
+    assert [layer.bias.unique().tolist() for layer in layers] == [[1.0], [0.0], [1.0]]
+    with pytest.raises(runner.UserError, match=r"^init.unit_biases: '9.bias' matches no bias .* like 0.bias, 2.bias"):
+        Small(unit_biases=["9.bias"])(network)
+
+
 def test_a_network_may_mark_the_layers_that_give_scores():
     layers, network = three_layers()
     for layer in layers[:2]:

@@ -2,7 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import runner
 from runner import config
@@ -19,9 +22,13 @@ RECIPES = {
             "data.batch_size": 128,
             "schedule._target_": "runner.schedule.Plateau",
             "schedule.factor": 0.1,
-            "reg.l2.strength": 5e-4,
+            "optimizer.weight_decay": 5e-4,  # v = 0.9 v - 5e-4 lr w - lr g: half the gradient of the lectures' penalty
             "model.dropout": 0.5,
             "model.variant": 2012,
+            "init._target_": "runner.init.Small",
+            "init.score_gain": None,
+            "data.preprocess": "mean_image",
+            "tta._target_": "runner.tta.TenCrop",
         },
         ["model.width=0.05"],
     ),
@@ -31,9 +38,12 @@ RECIPES = {
             "optimizer.lr": 0.01,
             "data.batch_size": 256,
             "schedule.factor": 0.1,
-            "reg.l2.strength": 5e-4,
+            "optimizer.weight_decay": 5e-4,
             "model.dropout": 0.5,
             "model.norm": "none",
+            "data.preprocess": "channel_mean",
+            "tta._target_": "runner.tta.TenCrop",
+            "tta.scale": pytest.approx(384 / 224),
         },
         ["model.width=0.05"],
     ),
@@ -44,6 +54,13 @@ RECIPES = {
             "schedule.gamma": 0.96,
             "schedule.step_epochs": 8,
             "model.aux_weight": 0.3,
+            "model.dropout": 0.4,
+            "model.aux_dropout": 0.7,
+            "data.preprocess": "channel_mean",
+            "augment.random_resized_crop.min_area": 0.08,
+            "augment.random_resized_crop.max_area": 1.0,
+            "augment.random_resized_crop.aspect": pytest.approx(4 / 3),
+            "average._target_": "runner.average.EMA",
         },
         ["model.width=0.125"],
     ),
@@ -55,6 +72,9 @@ RECIPES = {
             "data.batch_size": 256,
             "schedule.factor": 0.1,
             "init._target_": "runner.init.He",
+            "data.preprocess": "mean_image",
+            "augment.scale_crop.min_scale": pytest.approx(256 / 224),
+            "augment.scale_crop.max_scale": pytest.approx(480 / 224),
             "tta._target_": "runner.tta.TenCrop",
         },
         ["model.depth=20", "model.width=4"],
@@ -102,8 +122,32 @@ def test_has_the_settings_of_its_day(name):
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "airbench94"])
 def test_augments_as_its_day_did(name):
     cfg = runner.compose([f"experiment={name}", "data.root=here"])
-    assert "scale_crop" in cfg.augment
-    assert ("pca_color" in cfg.augment) == (name in ("alexnet_2012", "vgg_2014"))
+    assert ("random_resized_crop" if name == "googlenet_2014" else "scale_crop") in cfg.augment
+    assert ("pca_color" in cfg.augment) == (name != "googlenet_2014")
+    assert "l2" not in cfg.reg  # the papers' decay is the optimizer's
+
+
+def test_alexnet_starts_as_its_paper_says():
+    # Krizhevsky et al. 2012, section 5: N(0, 0.01) in each layer; biases 1 in convolutions 2, 4, 5 and the hidden layers.
+    words = ["data=synthetic", "data.image_size=224", "model.width=0.25"]
+    network = runner.build.model(runner.compose(["experiment=alexnet_2012", *words]))
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert [layer.bias.unique().tolist() for layer in layers] == [[b] for b in (0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0)]
+    assert [layer.weight.std().item() for layer in layers] == pytest.approx([0.01] * 8, rel=0.05)
+
+
+def test_alexnets_update_is_its_papers():
+    # v = 0.9 v - 0.0005 lr w - lr g; w = w + v, of the weights; momentum, lr and decay as the recipe has them.
+    cfg = runner.compose(["experiment=alexnet_2012", "data=synthetic"])
+    layer = nn.Linear(3, 2)
+    optimizer = runner.build.optimizer(cfg, layer)
+    w, v = layer.weight.detach().double().numpy(), 0
+    for step in range(1, 4):
+        layer.weight.grad, layer.bias.grad = torch.full((2, 3), float(step)), torch.zeros(2)
+        optimizer.step()
+        v = 0.9 * v - 0.0005 * 0.01 * w - 0.01 * step
+        w = w + v
+        np.testing.assert_allclose(layer.weight.detach().numpy(), w, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", RECIPES)
