@@ -88,7 +88,8 @@ class Small(Normal):
     """Standard deviation 0.01 whatever the fan-in: activations and gradients of a deep network shrink to 0.
 
     Biases whose names match one of `unit_biases` (shell patterns) start at 1, which gives ReLUs positive inputs: with
-    them it is AlexNet's start. Source: Krizhevsky et al. 2012, section 5.
+    them it is AlexNet's start. `first_gain` is a further factor for the first layer: 255 gives pixels from 0 to 1 the
+    effect of those from 0 to 255. Source: Krizhevsky et al. 2012, section 5.
 
     Raises:
         UserError: a pattern matches no bias.
@@ -96,10 +97,14 @@ class Small(Normal):
 
     score_gain: NonNegative | None = None
     unit_biases: Sequence[str] = ()
+    first_gain: Positive = 1.0
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:
         super().__call__(network)
+        for first in [layer for layer in network.modules() if isinstance(layer, Layer)][:1]:
+            if _is_new(first):
+                first.weight.mul_(self.first_gain)
         biases = {
             f"{path}.bias": layer.bias
             for path, layer in network.named_modules()

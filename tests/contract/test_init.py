@@ -91,6 +91,12 @@ def test_chosen_biases_start_at_one():
         Small(unit_biases=["9.bias"])(network)
 
 
+def test_the_first_layer_may_have_a_further_factor():
+    layers, network = three_layers()
+    Small(first_gain=255)(network)
+    assert [layer.weight.std().item() for layer in layers] == pytest.approx([2.55, 0.01, 0.01], rel=0.05)
+
+
 def test_a_network_may_mark_the_layers_that_give_scores():
     layers, network = three_layers()
     for layer in layers[:2]:

@@ -133,21 +133,28 @@ def test_alexnet_starts_as_its_paper_says():
     network = runner.build.model(runner.compose(["experiment=alexnet_2012", *words]))
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     assert [layer.bias.unique().tolist() for layer in layers] == [[b] for b in (0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0)]
-    assert [layer.weight.std().item() for layer in layers] == pytest.approx([0.01] * 8, rel=0.05)
+    stds = [layer.weight.std().item() for layer in layers]
+    assert [stds[0] / 255, *stds[1:]] == pytest.approx([0.01] * 8, rel=0.05)  # of pixels from 0 to 255
 
 
 def test_alexnets_update_is_its_papers():
     # v = 0.9 v - 0.0005 lr w - lr g; w = w + v, of the weights; momentum, lr and decay as the recipe has them.
-    cfg = runner.compose(["experiment=alexnet_2012", "data=synthetic"])
-    layer = nn.Linear(3, 2)
-    optimizer = runner.build.optimizer(cfg, layer)
-    w, v = layer.weight.detach().double().numpy(), 0
+    cfg = runner.compose(["experiment=alexnet_2012", "data=synthetic", "model.width=0.05"])
+    network = runner.build.model(cfg)
+    optimizer = runner.build.optimizer(cfg, network)
+    # The first layer's weights on pixels from 0 to 255 are a 255th of those on pixels from 0 to 1, their gradient 255 times.
+    scales = {"features.0.weight": 255, "features.4.weight": 1, "classifier.6.weight": 1}
+    weights = {name: network.get_parameter(name) for name in scales}
+    w = {name: weights[name].detach().double().numpy() / scale for name, scale in scales.items()}
+    v = dict.fromkeys(scales, 0)
     for step in range(1, 4):
-        layer.weight.grad, layer.bias.grad = torch.full((2, 3), float(step)), torch.zeros(2)
+        for parameter in network.parameters():
+            parameter.grad = torch.full_like(parameter, 1e-3 * step)
         optimizer.step()
-        v = 0.9 * v - 0.0005 * 0.01 * w - 0.01 * step
-        w = w + v
-        np.testing.assert_allclose(layer.weight.detach().numpy(), w, rtol=1e-5, atol=1e-6)
+        for name, scale in scales.items():
+            v[name] = 0.9 * v[name] - 0.0005 * 0.01 * w[name] - 0.01 * 1e-3 * step * scale
+            w[name] = w[name] + v[name]
+            np.testing.assert_allclose(weights[name].detach().numpy() / scale, w[name], rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", RECIPES)
