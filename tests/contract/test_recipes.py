@@ -128,7 +128,7 @@ def test_augments_as_its_day_did(name):
 
 
 def test_alexnet_starts_as_its_paper_says():
-    # Krizhevsky et al. 2012, section 5: N(0, 0.01) in each layer; biases 1 in convolutions 2, 4, 5 and the hidden layers.
+    # Krizhevsky et al. 2012, section 5: N(0, 0.01) in each layer; biases 1 in convolutions 2, 4, 5 and hidden layers.
     words = ["data=synthetic", "data.image_size=224", "model.width=0.25"]
     network = runner.build.model(runner.compose(["experiment=alexnet_2012", *words]))
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
@@ -142,7 +142,7 @@ def test_alexnets_update_is_its_papers():
     cfg = runner.compose(["experiment=alexnet_2012", "data=synthetic", "model.width=0.05"])
     network = runner.build.model(cfg)
     optimizer = runner.build.optimizer(cfg, network)
-    # The first layer's weights on pixels from 0 to 255 are a 255th of those on pixels from 0 to 1, their gradient 255 times.
+    # On pixels from 0 to 255 the first layer has a 255th of the weights on pixels from 0 to 1, and 255 times the gradient.
     scales = {"features.0.weight": 255, "features.4.weight": 1, "classifier.6.weight": 1}
     weights = {name: network.get_parameter(name) for name in scales}
     w = {name: weights[name].detach().double().numpy() / scale for name, scale in scales.items()}
