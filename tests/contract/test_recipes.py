@@ -142,7 +142,7 @@ def test_alexnets_update_is_its_papers():
     cfg = runner.compose(["experiment=alexnet_2012", "data=synthetic", "model.width=0.05"])
     network = runner.build.model(cfg)
     optimizer = runner.build.optimizer(cfg, network)
-    # On pixels from 0 to 255 the first layer has a 255th of the weights on pixels from 0 to 1, and 255 times the gradient.
+    # On pixels from 0 to 255 the first layer has a 255th of the weights, and 255 times the gradient, of those to 1.
     scales = {"features.0.weight": 255, "features.4.weight": 1, "classifier.6.weight": 1}
     weights = {name: network.get_parameter(name) for name in scales}
     w = {name: weights[name].detach().double().numpy() / scale for name, scale in scales.items()}
