@@ -122,7 +122,6 @@ def test_patience_ends_each_trial_at_its_own_epoch(tmp_path):
     notes = trained(vectorized, folders_in(tmp_path, 3), cfgs)
     lengths = [len(notes.of(trial)) for trial in range(3)]
     assert lengths[0] < lengths[1]
-    assert lengths[0] < lengths[2]
     for trial, cfg in enumerate(cfgs):
         single, theirs = alone(cfg, tmp_path / f"alone{trial}")
         assert_same_records(notes.of(trial), theirs.of(0))
