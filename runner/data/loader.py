@@ -5,8 +5,9 @@ B images, C channels, S by S pixels.
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from runner.constraints import NonNegative, NonNegativeInt, PositiveInt
 from runner.data.source import Images, Source
 from runner.errors import UserError
+from runner.lifetime import end_with, this_process
 from runner.seeds import generator
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, S, S], labels [B]
@@ -73,7 +75,7 @@ class WorkerLoader:
             persistent_workers=num_workers > 0,
             multiprocessing_context=_start_method() if num_workers else None,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_leave_signals_to_the_parent if num_workers else None,
+            worker_init_fn=partial(_begin_worker, this_process()) if num_workers else None,
             generator=generator(0, "workers"),  # else each start of reading takes a number from the global one
         )
 
@@ -119,6 +121,8 @@ def _start_method() -> str | None:
     return None if own in (None, "fork", "spawn", "forkserver") else "fork"
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
+def _begin_worker(parent: Mapping[str, Any], worker: int) -> None:
+    """Leave signals to the parent, and end when it ends: torch's own workers look for it every five seconds."""
+    end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

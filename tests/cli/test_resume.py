@@ -2,7 +2,9 @@
 
 import json
 import signal
+import time
 
+import psutil
 import pytest
 import torch
 
@@ -226,3 +228,21 @@ def test_a_run_of_an_earlier_version_is_refused_in_one_line(runner):
         assert done.stderr.count("\n") == 1
         assert "run.json: of format 1, this version reads 2" in done.stderr
     assert "1 run in 1 row" in runner("compare", "outputs").stdout
+
+
+@pytest.mark.slow
+def test_the_processes_that_read_images_end_with_the_training(process, tmp_path):
+    words = ["data.loading=workers", "data.num_workers=2", "model=linear", "engine.epochs=100000"]
+    running = process.start("train", *words, "log.tensorboard=false")
+    metrics = []
+    while not metrics:
+        time.sleep(0.1)
+        metrics = list(tmp_path.glob("outputs/*/*/metrics.jsonl"))
+    children = psutil.Process(running.pid).children(recursive=True)
+    assert len(children) >= 2
+    running.kill()
+    running.communicate()
+    _, alive = psutil.wait_procs(
+        children, timeout=2.5
+    )  # torch's own workers look after their parent every five seconds
+    assert not alive
