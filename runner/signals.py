@@ -10,10 +10,19 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+_ignored: set[int] = set()
+
+
+def ignore(number: int) -> None:
+    """Ignore a signal from now on, in trainings too."""
+    signal.signal(number, signal.SIG_IGN)
+    _ignored.add(number)
+
+
 class Stop:
     """Within `with Stop() as stop:`, `stop.requested` is the first signal's number. A second one ends at once.
 
-    A signal that the process ignores stays ignored: a worker is told by its launcher alone.
+    A signal that this process was told to `ignore` stays ignored: a worker is told by its launcher alone.
     """
 
     def __init__(self) -> None:
@@ -22,7 +31,7 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            heard = [number for number in SIGNALS if number not in _ignored]
             self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 

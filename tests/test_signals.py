@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from runner.signals import Stop
+from runner.signals import Stop, ignore
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +24,10 @@ def test_the_first_signal_is_a_request_and_the_second_ends_at_once():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_signal_that_is_ignored_stays_ignored():
+def test_a_signal_that_is_ignored_stays_ignored(monkeypatch):
     # A worker: Ctrl-C reaches all processes of the terminal, and the launcher then asks each worker to end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    monkeypatch.setattr("runner.signals._ignored", set())
+    ignore(signal.SIGINT)
     with Stop() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.requested is None

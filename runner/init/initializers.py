@@ -18,7 +18,9 @@ from runner.errors import UserError
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 KEPT = "keeps_weights"  # attribute of a layer whose weights are trained already: no initialization touches them
-SCORES = "gives_scores"  # attribute of a layer that gives class scores; without any, the network's last layer does
+# Attribute of a layer: True where it gives class scores; without any, the network's last layer does. False where the
+# network scales its scores down itself, which start near 0 then without more.
+SCORES = "gives_scores"
 
 
 class Initialization:
@@ -39,7 +41,8 @@ class Initialization:
 def score_layers(network: nn.Module) -> list[Layer]:
     """The layers that give class scores: those marked with `SCORES`, else the last linear or convolutional one."""
     layers = [layer for layer in network.modules() if isinstance(layer, Layer)]
-    return [layer for layer in layers if getattr(layer, SCORES, False)] or layers[-1:]
+    marked = [layer for layer in layers if getattr(layer, SCORES, False)]
+    return marked or [layer for layer in layers[-1:] if getattr(layer, SCORES, True)]
 
 
 def _is_new(layer: nn.Module) -> TypeGuard[Layer]:

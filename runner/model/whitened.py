@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from runner.constraints import Fraction, Positive, PositiveInt
 from runner.errors import UserError
-from runner.init.initializers import KEPT
+from runner.init.initializers import KEPT, SCORES
 from runner.model.activation import ActivationName, copies
 from runner.model.activation import activation as make_activation
 
@@ -105,6 +105,7 @@ class WhitenedConvNet(nn.Module):
         self.groups = nn.Sequential(*groups)
         self.pool = nn.MaxPool2d(size)
         self.linear = nn.Linear(width, num_classes, bias=False)
+        setattr(self.linear, SCORES, scale == 1)  # else `scale` makes the first scores small
 
     def init_from_data(self, sample: Sample) -> None:
         """Take the whitening filters from training images."""

@@ -323,7 +323,7 @@ def test_thirty_two_points_on_two_workers(process):
         (["sweep=lr", "sweep.rounds=[{trials: 3}]"], "sweep.rounds[0].epochs: must be set"),
         (["sweep=lr", "sweep.rounds=[{trials: 3, epochs: 0.5}]"], "sweep.rounds[0].epochs: must be a whole number"),
         (["sweep=lr", "sweep.sampler=sobel"], "sweep.sampler: must be one of 'sobol', 'random', 'grid', not 'sobel'"),
-        (["sweep=lr", "optimizer.momentum=0.9"], "optimizer.momentum: no such key"),
+        (["sweep=lr", "optimizer.momentum=0.9"], "optimizer.momentum: momentum is a key of optimizer=momentum, muon,"),
         (["sweep=lr", "sweep.max_shrink=0.5"], "sweep.max_shrink: must be at least 1, not 0.5"),
         (["sweep=nothing"], "sweep=nothing: no such option"),
         ([LR, "model=lineer"], "model=lineer: no such option; did you mean 'linear'"),

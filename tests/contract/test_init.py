@@ -105,6 +105,13 @@ def test_a_network_may_mark_the_layers_that_give_scores():
     assert [bool(layer.weight.any()) for layer in layers] == [False, False, True]
 
 
+def test_a_network_that_scales_its_scores_itself_keeps_the_start_of_its_last_layer():
+    layers, network = three_layers()
+    setattr(layers[2], SCORES, False)
+    He(score_gain=0)(network)
+    assert layers[2].weight.std().item() == pytest.approx((2 / 200) ** 0.5, rel=0.05)
+
+
 def test_a_trained_layer_that_gives_scores_keeps_its_weights():
     layers, network = three_layers()
     setattr(layers[2], KEPT, True)

@@ -78,8 +78,9 @@ def test_a_stored_observer_is_built_on_trust_alone(train, recorded):
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_without_its_package_the_extra_is_named_and_no_folder_is_made(train, tmp_path, monkeypatch, name):
+    for module in [module for module in sys.modules if module.startswith((f"{name}.", f"runner.log.{name}"))]:
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, f"runner.log.{name}", raising=False)
     with pytest.raises(UserError, match=rf"log: {name} is not installed; pip install 'runner\[{name}\]'"):
         train(*SMALL, f"log={name}")
     assert not (tmp_path / "outputs").exists()

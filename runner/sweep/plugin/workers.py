@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.errors import Interrupted, WorkerDied
 from runner.lifetime import end_with, this_process
-from runner.signals import Stop
+from runner.signals import Stop, ignore
 from runner.sweep.execution.failures import value_or_error
 
 SAVE_SECONDS = 60.0  # for workers to save what they have when the sweep is interrupted
@@ -137,7 +137,7 @@ def _work(line: Connection, number: int, about: bytes) -> None:
     from runner.engine.device import WORKER
     from runner.engine.process import use_one_thread
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the launcher says when to stop
+    ignore(signal.SIGINT)  # Ctrl-C reaches the whole group; the launcher says when to stop
     os.environ[WORKER] = str(number)
     use_one_thread()
     setup_globals()

@@ -121,7 +121,8 @@ def _parse(line: bytes, path: Path, number: int) -> Event:
             raise ValueError
         if event["event"] == "queued":
             _ = [event[key] for key in QUEUED_KEYS]
-            words = [*event["point"].values(), *(event.get("choices") or {}).values()]
+            choices = {} if event.get("choices") is None else event["choices"]
+            words = [*event["point"].values(), *choices.values()]
             whole = isinstance(event["round"], int) and all(isinstance(word, str) for word in words)
             whole = whole and isinstance(event["folder"], str) and isinstance(event.get("signature"), str | None)
             if not whole or not all(isinstance(event[key], int | None) for key in ("seed", "epochs")):
