@@ -325,8 +325,8 @@ def hparams(cfg: DictConfig, record: Mapping[str, Any], numbers_as_text: bool = 
     said = [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
     tuned = [key for key in leaves if key.partition(".")[0] in TUNED_GROUPS and not key.endswith("._target_")]
     options = {group: choices[group] for group in GROUPS_SHOWN if group in choices}
-    told = [key for key in said if key not in {*choices, *NOT_SHOWN} and not key.startswith(NOT_TUNED)]
-    keys = [key for key in [*TUNED_KEYS, *tuned, *told] if key in leaves]
+    told = [key for key in said if not key.startswith(NOT_TUNED)]
+    keys = [key for key in [*TUNED_KEYS, *tuned, *told] if key in leaves and key not in {*choices, *NOT_SHOWN}]
     return options | {key: _shown(leaves[key], numbers_as_text) for key in keys}
 
 

@@ -239,7 +239,8 @@ def test_hyper_parameters_are_in_the_runs_own_event_file(run):
     shown = {key: getattr(value, value.WhichOneof("kind")) for key, value in values}
     assert shown["optimizer"] == "adam"
     assert shown["optimizer.lr"] == pytest.approx(0.002)
-    assert shown["augment"] == "flip"
+    assert (shown["augment"], shown["reg"]) == ("flip", "none")
+    assert not any(key.startswith("log.") for key in shown)
     assert shown["engine.epochs"] == 3
     assert shown["optimizer.betas"] == "[0.9, 0.999]", "TensorBoard makes no column of a list"
     assert (shown["optimizer.eps"], shown["seed"]) == ("1e-07", 0.0), "it would show 0.00000010000"
