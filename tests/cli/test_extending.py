@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_the_example_of_the_document_runs(runner):
     assert len(commands) >= 3
     for command in commands:
         folder = str(runner.runs()[-1]) if "FOLDER" in command else ""
-        words = command.replace("FOLDER", folder).split()[1:]
+        words = shlex.split(command.replace("FOLDER", folder))[1:]
         done = runner(*words, *(["experiment=quick"] if words[0] == "train" and "experiment" not in command else []))
         if words[0] == "train" and "torch.optim" not in command:
             assert "--trust" in done.stdout, "the next commands that are printed must work as they are"
