@@ -1,9 +1,13 @@
 """The folders that configs come from: our own and the user's."""
 
 import os
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from runner.errors import UserError
+
+CONFIG_DIR = ("--config-dir", "-cd")
 
 
 def folder() -> Path:
@@ -26,9 +30,29 @@ def user_folders() -> list[Path]:
     return [path.absolute() for path in paths]
 
 
+def all_folders() -> list[Path]:
+    """Our own, then the user's.
+
+    Raises:
+        UserError: one does not exist.
+    """
+    return [folder(), *user_folders()]
+
+
+def named_folders(words: Sequence[str]) -> list[Path]:
+    """The folders that `--config-dir` or `-cd` names among the words of a command."""
+    found = []
+    for word, after in zip_longest(words, words[1:], fillvalue=""):
+        flag, equals, value = word.partition("=")
+        named = value if equals else after
+        if flag in CONFIG_DIR and named:
+            found.append(Path(named))
+    return found
+
+
 def is_group(key: str) -> bool:
     """Whether that key is a config group, ours or one of the user's."""
-    return any((root / key).is_dir() for root in [folder(), *user_folders()])
+    return any((root / key).is_dir() for root in all_folders())
 
 
 def add_user_folder(path: Path) -> None:

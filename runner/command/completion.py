@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from runner.command.table import COMMANDS
-from runner.config_folders import folder, user_folders
+from runner.config_folders import all_folders, folder, named_folders
 from runner.errors import UserError, did_you_mean
 
 BASH = """\
@@ -160,12 +160,10 @@ def _listed(names: Iterable[str], value: str) -> list[str]:
 
 
 def _roots(words: Sequence[str]) -> list[Path]:
-    folders = [Path(words[place + 1]) for place, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")]
-    folders += [Path(word.partition("=")[2]) for word in words if word.startswith(("--config-dir=", "-cd="))]
     try:
-        return [folder(), *user_folders(), *folders]
+        return [*all_folders(), *named_folders(words)]
     except UserError:
-        return [folder(), *folders]
+        return [folder(), *named_folders(words)]
 
 
 def _groups(roots: Sequence[Path]) -> list[str]:

@@ -5,7 +5,6 @@ import gc
 import importlib
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -43,8 +42,7 @@ def run_hydra(config_name: str, words: Sequence[str], job: Callable[[Any], Any])
     register()
     overrides = flags_first(words)
     config.check_flags(overrides, lambda: config.flatten(config.compose(command=config_name)))
-    folders = re.findall(r"^(?:--config-dir|-cd)[=\n](.+)$", "\n".join(overrides), re.MULTILINE)
-    for folder in map(Path, folders):
+    for folder in config.named_folders(overrides):
         config.add_user_folder(folder)
     if Path("hydra_plugins").exists() and any(word.startswith("hydra/launcher=") for word in overrides):
         raise UserError("hydra_plugins: the launcher's processes would run this folder; install it, or move it away")

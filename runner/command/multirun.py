@@ -33,7 +33,8 @@ def train_many(words: Sequence[str]) -> int:
         UserError: a value is wrong; no job has begun.
     """
     said = [word for word in words if not word.startswith("-")]
-    _know_config_folders(words)
+    for folder in config.named_folders(words):
+        config.add_user_folder(folder)
     jobs = combinations(said)
     first = check_values(said)
     path = Path(first.output_dir) / "multirun" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -179,14 +180,6 @@ def check_values(said: Sequence[str]) -> Any:
     cfg, _ = config.compose_with_choices(first)
     config.check(cfg)
     return cfg
-
-
-def _know_config_folders(words: Sequence[str]) -> None:
-    flags = ("--config-dir", "-cd")
-    for place, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag in flags:
-            config.add_user_folder(Path(value if equals else words[place + 1]))
 
 
 def _compare(jobs: Sequence[dict[str, Any]]) -> None:

@@ -71,7 +71,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("group", nargs="?", metavar="GROUP[=OPTION]")
     parser.add_argument("--config-dir", type=Path, action="append", default=[], help="a folder of your own configs")
     arguments = parser.parse_args(list(words))
-    folders = [config.folder(), *config.user_folders(), *arguments.config_dir]
+    folders = [*config.all_folders(), *arguments.config_dir]
     groups = dict(group_descriptions(folders))
     console = Console(soft_wrap=True, highlight=False)
     chosen, equals, option = (arguments.group or "").partition("=")
@@ -97,7 +97,7 @@ def asks_for_help(words: Sequence[str]) -> bool:
 
 def command_help(command: str) -> str:
     """What `runner COMMAND --help` says of a command whose arguments are config choices."""
-    folders = [config.folder(), *config.user_folders()]
+    folders = config.all_folders()
     groups = dict(group_descriptions(folders))
     if command != "sweep":
         groups.pop("sweep")

@@ -16,4 +16,12 @@ from runner.config.composing import choices, compose, compose_with_choices, expl
 from runner.config.errors import LIST_GROUPS, check_flags, odd_file, option_hint, unchosen_option, visible
 from runner.config.naming import said, short_key
 from runner.config.stored import FREE_KEYS, check_stored_words, identity, is_free, with_overrides
-from runner.config_folders import add_user_folder, folder, is_group, search_path_override, user_folders
+from runner.config_folders import (
+    add_user_folder,
+    all_folders,
+    folder,
+    is_group,
+    named_folders,
+    search_path_override,
+    user_folders,
+)

@@ -161,7 +161,7 @@ def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
             is_it = "" if said == option else f"it is called {option}, and "
             return UserError(f"{group}={said}: {is_it}needs an extra; install it with: pip install -e '.[{extra}]'")
     if not options and (folders.folder() / group).is_dir():
-        options = [path.stem for root in _roots() for path in sorted((root / group).glob("*.yaml"))]
+        options = [path.stem for root in folders.all_folders() for path in sorted((root / group).glob("*.yaml"))]
     return UserError(f"{group}={option}: no such option{option_hint(group, option, options)}")
 
 
@@ -240,17 +240,13 @@ def _unknown_key(key: str, overrides: Sequence[str], compose: Compose) -> UserEr
     )
 
 
-def _roots() -> list[Path]:
-    return [folders.folder(), *folders.user_folders()]
-
-
 def _options_with(key: str, leaves: Iterable[str]) -> list[str]:
     """The options of the key's group that have it, where the one that is chosen does not."""
     group, _, name = key.partition(".")
     if not name or key in leaves or group in LIST_GROUPS:
         return []
     found = []
-    for path in (path for root in _roots() for path in sorted((root / group).glob("*.yaml"))):
+    for path in (path for root in folders.all_folders() for path in sorted((root / group).glob("*.yaml"))):
         if not path.name.startswith("_") and name in _keys_of(path):
             found.append(path.stem)
     return found
@@ -272,4 +268,5 @@ def unchosen_option(key: str, leaves: Iterable[str]) -> tuple[str, str] | None:
     option = rest.partition(".")[0]
     if group not in LIST_GROUPS or any(leaf.startswith(f"{group}.{option}.") for leaf in leaves):
         return None
-    return (group, option) if any((root / group / f"{option}.yaml").is_file() for root in _roots()) else None
+    files = (root / group / f"{option}.yaml" for root in folders.all_folders())
+    return (group, option) if any(file.is_file() for file in files) else None

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.engine.observer import Record
+from runner.engine.observer import Record, how_it_ended
 from runner.engine.state import TrainState
 from runner.errors import UserError
+from runner.log.tags import metrics
 
 try:
     from mlflow.entities import Metric, Param
@@ -75,12 +76,9 @@ class MLflow:
         if self.trial not in state.present:
             return
         moment = int(1000 * time.time())
-        values = {name: value for name, value in records[self.trial].items() if name not in ("epoch", "step")}
-        metrics = [Metric(name, value, moment, state.step) for name, value in values.items()]
-        self.client.log_batch(self.run_id, metrics=metrics)
+        values = metrics(records[self.trial])
+        self.client.log_batch(self.run_id, [Metric(name, value, moment, state.step) for name, value in values.items()])
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        status = "failed" if isinstance(error, Exception) else "interrupted"
-        if error is None and self.state is not None:
-            status = self.state.trials[self.trial].status
+        status, _ = how_it_ended(self.state, self.trial, error)
         self.client.set_terminated(self.run_id, STATUSES.get(status, "KILLED"))

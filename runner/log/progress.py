@@ -143,7 +143,7 @@ class LiveProgress:
         self.state = state
         self.clock.start(state.step)
         if not self.in_place:
-            self.console.print(Text(self._line([name for name, _, _ in self.columns], "epoch"), style="bold"))
+            self.console.print(self._heading())
         self.live.start()
         self.ending.enter_context(shown_by(self._show_stage))
 
@@ -194,8 +194,10 @@ class LiveProgress:
         return "  ".join([first, *(cell.rjust(width) for cell, (_, _, width) in pairs)])
 
     def _table(self) -> RenderableType:
-        heading = Text(self._line([name for name, _, _ in self.columns], "epoch"), style="bold")
-        return Group(heading, *(Text(row) for row in self.rows))
+        return Group(self._heading(), *(Text(row) for row in self.rows))
+
+    def _heading(self) -> Text:
+        return Text(self._line([name for name, _, _ in self.columns], "epoch"), style="bold")
 
     def _picture(self) -> RenderableType:
         state = self.state

@@ -3,7 +3,6 @@
 Everything is written by a thread of its own, from copies; training does not wait for it.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from runner.engine.loop import Training
 from runner.engine.metrics import count_confusions
-from runner.engine.observer import Record
+from runner.engine.observer import Record, how_it_ended
 from runner.engine.state import TrainState
 from runner.log import event_files, tags, texts
 from runner.log.settings import LogSettings
@@ -132,19 +131,11 @@ class TensorBoard:
                 self._queue_histograms(self.without_histograms)
             if self.without_pictures is not None:
                 self._queue_pictures(self.without_pictures)
-        status, reason = self._end(error)
+        status, reason = how_it_ended(self.state, self.trial, error)
         self.thread.submit(self._write, self._close, status, reason)
         self.thread.shutdown()
         if self.failure is not None and error is None:
             raise self.failure
-
-    def _end(self, error: BaseException | None) -> tuple[str, str]:
-        if isinstance(error, Exception):
-            return "failed", f"{type(error).__name__}: {error}"
-        if self.state is None:
-            return "running", ""
-        trial = self.state.trials[self.trial]
-        return ("interrupted" if trial.status == "running" else trial.status), trial.reason
 
     # -----------------------------------------------------------------------------------------------------------------
     # In the thread of the training: tensors are made arrays
@@ -245,7 +236,7 @@ class TensorBoard:
 
     def _epoch(self, record: Mapping[str, float | None], step: int, written: event_files.Written = frozenset()) -> None:
         """Write the metrics of an epoch, but those that are written; the axis is the step."""
-        values = {tags.tag_of(name): value for name, value in record.items() if name not in ("epoch", "step")}
+        values = tags.figures(record)
         accuracy = record.get("val/accuracy")
         if accuracy is not None:
             self.best = accuracy if self.best is None else max(self.best, accuracy)
@@ -253,9 +244,9 @@ class TensorBoard:
             values[tags.BEST] = self.best
         self._scalars({tag: value for tag, value in values.items() if (tag, step) not in written}, step)
 
-    def _scalars(self, values: Mapping[str, float | None], step: int) -> None:
+    def _scalars(self, values: Mapping[str, float], step: int) -> None:
         for tag, value in values.items():
-            self.writer.add_scalar(tag, math.nan if value is None else value, step)
+            self.writer.add_scalar(tag, value, step)
         self.writer.flush()
 
     def _write_histograms(self, copies: Mapping[str, Tensor], step: int) -> None:

@@ -1,12 +1,11 @@
 """A sweep's trial in TensorBoard: a row of the HParams table, in a small event file."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.log.event_files import EventWriter, remove_event_files
-from runner.log.tags import BEST, tag_of
+from runner.log.tags import BEST, figures
 
 
 def write_trial_events(
@@ -21,10 +20,9 @@ def write_trial_events(
     writer.add_session_start(hparams)
     if records:
         last = records[-1]
-        figures = {tag_of(name): value for name, value in last.items() if name not in ("epoch", "step")}
         accuracies = [record["val/accuracy"] for record in records if record.get("val/accuracy") is not None]
-        figures |= {BEST: max(accuracies)} if accuracies else {}
-        for tag, value in figures.items():
-            writer.add_scalar(tag, math.nan if value is None else value, last["step"])
+        best = {BEST: max(accuracies)} if accuracies else {}
+        for tag, value in (figures(last) | best).items():
+            writer.add_scalar(tag, value, last["step"])
     writer.add_session_end(status)
     writer.close()

@@ -222,11 +222,13 @@ def _fit(
         restored = checkpoints.restore(state)
         for warning in checkpoints.warnings:
             warn(warning)
+        if members[0].cfg.log.progress == "none":
+            shown = None
         layers: list[LayerSummary] = []
-        if members[0].tensorboard == "all":
+        if shown is not None or _has_whole_log(members[0]):
             with failure_as_warning("the table of the network's layers"):
                 layers = network_layers(training)
-        if shown is not None and members[0].cfg.log.progress != "none":
+        if shown is not None:
             print_header(console, training, shown, layers, members[0].folder.path)
         if restored:
             place = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
@@ -275,10 +277,12 @@ def _observers(
     """The observers that the configs ask for; `cleanup` closes them. The display follows one trial alone."""
     log = build.log(members[0].cfg)
     for trial, member in enumerate(members):
+        if not (member.cfg.log.observers or _has_whole_log(member)):
+            continue
         path, record = member.folder.path, member.folder.record
         shown = hparams(member.cfg, record)
         observers = build.observers(member.cfg, path, shown, trial)
-        if log.tensorboard and member.tensorboard == "all":
+        if _has_whole_log(member):
             texts = describe_run(record, member.folder.read_json(store.ENVIRONMENT))
             if layers:
                 texts["run/network"] = describe_network(layers, training.state.of(trial).network)
@@ -293,6 +297,11 @@ def _observers(
         if display:
             cleanup.callback(display.close)
             yield display
+
+
+def _has_whole_log(member: Member) -> bool:
+    """Whether TensorBoard is to show all of a run."""
+    return bool(member.cfg.log.tensorboard) and member.tensorboard == "all"
 
 
 def _write_summary(member: Member, status: str) -> None:
