@@ -11,6 +11,10 @@ EXIT_DIVERGED = 3
 class UserError(Exception):
     """A mistake that the user can mend: one line that names the key or file and the remedy. Exit status 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: that line, for the frames between say nothing of the user's mistake."""
+        return [f"runner: {self}"]
+
 
 class ImagesChanged(UserError):
     """The images of a sweep are not those that it began with: no trial fails for it, the sweep stops."""

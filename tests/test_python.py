@@ -70,6 +70,8 @@ def test_a_sweep_is_searched_compared_and_tested():
         lambda: runner.sweep(SMALL),
         lambda: runner.test("nowhere"),
         lambda: runner.compare("nowhere"),
+        lambda: runner.load("nowhere"),
+        lambda: runner.compose(["optimizer=adm"]),
     ],
 )
 def test_a_mistake_is_one_line_without_what_led_to_it(call):
@@ -77,6 +79,7 @@ def test_a_mistake_is_one_line_without_what_led_to_it(call):
         call()
     assert "\n" not in str(raised.value)
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
+    assert raised.value._render_traceback_() == [f"runner: {raised.value}"]  # which IPython shows
 
 
 def test_help_dir_and_type_checkers_see_the_functions(tmp_path):

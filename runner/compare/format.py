@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from runner.compare.difference import freeze
 from runner.compare.table import BEST, SAME, UNKNOWN, Row, Table, fields, status_text
+from runner.formatting import cell_of_csv, seconds_text
 from runner.statistics import ALPHA
 from runner.store.run_index import NOTE, ROUND, TAGS
 
@@ -131,10 +132,6 @@ def _number(value: float) -> str:
         return "-"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
 
-
-def seconds_text(seconds: float) -> str:
-    """With one digit after the point, or two that count."""
-    return f"{seconds:.1f}" if seconds >= 1 or seconds == 0 else f"{seconds:.2g}"
 
 
 def _rate(value: float | None) -> str:
@@ -284,7 +281,8 @@ def as_csv(table: Table, rows: Sequence[Row]) -> str:
     writer.writerow(names)
     for row, values in zip(rows, plain, strict=True):
         settings = ["" if row.settings[key] is None else _exact(row.settings[key]) for key in table.keys]
-        writer.writerow([values.pop("verdict"), *settings, table.metric, table.mode, *values.values()])
+        cells = [values.pop("verdict"), *settings, table.metric, table.mode, *values.values()]
+        writer.writerow(cell_of_csv(cell) if isinstance(cell, str) else cell for cell in cells)
     return text.getvalue()
 
 

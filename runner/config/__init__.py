@@ -10,6 +10,7 @@ from runner.config.checking import (
     renamed_or_nearest,
     resolve,
     resolve_nested,
+    search_modules_in,
 )
 from runner.config.combinations import check_combinations, notes
 from runner.config.composing import choices, compose, compose_with_choices, explain, flatten, load_plugins, words_of

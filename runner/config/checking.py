@@ -184,15 +184,24 @@ def resolve_nested(value: Any, key: str) -> None:
             resolve_nested(item, f"{key}.{name}")
 
 
+_more_folders: list[str] = []
+
+
+def search_modules_in(folder: str) -> None:
+    """Search that folder too, after the working folder, for classes that a config names. Only for one that is trusted."""
+    if folder not in _more_folders:
+        _more_folders.append(folder)
+
+
 def _find_in_working_folder(package: str) -> None:
     """Search the working folder too, where a package is installed nowhere. Not before, for it may be anybody's."""
-    here = str(Path.cwd())
-    try:
-        missing = importlib.util.find_spec(package) is None
-    except ValueError:  # no name, or a module without a file
-        missing = False
-    if missing and here not in sys.path:
-        sys.path.append(here)
+    for folder in (str(Path.cwd()), *_more_folders):
+        try:
+            missing = importlib.util.find_spec(package) is None
+        except ValueError:  # no name, or a module without a file
+            missing = False
+        if missing and folder not in sys.path:
+            sys.path.append(folder)
 
 
 def resolve(dotted: str, key: str) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from rich.text import Text
 from runner.engine.observer import Record
 from runner.engine.state import TrainState
 from runner.log.throttle import Throttle
+from runner.formatting import WorkClock, number, rate
 from runner.objective import Objective
 from runner.stages import shown_by
 
@@ -85,18 +86,19 @@ class LineProgress:
     def __init__(self, console: Console, num_epochs: int, steps_per_epoch: int, objective: Objective) -> None:
         self.console = console
         self.num_epochs = num_epochs
-        self.clock = _Clock(num_epochs * steps_per_epoch)
+        self.num_steps = num_epochs * steps_per_epoch
+        self.clock = WorkClock(self.num_steps)
         self.told = time.monotonic()
 
     def started(self, state: TrainState) -> None:
-        self.clock.start(state.step)
+        self.clock = WorkClock(self.num_steps - state.step)
         self.told = time.monotonic()
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         if time.monotonic() - self.told < LINE_SECONDS:
             return
-        parts = [f"epoch {state.epoch + 1}/{self.num_epochs}", f"step {state.step}/{self.clock.total}"]
-        self._tell([*parts, f"loss {number(losses[0])}", self.clock.left(state.step)])
+        parts = [f"epoch {state.epoch + 1}/{self.num_epochs}", f"step {state.step}/{self.num_steps}"]
+        self._tell([*parts, f"loss {number(losses[0])}", self.clock.left(self.num_steps - state.step)])
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         record = records[0]
@@ -126,7 +128,8 @@ class LiveProgress:
         self.console = console
         self.objective = objective
         self.num_epochs = num_epochs
-        self.clock = _Clock(num_epochs * steps_per_epoch)
+        self.num_steps = num_epochs * steps_per_epoch
+        self.clock = WorkClock(self.num_steps)
         self.columns = fitting(console.width, num_epochs)
         self.in_place = console.is_jupyter
         self.rows: list[str] = []  # in place: the latest; else those that are yet to be printed
@@ -141,7 +144,7 @@ class LiveProgress:
 
     def started(self, state: TrainState) -> None:
         self.state = state
-        self.clock.start(state.step)
+        self.clock = WorkClock(self.num_steps - state.step)
         if not self.in_place:
             self.console.print(self._heading())
         self.live.start()
@@ -205,8 +208,8 @@ class LiveProgress:
             return ""
         loss = "" if self.loss is None else f"loss {number(self.loss)}"
         begin = f"epoch {min(state.epoch + 1, self.num_epochs)}/{self.num_epochs}"
-        steps = f"{state.step}/{self.clock.total} steps"
-        ends = [steps, self.stage or loss, self.clock.elapsed(), self.clock.left(state.step)]
+        steps = f"{state.step}/{self.num_steps} steps"
+        ends = [steps, self.stage or loss, self.clock.elapsed(), self.clock.left(self.num_steps - state.step)]
         room = self.console.width - len(begin) - 2 - MIN_BAR
         for least in (2, 1, 3):  # where they do not all fit: elapsed, loss, left
             if sum(len(part) + 2 for part in ends if part) <= room:
@@ -218,34 +221,13 @@ class LiveProgress:
         parts = list(filter(None, ends))
         for _ in parts:
             bar.add_column(no_wrap=True)
-        bar.add_row(begin, ProgressBar(total=self.clock.total, completed=state.step), *parts)
+        bar.add_row(begin, ProgressBar(total=self.num_steps, completed=state.step), *parts)
         trial = state.trials[0]
         best = ""
         if trial.best_value is not None:
             best = f"best {self.objective.name} {number(trial.best_value)} (epoch {trial.best_epoch})"
         below = [bar, Text(best, style="green")] if best else [bar]
         return Group(*([self._table()] if self.in_place else []), *below)
-
-
-class _Clock:
-    """Time of a run since it was begun, or gone on with, and what is left of it."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.start(0)
-
-    def start(self, step: int) -> None:
-        self.began, self.first = time.monotonic(), step
-
-    def elapsed(self) -> str:
-        return f"{duration(time.monotonic() - self.began)} elapsed"
-
-    def left(self, step: int) -> str:
-        """Nothing before the first step is done."""
-        done = step - self.first
-        if done <= 0:
-            return ""
-        return f"{duration((time.monotonic() - self.began) / done * max(0, self.total - step))} left"
 
 
 def fitting(width: int, num_epochs: int) -> list[tuple[str, str, int]]:
@@ -261,21 +243,3 @@ def fitting(width: int, num_epochs: int) -> list[tuple[str, str, int]]:
 
 def _width_of_epoch(num_epochs: int) -> int:
     return max(len("epoch"), len(str(num_epochs)))
-
-
-def number(value: float) -> str:
-    """With four digits after the point, or three that count where these would say little: 0.1234, 8.02e+07."""
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.3g}"
-
-
-def rate(value: float) -> str:
-    """A number of things per second; a dash where it is not known."""
-    return "-" if value != value else f"{value:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """As minutes and seconds, with hours where there are any: 0:07, 1:02:03."""
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
-    hours, minutes_left = divmod(minutes, 60)
-    return f"{hours}:{minutes_left:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 from torch import nn
 
 from runner import config, renamed
-from runner.log.progress import number
+from runner.formatting import number
 from runner.store import RunFolder, find_folder
+from runner.store.run_folder import ENVIRONMENT
 
 ADVICE = (
     "a lower learning rate (optimizer.lr), a warm-up (schedule.warmup_epochs=1) or clipping (engine.clip_grad_norm=1)"
 )
+
+PATH_KEYS = ("data.root",)  # that may be relative to the working folder
 
 
 class Run:
@@ -73,7 +76,7 @@ class Run:
         from runner import build
         from runner.engine.checkpoint_files import read
 
-        cfg = self.config
+        cfg = _with_paths_found(self.config, self._files, self._trust)
         if not self._trust:
             config.check_trusted(cfg)
         saved = read(self._files.checkpoints / f"{checkpoint}.pt")["state"]
@@ -130,10 +133,28 @@ def stored_config(
         UserError: an override is none, would make it another run, or the config would build classes that are not
             runner's own, unless `trust` is set.
     """
-    cfg = config.with_overrides(folder.config, overrides, for_=for_)
+    cfg = config.with_overrides(_with_paths_found(folder.config, folder, trust), overrides, for_=for_)
     if not trust:
         config.check_trusted(cfg)
     config.check(cfg)
+    return cfg
+
+
+def _with_paths_found(cfg: DictConfig, folder: RunFolder, trust: bool) -> DictConfig:
+    """The config of a run that began in another working folder: relative paths and own modules are found from there.
+
+    What lies in the present working folder comes first.
+    """
+    began = folder.read_json(ENVIRONMENT).get("folder")
+    if not isinstance(began, str) or Path(began) == Path.cwd():
+        return cfg
+    cfg = cfg.copy()
+    for key in PATH_KEYS:
+        path = OmegaConf.select(cfg, key, default=None)
+        if isinstance(path, str) and not Path(path).expanduser().exists() and (Path(began) / path).exists():
+            OmegaConf.update(cfg, key, str(Path(began) / path))
+    if trust:
+        config.search_modules_in(began)
     return cfg
 
 

@@ -18,6 +18,7 @@ from runner.engine.checkpoint import Checkpoints
 from runner.engine.loop import Training, fit
 from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted, UserError
+from runner.formatting import number
 from runner.log import progress
 from runner.log.metrics_file import MetricsFile
 from runner.log.tensorboard import Subject, TensorBoard
@@ -140,7 +141,7 @@ def try_out(cfg: DictConfig) -> None:
         with stage("first step"):
             began = time.perf_counter()
             losses, _ = training.step(training.state, next(iter(training.train.epoch())))
-            text = f"one batch forward and backward: loss {progress.number(losses[0].item())}"
+            text = f"one batch forward and backward: loss {number(losses[0].item())}"
         console.print(f"{text}, {time.perf_counter() - began:.2f} s; nothing was written", highlight=False)
 
 

@@ -5,7 +5,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 DOCUMENT = Path(__file__).parents[2] / "docs/extending.md"
 
@@ -40,6 +42,32 @@ def test_the_example_of_the_document_runs(runner):
     targets = [(folder / "config.yaml").read_text() for folder in runner.runs()]
     assert any("_target_: mynets.TwoPaths" in text for text in targets)
     assert (runner.runs()[-1] / "test.json").exists()
+
+
+NET = """from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self, in_channels: int, image_size: int, num_classes: int) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))
+"""
+
+
+def test_a_run_finds_its_images_and_modules_from_another_folder(process, tmp_path):
+    begun, elsewhere = tmp_path / "begun", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    numbers = np.random.default_rng(0)
+    for path in (f"photos/{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(6)):
+        (begun / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(numbers.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(begun / path)
+    (begun / "homenets.py").write_text(NET)
+    process.folder = begun
+    options = ["data=folder", "data.root=photos", "data.image_size=8", "data.val_fraction=0.25", "engine.epochs=1"]
+    process("train", *options, "model=linear", "model._target_=homenets.Net", "name=here")
+    (folder,) = process.runs()
+    process.folder = elsewhere
+    assert "--trust" in process("test", folder, status=2).stderr
+    assert "on 12 images" in process("test", folder, "--trust").stdout
 
 
 def test_a_folder_of_configs_may_be_named_in_the_environment(runner):

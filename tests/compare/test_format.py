@@ -57,13 +57,6 @@ def test_scores_have_four_digits_unless_they_are_very_small_or_large(write_run, 
     assert column(table(), "val/accuracy") == [text]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0.0"), (0.0123, "0.012"), (0.96, "0.96"), (1, "1.0"), (83.26, "83.3")]
-)
-def test_seconds_have_one_digit_after_the_point_or_two_that_count(seconds, text):
-    assert form.seconds_text(seconds) == text
-
-
 def test_the_columns_in_their_order(pair, table):
     found = form.columns(table(), table().rows)
     assert [column.name for column in found] == [

@@ -66,12 +66,10 @@ def _lines(folder: SweepFolder, history: SweepHistory, command: str | None) -> I
         if result.finalists:
             yield f"        {metric} {format_estimate(result.finalists[0].estimate, metric)}"
         else:
-            found = f"{metric} {best.score:.4f} in trial {best.trial}"
-            yield f"        {found}, on one seed; sweep.num_finalists=2 says more"
+            yield f"        {metric} {best.score:.4f} in trial {best.trial}, on one seed; {_without_finals(history)}"
         for finalist in result.same:
             point, mean = escape(format_point(finalist.point)), finalist.estimate.mean
             yield f"        not distinguishable from it: {point} ({mean:.4f})"
-        yield from (f"edge    {escape(note)}" for note in result.notes)
         for edge in result.edges:
             yield f"[yellow]edge[/]    {escape(edge)}; a wider range may hold a better one"
         yield f"folder  {escape(str(folder.path))}"
@@ -81,3 +79,10 @@ def _lines(folder: SweepFolder, history: SweepHistory, command: str | None) -> I
         yield "next"
         yield f"  {escape(command or '')}"
         yield f"  runner compare {escape(str(folder.path))}"
+
+
+def _without_finals(history: SweepHistory) -> str:
+    """What to do about a best that no final has confirmed."""
+    if not history.plan.settings.num_finalists:
+        return "sweep.num_finalists=2 says more"
+    return "no final has finished"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.formatting import duration
 from runner.plot.html import Cells, Link, captioned, heading, page, paragraph, table, verbatim
 from runner.store import SweepFolder
 from runner.sweep.record.rounds import FinalRound, Round, SearchRound
@@ -68,14 +69,6 @@ def _result(history: SweepHistory, command: str | None, seconds: float) -> list[
         parts += [paragraph("The command that trains the best point alone, at full length:"), verbatim(command)]
     return parts
 
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def _rounds(history: SweepHistory) -> list[str]:

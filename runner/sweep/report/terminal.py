@@ -1,6 +1,7 @@
 """What the person at the terminal sees while a sweep runs, read from the journal and the trials' own files."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,17 +11,21 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from runner.files import parse_json
+from runner.formatting import WorkClock
 from runner.store import SweepFolder
 from runner.sweep.record.journal import Event, Journal
 from runner.sweep.record.rounds import Round, name, read_rounds
 from runner.sweep.record.trial import TrialRecord, rank
 from runner.sweep.report.text import describe_round, format_epochs, format_point
 from runner.sweep.strategy.plan import Plan
+from runner.sweep.strategy.remaining import epochs_left
 
 POLL_SECONDS = 0.3
-MAX_RUNNING, MAX_BEST, MAX_FAILED = 8, 5, 4  # trials listed
+LINE_SECONDS = 30.0  # from one line on the whole sweep to the next
+MAX_RUNNING, MAX_BEST, MAX_FAILED = 8, 3, 4  # trials listed
 COLORS = {"finished": "green", "failed": "red", "diverged": "yellow", "pruned": "dim", "waiting": "cyan"}
 
 
@@ -55,8 +60,10 @@ class SweepProgress:
         self.console = console
         self.journal = Journal(folder.journal)
         self.latest_round = -1
-        self.best: float | None = None  # of the finished trials so far
         self.failure_shown = False
+        self.best: dict[int, TrialRecord] = {}  # of each round so far
+        self.clock = WorkClock(self._epochs_left())
+        self.told = time.monotonic()
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.live = Live(console=console, auto_refresh=False, transient=True) if mode == "live" else None
@@ -66,8 +73,9 @@ class SweepProgress:
         trials = self.journal.trials.values()
         if trials:
             num_ended = sum(trial.ended for trial in trials)
-            ranked = rank(trials, self.plan.objective)
-            self.best = ranked[0].score if ranked else None
+            for trial in trials:
+                self._judge(trial)
+            self.clock = WorkClock(self._epochs_left())
             self._say(f"going on: {num_ended} of {len(trials)} queued trials have ended")
         if self.live:
             self.live.start()
@@ -91,6 +99,37 @@ class SweepProgress:
                 self._tell(event)
         if self.live:
             self.live.update(self.render(), refresh=True)
+        elif time.monotonic() - self.told >= LINE_SECONDS:
+            self.told = time.monotonic()
+            num_ended = sum(trial.ended for trial in self.journal.trials.values())
+            self._say(f"  {num_ended} of {len(self.journal.trials)} queued trials have ended  {self._time()}")
+
+    def _epochs_left(self, fraction: float = 0.0) -> float:
+        return epochs_left(self.plan, self.rounds, self.journal.trials.values(), fraction)
+
+    def _time(self, fraction: float = 0.0) -> str:
+        """How long it has taken so far, and how long the rest takes; `fraction` of the running trials is trained."""
+        return "  ".join(filter(None, [self.clock.elapsed(), self.clock.left(self._epochs_left(fraction))]))
+
+    def _judge(self, trial: TrialRecord) -> None:
+        """Remember the trial if it is the best of its round so far."""
+        if trial.status == "finished" and trial.score is not None:
+            best = self.best.get(trial.round)
+            if best is None or self.plan.objective.better(trial.score, best.score):
+                self.best[trial.round] = trial
+
+    def _best(self, round_: int) -> list[tuple[str, TrialRecord]]:
+        """The best trial of that round and the best of all trials at full length, which may be one."""
+        of_round = self.best.get(round_)
+        full = rank((trial for trial in self.best.values() if trial.epochs == self.plan.epochs), self.plan.objective)
+        if full and full[0] is of_round:
+            return [("best so far", full[0])]
+        found = [] if of_round is None else [(f"best of {self._name(round_)}", of_round)]
+        return found + [("best at full length", trial) for trial in full[:1]]
+
+    def _name(self, round_: int) -> str:
+        rounds = self.rounds
+        return name(rounds[round_], rounds)
 
     @property
     def rounds(self) -> list[Round]:
@@ -108,41 +147,58 @@ class SweepProgress:
             self.failure_shown = True
             self._say(f"[red]trial {event['trial']} failed[/]\n{escape((event.get('error') or '').rstrip())}")
         if self.mode == "lines" and event["event"] in COLORS:
-            score = event.get("score")
-            if event["event"] == "finished" and score is not None and self.plan.objective.better(score, self.best):
-                self.best = score
-            so_far = "" if self.best is None else f"  best so far {self.best:.4f}"
-            self._say(f"  {_line(self.journal.trials[event['trial']])}{so_far}")
+            trial = self.journal.trials[event["trial"]]
+            self._judge(trial)
+            so_far = ", ".join(f"{words} {best.score:.4f}" for words, best in self._best(trial.round))
+            self._say(f"  {_line(trial)}{'  ' if so_far else ''}{so_far}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     def render(self) -> RenderableType:
-        """The live table: rounds, running trials, the best so far, failures."""
+        """The live table: rounds, running trials, the best of the round and at full length, failures, the time."""
         trials = list(self.journal.trials.values())
         rounds = self.rounds
         parts: list[RenderableType] = [_round(name(round_, rounds), round_, trials) for round_ in rounds]
         running = [trial for trial in trials if trial.status == "started"]
+        fraction = 0.0
         if running:
-            parts.append(self._running(running[:MAX_RUNNING], len(running)))
-        best = rank(trials, self.plan.objective)[:MAX_BEST]
-        if best:
-            parts.append(_block("best so far", best))
+            table, fraction = self._running(running[:MAX_RUNNING], len(running))
+            parts.append(table)
+        for title, best in self._leaders(trials, rounds):
+            parts.append(_block(title, best[:MAX_BEST]))
         failed = [trial for trial in trials if trial.status in ("failed", "diverged")]
         if failed:
             parts.append(_block(f"failed or diverged: {len(failed)}", failed[-MAX_FAILED:]))
+        parts.append(Text(self._time(fraction), style="dim"))
         return Group(*parts)
 
-    def _running(self, trials: list[TrialRecord], count: int) -> Table:
+    def _leaders(self, trials: list[TrialRecord], rounds: list[Round]) -> list[tuple[str, list[TrialRecord]]]:
+        """The best trials of the latest round that has any, and of all at full length, which may be the same."""
+        ranked = rank(trials, self.plan.objective)
+        if not ranked:
+            return []
+        latest = max(trial.round for trial in ranked)
+        of_round = [trial for trial in ranked if trial.round == latest]
+        full = [trial for trial in ranked if trial.epochs == self.plan.epochs]
+        if full == of_round:
+            return [("best so far", full)]
+        found = [(f"best of {name(rounds[latest], rounds)}", of_round)]
+        return found + ([("best at full length", full)] if full else [])
+
+    def _running(self, trials: list[TrialRecord], count: int) -> tuple[Table, float]:
+        """The trials with their epochs, and the part of these that is trained."""
         table = _block(f"running: {count}")
+        fractions = []
         for trial in trials:
             metrics = _run_record(self.folder, trial).get("metrics") or {}
             epoch = metrics.get("epoch", 0)
             score = metrics.get(self.plan.objective.name)
+            fractions.append(epoch / (trial.epochs or 1))
             bar = ProgressBar(total=trial.epochs or 1, completed=epoch, width=16)
             shown = "" if score is None else f"{score:.4f}"
             table.add_row(f"trial {trial.trial}", bar, f"epoch {epoch}/{trial.epochs}  {shown}", escape(_words(trial)))
-        return table
+        return table, sum(fractions) / len(fractions)
 
 
 def _round(title: str, round_: Round, trials: list[TrialRecord]) -> Table:

@@ -2,7 +2,7 @@
 
 import math
 
-from runner.compare.format import seconds_text
+from runner.formatting import seconds_text
 from runner.statistics import Estimate
 from runner.sweep.record.rounds import FinalRound, Round, name
 from runner.sweep.record.trial import TrialRecord

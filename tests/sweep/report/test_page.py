@@ -15,7 +15,7 @@ from runner.sweep.report import finish as module
 from runner.sweep.report.figures import parallel_coordinates, search_space
 from runner.sweep.report.figures.draw import ReportFigure
 from runner.sweep.report.finish import finish
-from runner.sweep.report.page import duration, report, write_report
+from runner.sweep.report.page import report, write_report
 from runner.sweep.report.text import sentences
 from runner.sweep.space.space import Categorical, Interval
 
@@ -155,11 +155,6 @@ def test_a_sweep_in_which_nothing_finished_has_a_report(write_sweep):
     sweep = write_sweep([{"lr": Interval(0.0, 1.0)}], [[({"lr": "0.5"}, None, "failed")]])
     path = write_report(sweep.folder, sweep.history, [], None)
     assert "No trial has finished, so there is no best point." in Page(path.read_text()).text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(3.21, "3.2 s"), (150, "2 min 30 s"), (7380, "2 h 3 min")])
-def test_durations_are_said_as_a_person_does(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_pictures_that_fail_cost_neither_result_nor_report(two_rounds, monkeypatch, capsys):
