@@ -63,6 +63,11 @@ def run(words: list[str]) -> int | None:
         return answer(words)
     if words[0] not in COMMANDS:
         raise UserError(f"{words[0]}: no such command{did_you_mean(words[0], COMMANDS)}")
+    if COMMANDS[words[0]].config and {"-h", "--help"} & set(words):  # before what a training needs is imported
+        from runner.command.help import command_help
+
+        print(command_help(words[0]))
+        return 0
     # The working folder may be anybody's. It is searched when a config names a class that is installed nowhere.
     sys.path[:] = [entry for entry in sys.path if entry not in ("", str(Path.cwd()))]
     return _run(COMMANDS[words[0]], words[1:])

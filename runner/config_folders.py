@@ -1,7 +1,8 @@
 """The folders that configs come from: our own and the user's."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -53,6 +54,32 @@ def named_folders(words: Sequence[str]) -> list[Path]:
 def is_group(key: str) -> bool:
     """Whether that key is a config group, ours or one of the user's."""
     return any((root / key).is_dir() for root in all_folders())
+
+
+def option_files(group: str, roots: Sequence[Path] | None = None) -> dict[str, Path]:
+    """The YAML files of a group's options by name, none first; a later folder's hides an earlier one's.
+
+    `roots`: the folders of configs, by default all.
+    """
+    files = (path for root in (all_folders() if roots is None else roots) for path in (root / group).glob("*.yaml"))
+    found = {path.stem: path for path in files if not path.name.startswith("_")}
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != "none", name))}
+
+
+def group_descriptions(roots: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Each group and what it is, from the comments in the defaults of our commands; users' own groups after them."""
+    lines = [line for name in ("train", "sweep") for line in (roots[0] / f"{name}.yaml").read_text().splitlines()]
+    seen = set()
+    for line in lines:
+        match = re.match(r"\s+- (\w+): \S+ # (.*)", line)
+        if match:
+            seen.add(match[1])
+            yield match[1], match[2]
+    for root in roots[1:]:
+        for path in sorted(root.iterdir()):
+            if path.is_dir() and path.name not in seen:
+                seen.add(path.name)
+                yield path.name, "a group of your own"
 
 
 def add_user_folder(path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from runner.command.table import COMMANDS
-from runner.config_folders import all_folders, folder, named_folders
+from runner.config_folders import all_folders, folder, named_folders, option_files
 from runner.errors import UserError, did_you_mean
 
 BASH = """\
@@ -131,7 +131,7 @@ def _overrides(command: str, before: Sequence[str], current: str) -> Iterator[st
     key = key.lstrip("+~")
     groups = _groups(roots)
     if equals and key in groups:
-        yield from (f"{prefix}{key}={text}" for text in _listed(_options(roots, key), value))
+        yield from (f"{prefix}{key}={text}" for text in _listed(option_files(key, roots), value))
         return
     if equals:
         yield from (f"{prefix}{key}={text}" for text in _listed(_values(roots, key, before), value))
@@ -171,10 +171,6 @@ def _groups(roots: Sequence[Path]) -> list[str]:
         entry.name for root in roots or [folder()] if root.is_dir() for entry in os.scandir(root) if entry.is_dir()
     }
     return sorted(name for name in found if not name.startswith(("_", ".")))
-
-
-def _options(roots: Sequence[Path], group: str) -> list[str]:
-    return [path.stem for root in roots for path in (root / group).glob("*.yaml") if not path.stem.startswith("_")]
 
 
 def _chosen(roots: Sequence[Path], group: str, before: Sequence[str]) -> list[str]:

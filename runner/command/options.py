@@ -12,45 +12,10 @@ from rich.markup import escape
 
 from runner import config
 from runner.arguments import ArgumentParser
-from runner.command.table import COMMANDS
 from runner.errors import UserError, did_you_mean
 
 COMMENTED_KEY = re.compile(r"^(?P<indent>\s*)(?P<key>[a-z]\w*):\s*(?P<value>[^#]*?)\s*(?:#\s*(?P<note>.*))?$")
 PLACED_BY_PACKAGE = ("experiment",)  # options whose keys belong to the whole config
-
-HELP = """\
-runner {command} [KEY=VALUE ...] - {summary}
-
-{examples}
-
-groups and their options (runner options GROUP shows the keys):
-{groups}
-
-flags: {flags}--cfg job shows the composed config, --info how it came about;
---config-dir DIR adds a folder of your own configs; --hydra-help lists the rest."""
-
-FLAGS = {
-    "train": """\
--m runs every combination of values; --dry-run builds everything, shows the network and writes nothing;
---like RUN [CHANGES] begins from what was said for an old run; """,
-    "sweep": "",
-}
-
-
-EXAMPLES = {
-    "train": """\
-Choose an option of any group, change any key of the chosen ones:
-  runner train model=mlp optimizer=momentum optimizer.lr=0.1
-  runner train reg=[l2,dropout] reg.dropout.p=0.3
-  runner train -m optimizer=sgd,adam seed=1,2""",
-    "sweep": """\
-As runner train, with ranges for some of the keys, or a space from the group sweep:
-  runner sweep sweep=lr_l2 model=mlp
-  runner sweep optimizer.lr='loguniform(1e-5,1e-1)' reg=l2 reg.l2.strength='loguniform(1e-6,1e-1)'
-  runner sweep optimizer=sgd,adam optimizer.lr='loguniform(1e-5,1)' sweep.num_workers=2
-Ranges: uniform(a,b), loguniform(a,b), randint(a,b), and a,b,c for choices; with more words tag(WORDS,interval(a,b)):
-log, zero_or for 0 as well, one_minus for momenta, hard for never widened. runner resume FOLDER continues a sweep.""",
-}
 
 
 @dataclass
@@ -72,7 +37,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--config-dir", type=Path, action="append", default=[], help="a folder of your own configs")
     arguments = parser.parse_args(list(words))
     folders = [*config.all_folders(), *arguments.config_dir]
-    groups = dict(group_descriptions(folders))
+    groups = dict(config.group_descriptions(folders))
     console = Console(soft_wrap=True, highlight=False)
     chosen, equals, option = (arguments.group or "").partition("=")
     if chosen and chosen not in groups:
@@ -91,48 +56,9 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def asks_for_help(words: Sequence[str]) -> bool:
-    return bool({"-h", "--help"} & set(words))
-
-
-def command_help(command: str) -> str:
-    """What `runner COMMAND --help` says of a command whose arguments are config choices."""
-    folders = config.all_folders()
-    groups = dict(group_descriptions(folders))
-    if command != "sweep":
-        groups.pop("sweep")
-    width = max(map(len, groups))
-    lines = (f"  {group:<{width}}  {' '.join(option.name for option in options(folders, group))}" for group in groups)
-    summary = COMMANDS[command].summary
-    text = {"summary": summary, "examples": EXAMPLES[command], "flags": FLAGS[command]}
-    return HELP.format(command=command, groups="\n".join(lines), **text)
-
-
-def group_descriptions(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Each group and what it is, from the comments in the defaults of our commands; users' own groups after them."""
-    lines = [line for name in ("train", "sweep") for line in (folders[0] / f"{name}.yaml").read_text().splitlines()]
-    seen = set()
-    for line in lines:
-        match = re.match(r"\s+- (\w+): \S+ # (.*)", line)
-        if match:
-            seen.add(match[1])
-            yield match[1], match[2]
-    for folder in folders[1:]:
-        for path in sorted(folder.iterdir()):
-            if path.is_dir() and path.name not in seen:
-                seen.add(path.name)
-                yield path.name, "a group of your own"
-
-
 def options(folders: Sequence[Path], group: str) -> list[Option]:
     """The group's options by name; a later folder's hides an earlier one's of the same name."""
-    found = {
-        path.stem: _read(path, group)
-        for folder in folders
-        for path in sorted((folder / group).glob("*.yaml"))
-        if not path.name.startswith("_")
-    }
-    return [found[name] for name in sorted(found, key=lambda name: (name != "none", name))]
+    return [_read(path, group) for path in config.option_files(group, folders).values()]
 
 
 def _read(path: Path, group: str) -> Option:

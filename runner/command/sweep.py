@@ -6,15 +6,11 @@ from pathlib import Path
 from runner import config
 from runner.arguments import ArgumentParser
 from runner.command.hydra_app import import_quickly, run_hydra
-from runner.command.options import asks_for_help, command_help
 from runner.sweep.space.overrides import to_hydra_syntax
 
 
 def main(words: Sequence[str]) -> int:
     """Compose the config and search; gives the exit status."""
-    if asks_for_help(words):
-        print(command_help("sweep"))
-        return 0
     run_hydra("sweep", as_multirun(words), import_quickly("runner.sweep.execution.job").run_job)
     return 0
 

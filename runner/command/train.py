@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from runner.command.hydra_app import TrainJob, run_hydra
 from runner.command.multirun import is_multirun, train_many
-from runner.command.options import asks_for_help, command_help
 from runner.errors import UserError
 
 DRY_RUN, LIKE = "--dry-run", "--like"
@@ -12,9 +11,6 @@ DRY_RUN, LIKE = "--dry-run", "--like"
 
 def main(words: Sequence[str]) -> int:
     """Compose the config and train; gives the exit status."""
-    if asks_for_help(words):
-        print(command_help("train"))
-        return 0
     job = TrainJob(dry_run=DRY_RUN in words)
     words = _like([word for word in words if word != DRY_RUN])
     if is_multirun(words) and not job.dry_run:

@@ -133,7 +133,6 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
 
 
-
 def _rate(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 

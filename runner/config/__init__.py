@@ -21,8 +21,10 @@ from runner.config_folders import (
     add_user_folder,
     all_folders,
     folder,
+    group_descriptions,
     is_group,
     named_folders,
+    option_files,
     search_path_override,
     user_folders,
 )

@@ -188,20 +188,20 @@ _more_folders: list[str] = []
 
 
 def search_modules_in(folder: str) -> None:
-    """Search that folder too, after the working folder, for classes that a config names. Only for one that is trusted."""
+    """Search that folder too, after the working folder, for classes of a config that is trusted."""
     if folder not in _more_folders:
         _more_folders.append(folder)
 
 
 def _find_in_working_folder(package: str) -> None:
     """Search the working folder too, where a package is installed nowhere. Not before, for it may be anybody's."""
-    for folder in (str(Path.cwd()), *_more_folders):
+    for searched in (str(Path.cwd()), *_more_folders):
         try:
             missing = importlib.util.find_spec(package) is None
         except ValueError:  # no name, or a module without a file
             missing = False
-        if missing and folder not in sys.path:
-            sys.path.append(folder)
+        if missing and searched not in sys.path:
+            sys.path.append(searched)
 
 
 def resolve(dotted: str, key: str) -> Callable[..., Any]:

@@ -128,9 +128,8 @@ def _no_option(overrides: Sequence[str]) -> str | None:
         names = [name for one in values for name in (one if isinstance(one, list) else [one])]
         is_group = bool(group) and (folders.folder() / group).is_dir()
         if is_group and not all(isinstance(name, str | QuotedString) for name in names):
-            options = sorted(visible(path.stem for path in (folders.folder() / group).glob("*.yaml")))
-            said = override.get_value_string()
-            return f"{group}={said}: {said} names no option; choose from {', '.join(options)}"
+            options, said = ", ".join(folders.option_files(group)), override.get_value_string()
+            return f"{group}={said}: {said} names no option; choose from {options}"
     return None
 
 
@@ -161,7 +160,7 @@ def _unknown_option(missing: str, options: Sequence[str]) -> UserError:
             is_it = "" if said == option else f"it is called {option}, and "
             return UserError(f"{group}={said}: {is_it}needs an extra; install it with: pip install -e '.[{extra}]'")
     if not options and (folders.folder() / group).is_dir():
-        options = [path.stem for root in folders.all_folders() for path in sorted((root / group).glob("*.yaml"))]
+        options = list(folders.option_files(group))
     return UserError(f"{group}={option}: no such option{option_hint(group, option, options)}")
 
 
@@ -245,11 +244,7 @@ def _options_with(key: str, leaves: Iterable[str]) -> list[str]:
     group, _, name = key.partition(".")
     if not name or key in leaves or group in LIST_GROUPS:
         return []
-    found = []
-    for path in (path for root in folders.all_folders() for path in sorted((root / group).glob("*.yaml"))):
-        if not path.name.startswith("_") and name in _keys_of(path):
-            found.append(path.stem)
-    return found
+    return [option for option, path in folders.option_files(group).items() if name in _keys_of(path)]
 
 
 def _keys_of(path: Path) -> set[str]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from runner.config.checking import renamed_or_nearest
 from runner.config.composing import explain, flatten
 from runner.config.errors import option_hint
-from runner.config_folders import folder
+from runner.config_folders import folder, option_files
 from runner.errors import UserError
 
 # What may change when a run goes on; the rest is the run's identity.
@@ -103,10 +103,9 @@ def with_overrides(config: DictConfig, overrides: Sequence[str], for_: Literal["
 
 def _option(group: str, option: str) -> DictConfig:
     """The keys of one option of a group, as its YAML has them."""
-    path = folder() / group / f"{option}.yaml"
-    if not path.is_file():
-        options = [found.stem for found in path.parent.glob("*.yaml")]
+    options = option_files(group, [folder()])
+    if option not in options:
         raise UserError(f"{group}={option}: no such option{option_hint(group, option, options)}")
-    loaded = OmegaConf.load(path)
+    loaded = OmegaConf.load(options[option])
     assert isinstance(loaded, DictConfig)
     return loaded

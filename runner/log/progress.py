@@ -15,8 +15,8 @@ from rich.text import Text
 
 from runner.engine.observer import Record
 from runner.engine.state import TrainState
-from runner.log.throttle import Throttle
 from runner.formatting import WorkClock, number, rate
+from runner.log.throttle import Throttle
 from runner.objective import Objective
 from runner.stages import shown_by
 

@@ -44,7 +44,7 @@ MISTAKES = {
     "-m optimizer.lr=interval(1e-3,1e-1)": "config: a range is searched by runner sweep; runner train -m takes values",
     "engine.epochs": "engine.epochs: not an override",
     "model=0": "model=0: 0 names no option; choose from alexnet, convnet",
-    "tta=true": "tta=true: true names no option; choose from flip,",
+    "tta=true": "tta=true: true names no option; choose from none, flip,",
     "average=[1]": "average=[1]: [1] names no option; choose from ema, lookahead, none",
     "schedule=+1": "schedule=+1: +1 names no option; choose from constant,",
     "loss=null": "loss=null: null names no option; choose from cross_entropy, hinge",

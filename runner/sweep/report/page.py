@@ -70,7 +70,6 @@ def _result(history: SweepHistory, command: str | None, seconds: float) -> list[
     return parts
 
 
-
 def _rounds(history: SweepHistory) -> list[str]:
     if not history.rounds:
         return [paragraph("None was begun.")]

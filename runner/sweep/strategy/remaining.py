@@ -11,8 +11,8 @@ from runner.sweep.strategy.plan import Plan
 def epochs_left(plan: Plan, begun: Sequence[Round], trials: Iterable[TrialRecord], fraction: float = 0.0) -> float:
     """Epochs that are left to train: of the rounds begun, of those to come, and of the finals.
 
-    A trial of a task that knows no epochs counts as one epoch. With successive halving, one of two trials is expected to
-    go on at half its epochs.
+    A trial of a task that knows no epochs counts as one epoch. With successive halving, one of two trials is expected
+    to go on at half its epochs.
 
     Args:
         fraction: of their epochs that the running trials have trained.

@@ -106,7 +106,9 @@ def test_going_on_says_how_far_it_was_and_remembers_the_best(two_rounds, show):
         [{"event": "started", "trial": 11}, {"event": "finished", "trial": 11, "score": 0.2}]
     )
     shown.close()
-    assert out.getvalue().splitlines()[1:] == ["  trial 11  finished 0.2000  lr=0.7  best of round 2 0.9500, best at full length 0.9600"]
+    assert out.getvalue().splitlines()[1:] == [
+        "  trial 11  finished 0.2000  lr=0.7  best of round 2 0.9500, best at full length 0.9600"
+    ]
 
 
 def test_a_new_sweep_is_not_going_on(write_sweep, show):
@@ -259,6 +261,8 @@ def test_time_left_follows_from_the_epochs_left_at_the_pace_so_far(write_sweep, 
     began = shown.clock.began
     monkeypatch.setattr("time.monotonic", lambda: began + 60)
     shown.poll()
-    assert out.getvalue().splitlines()[-1] == "  5 of 5 queued trials have ended  1:00 elapsed  0:40 left"  # 4 at 6 a minute
+    assert (
+        out.getvalue().splitlines()[-1] == "  5 of 5 queued trials have ended  1:00 elapsed  0:40 left"
+    )  # 4 at 6 a minute
     shown.poll()
     assert out.getvalue().count("elapsed") == 1  # until another half minute has passed
