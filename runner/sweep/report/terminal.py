@@ -189,6 +189,9 @@ class SweepProgress:
     def _running(self, trials: list[TrialRecord], count: int) -> tuple[Table, float]:
         """The trials with their epochs, and the part of these that is trained."""
         table = _block(f"running: {count}")
+        for _ in range(3):
+            table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")  # the digits of a point are never cut
         fractions = []
         for trial in trials:
             metrics = _run_record(self.folder, trial).get("metrics") or {}
