@@ -37,9 +37,11 @@ NonNegative = Annotated[float, Bounds(0)]
 FractionBelowOne = Annotated[float, Bounds(0, 1, high_open=True)]  # a rate that may not be 1
 Fraction = Annotated[float, Bounds(0, 1)]
 OpenFraction = Annotated[float, Bounds(0, 1, low_open=True, high_open=True)]  # strictly between
+PositiveFraction = Annotated[float, Bounds(0, 1, low_open=True)]  # all of it at most, and not nothing
 AtLeastOne = Annotated[float, Bounds(1)]
 NonNegativeInt = Annotated[int, Bounds(0)]
 PositiveInt = Annotated[int, Bounds(1)]
+AtLeastTwo = Annotated[int, Bounds(2)]
 
 
 _DURATION = re.compile(r"\s*([0-9.eE+-]+)\s*(epochs?|steps?|%)?\s*$")

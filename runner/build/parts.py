@@ -14,8 +14,10 @@ from runner import config as configs
 from runner import renamed
 from runner.augment import Augmentation, Pipeline
 from runner.data import Batches, Data, Preprocess
+from runner.data.batches import Sizes
 from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.data.preprocess import blank, look_at
+from runner.data.sampling import Order
 from runner.data.source import Centers, Images, Source
 from runner.engine.settings import Settings
 from runner.errors import UserError
@@ -179,7 +181,7 @@ def batches(
         loader = WorkerLoader(source, device, dataset.num_workers)
     return Batches(
         loader,
-        len(source),
+        len(source) if seed is None else Order(source.labels, getattr(source, "weights", None), dataset.balance),
         dataset.batch_size * settings.accumulate_steps if seed is not None else dataset.eval_batch_size,
         preprocess,
         augment=augment or None,
@@ -188,7 +190,48 @@ def batches(
         limit=settings.limit_batches,
         num_parts=settings.accumulate_steps,
         cut_to=dataset.image_shape[-1] if view is not None and view.whole else None,
+        sizes=_sizes(dataset, settings) if seed is not None else None,
     )
+
+
+def _sizes(dataset: Data, settings: Settings) -> Sizes | None:
+    """To which sides the training images are scaled, epoch by epoch.
+
+    Raises:
+        UserError: they do not end with the size of the images, or one is larger.
+    """
+    if not dataset.progressive_sizes:
+        return None
+    sides, size = list(dataset.progressive_sizes), dataset.image_shape[-1]
+    if sides[-1] != size or max(sides) > size:
+        raise UserError(
+            f"data.progressive_sizes: {sides} must rise to the size of the images, which is {size}; end with {size}, "
+            f"or set data.image_size={max(sides)} where the data set has that key"
+        )
+    return Sizes(sides, settings.epochs)
+
+
+def check_sizes(network: nn.Module, dataset: Data, device: torch.device) -> None:
+    """Hold a network to the sizes that its images will have.
+
+    Raises:
+        UserError: it takes images of one size alone.
+    """
+    C, S, _ = dataset.image_shape
+    expected, was_training = (2, len(dataset.class_names)), network.training
+    network.eval()
+    for size in dict.fromkeys(dataset.progressive_sizes or ()):
+        try:
+            with torch.no_grad():
+                fits = size == S or network(torch.zeros(2, C, size, size, device=device)).shape == expected
+        except (RuntimeError, ValueError, IndexError, AssertionError):
+            fits = False
+        if not fits:
+            raise UserError(
+                f"data.progressive_sizes: the network cannot take images of {size} x {size} where it was built for "
+                f"{S} x {S}; choose one that pools globally, such as model=resnet, larger sizes, or null"
+            )
+    network.train(was_training)
 
 
 def scored_network(cfg: DictConfig, dataset: Data, saved: Mapping[str, Any]) -> tuple[nn.Module, Preprocess]:

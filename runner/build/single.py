@@ -64,7 +64,8 @@ class SharedSetup:
     def training(self, state: TrainState, step: Any, train: Any, evaluate: Evaluate) -> Training:
         """All of a training together."""
         about = self.dataset.fingerprint, self.dataset.class_names
-        return Training(state, step, train, evaluate, self.settings, self.objective, *about)
+        left_out = self.dataset.left_out
+        return Training(state, step, train, evaluate, self.settings, self.objective, *about, left_out)
 
     def choose_threads(self, network: nn.Module, num_trials: int = 1) -> None:
         """Of the CPU, unless the config says how many."""
@@ -82,6 +83,7 @@ def build_trial(cfg: DictConfig, setup: SharedSetup, regularizers: list[Regulari
     if channels_last:
         network.to(memory_format=torch.channels_last)
     network.train()
+    parts.check_sizes(network, setup.dataset, setup.device)
     parts.init_from_data(network, setup.train)
     if not str(cfg.model["_target_"]).startswith("runner."):
         check_network(network, next(setup.train.sample(1)), len(setup.dataset.class_names))

@@ -99,5 +99,6 @@ def time_vectorized(cfgs: Sequence[DictConfig], dataset: Data | None = None, num
 def most_together(cfg: DictConfig, dataset: Data | None = None) -> int:
     """How many trials of this config fit into half of the memory that is free."""
     made = training(cfg, dataset)
-    needed = memory.of_trial(made.state, made.step, next(iter(made.train.epoch())))
+    last = made.train.epoch(max(0, made.settings.epochs - 1))  # whose images are the largest
+    needed = memory.of_trial(made.state, made.step, next(iter(last)))
     return max(1, free_memory(made.state.device) // (2 * needed))

@@ -32,6 +32,7 @@ FREE_KEYS = (
     "engine.snapshot_every_epochs",
     "log",
     "data.root",
+    "data.file",
     "data.cache",
     "data.loading",
     "data.in_memory_limit_mib",

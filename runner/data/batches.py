@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from runner.data.loader import Batch, InMemoryLoader, WorkerLoader
+from runner.data.sampling import Order
 from runner.data.source import Images
 from runner.machine import free_memory
-from runner.pictures import Packed
+from runner.pictures import Packed, scaled
 from runner.seeds import generator
 
 READY_SHARE = 1 / 16  # of free memory, for preprocessed images where nothing random happens to them
@@ -38,7 +39,7 @@ class Batches:
 
     Args:
         loader: where pixels come from, `InMemoryLoader` or `WorkerLoader`.
-        num_images: images in the split.
+        images: how many are in the split; or the `Order` that says which of them an epoch holds.
         batch_size: images an update; the last batch of an epoch may be shorter.
         seed: of the order and the augmentation; None for the stored order.
         drop_last: leave a short last batch out.
@@ -47,12 +48,13 @@ class Batches:
             the augmentation cuts them; None where it gives the images themselves.
         num_parts: how many parts an update cuts a batch into. The last batch of training is shortened, or left out,
             where one of its parts would be a single image: batch normalization has no variance there.
+        sizes: to which the images of an epoch are scaled; None for the size that they have.
     """
 
     def __init__(
         self,
         loader: InMemoryLoader | WorkerLoader,
-        num_images: int,
+        images: int | Order,
         batch_size: int,
         preprocess: nn.Module,
         augment: Augment | None = None,
@@ -61,6 +63,7 @@ class Batches:
         limit: int | None = None,
         num_parts: int = 1,
         cut_to: int | None = None,
+        sizes: Sizes | None = None,
     ) -> None:
         self.loader = loader
         self.cut_to = cut_to
@@ -68,15 +71,19 @@ class Batches:
         self.augment = augment
         self.seed = seed
         self.batch_size = batch_size
+        self.sizes = sizes
+        self.images = images if isinstance(images, Order) else Order(torch.zeros(images, dtype=torch.long))
+        num_images = self.images.num_images
         remainder = num_images % batch_size
         last = 0 if drop_last else remainder
         if seed is not None and batch_size > num_parts:
             last = _without_single_images(last, num_parts)
         self.num_images = num_images - remainder + last or num_images
-        self.total_images = num_images
+        self.total_images = self.images.total_images
         if limit is not None:
             self.num_images = min(self.num_images, limit * batch_size)
-        self.ready = self._all_ready() if augment is None and isinstance(loader, InMemoryLoader) else None
+        as_stored = augment is None and sizes is None
+        self.ready = self._all_ready() if as_stored and isinstance(loader, InMemoryLoader) else None
 
     @property
     def num_batches(self) -> int:
@@ -90,7 +97,7 @@ class Batches:
         """Indices of the epoch's images [num_images]."""
         if self.seed is None:
             return torch.arange(self.num_images)
-        return torch.randperm(self.total_images, generator=generator(self.seed, "order", epoch))[: self.num_images]
+        return self.images.of(self.seed, epoch)[: self.num_images]
 
     @torch.no_grad()
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
@@ -101,7 +108,8 @@ class Batches:
             return
         draws = self.draws(epoch)
         for number, (pixels, labels) in enumerate(self.loader.batches(chunks), start):
-            yield self.preprocess(self.augmented(pixels, self.augment, self.draws_of_batch(draws, number))), labels
+            images = self.augmented(pixels, self.augment, self.draws_of_batch(draws, number))
+            yield self.preprocess(self.sized(images, epoch)), labels
 
     def augmented(self, pixels: Tensor, augment: Augment | None, draws: Any) -> Tensor:
         """Pixels as the loader gives them as images [B, C, S, S] in [0, 1]."""
@@ -112,6 +120,11 @@ class Batches:
     def plain(self, pixels: Tensor) -> Tensor:
         """The same without augmentation."""
         return Packed(pixels).center(self.cut_to) if self.cut_to else as_float(pixels)
+
+    def sized(self, images: Tensor, epoch: int) -> Tensor:
+        """Images [B, C, S, S] at the size of that epoch."""
+        size = images.shape[-1] if self.sizes is None else self.sizes.of(epoch)
+        return images if size == images.shape[-1] else scaled(images, size)
 
     def draws(self, epoch: int) -> Any:
         """The random numbers of the epoch's augmentation, on the device; None without one."""
@@ -168,6 +181,23 @@ class Batches:
             return InMemoryLoader(Images(self.preprocess(as_float(pixels)), self.loader.labels), pixels.device)
 
 
+class Sizes:
+    """The sides to which images are scaled, each in an equal part of the epochs; what is left over is the last one's.
+
+    >>> [Sizes([8, 16], 5).of(epoch) for epoch in range(6)]
+    [8, 8, 16, 16, 16, 16]
+    """
+
+    def __init__(self, sides: Sequence[int], num_epochs: int) -> None:
+        self.sides = list(sides)
+        self.num_epochs = num_epochs
+
+    def of(self, epoch: int) -> int:
+        """The side in that epoch, counted from 0."""
+        epochs_left = max(0, self.num_epochs - 1 - epoch)
+        return self.sides[len(self.sides) - 1 - epochs_left * len(self.sides) // self.num_epochs]
+
+
 class VectorizedBatches:
     """The batches of T trials at once, images [T, B, C, S, S] and labels [T, B]: each trial's as it has them alone.
 
@@ -197,7 +227,9 @@ class VectorizedBatches:
         draws = [member.draws(epoch) for member in members]
         source = first.ready or first.loader
         for number, (pixels, labels) in enumerate(source.batches(chunks), start):
-            images = pixels if ready else first.preprocess(_augmented(members, pixels, draws, number))
+            images = pixels
+            if not ready:
+                images = first.preprocess(first.sized(_augmented(members, pixels, draws, number), epoch))
             yield images.unflatten(0, (len(members), -1)), labels.unflatten(0, (len(members), -1))
 
 

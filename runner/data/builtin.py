@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from runner.constraints import NonNegative, NonNegativeInt, OpenFraction, PositiveInt
-from runner.data.dataset import Data, Split, stratified
+from runner.data.dataset import Data, Split
 from runner.data.source import Images
 from runner.seeds import generator
 
@@ -27,18 +27,11 @@ class Digits(Data):
     val_fraction: OpenFraction = 0.2
 
     image_shape = (1, 8, 8)
-    class_names: ClassVar = [str(digit) for digit in range(10)]
+    test_share = 1 / 6
+    stored_classes: ClassVar = [str(digit) for digit in range(10)]
 
     def read(self, split: Split) -> Images | None:
-        if split == "val":
-            return None
-        whole = self._whole
-        test = stratified(whole.labels, 1 / 6, seed=0)
-        if split == "test":
-            return whole.subset(test)
-        rest = torch.ones(len(whole), dtype=torch.bool)
-        rest[test] = False
-        return whole.subset(rest.nonzero().flatten())
+        return self._whole if split == "train" else None
 
     @cached_property
     def _whole(self) -> Images:
@@ -76,7 +69,7 @@ class Synthetic(Data):
     pattern_seed: NonNegativeInt = 0
 
     @property
-    def class_names(self) -> list[str]:
+    def stored_classes(self) -> list[str]:
         return [f"pattern {index}" for index in range(self.num_classes)]
 
     @property

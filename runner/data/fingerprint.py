@@ -24,13 +24,17 @@ def fingerprint(class_names: Sequence[str], sources: Iterable[Source]) -> Finger
     for source in sources:
         num_images += len(source)
         labels.update(source.labels.numpy().tobytes())
+        if (weights := getattr(source, "weights", None)) is not None:
+            labels.update(weights.numpy().tobytes())
         sample = range(0, len(source), max(1, len(source) // MAX_SAMPLED))
         if isinstance(source, Files):
-            top = os.path.commonpath(source.paths)
-            for path in source.paths:
+            files = [item for item in source.paths if isinstance(item, Path)]
+            top = os.path.commonpath(files) if files else ""
+            for path in files:
                 names.update(f"{os.path.relpath(path, top)}\0{path.stat().st_size}\n".encode())
             for place in sample:
-                contents.update(_beginning(source.paths[place]))
+                item = source.paths[place]
+                contents.update(_beginning(item) if isinstance(item, Path) else item.content())
         elif isinstance(source, Images):
             contents.update(source.pixels[list(sample)].cpu().numpy().tobytes())
     return {

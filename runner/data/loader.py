@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from runner.constraints import NonNegative, NonNegativeInt, PositiveInt
+from runner.data.sampling import Balance
 from runner.data.source import Images, Source
 from runner.errors import UserError
 from runner.lifetime import end_with, this_process
@@ -36,6 +37,8 @@ class LoaderSettings:
     loading: Loading = "auto"
     in_memory_limit_mib: NonNegative = 4096
     num_workers: NonNegativeInt = 2
+    balance: Balance = "none"
+    progressive_sizes: Sequence[PositiveInt] | None = None
 
 
 class InMemoryLoader:

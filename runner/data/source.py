@@ -6,30 +6,33 @@ N images, C channels, S by S pixels; pixels are uint8 until they reach the devic
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from runner.data import decoded_cache as decoded
-from runner.errors import UserError
-from runner.pictures import Packed, View, lying_size, pack
+from runner.data.decoding import Item, Resize, UnreadableImage, decode
+from runner.data.unreadable import Unreadable, refuse
+from runner.pictures import Packed, View
 from runner.stages import stage
 
-UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # modes of Pillow's
 PIECE = 32  # images that a thread decodes at a time
+TOLD_PIECES = 100  # after how many pieces the progress is told
 
 
 class Source(Protocol):
-    """Labeled images that can be read by index."""
+    """Labeled images that can be read by index: the description of a split, in memory or as files."""
 
     labels: Tensor  # [N], int64
+    groups: Tensor | None  # [N], int64: images of one group stay in one split
+    weights: Tensor | None  # [N], float64: how often an image is drawn, relative to others
 
     def __len__(self) -> int: ...
 
@@ -48,6 +51,8 @@ class Images:
 
     pixels: Tensor
     labels: Tensor
+    groups: Tensor | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,17 +66,18 @@ class Images:
         return self.pixels[torch.as_tensor(indices)]
 
     def subset(self, indices: Tensor) -> Images:
-        return Images(self.pixels[indices], self.labels[indices])
+        return Images(self.pixels[indices], self.labels[indices], *_rows(indices, self.groups, self.weights))
 
 
 @dataclass
 class Files:
     """Image files, brought to `channels` x `size` x `size` when they are read; packed whole with `whole`.
 
-    See `runner.pictures` for packed pictures, whose short side is `size`.
+    See `runner.pictures` for packed pictures, whose short side is `size`. Pictures that are no files of their own are
+    `Stored`, and not cached.
     """
 
-    paths: list[Path]
+    paths: Sequence[Item]
     labels: Tensor
     size: int
     channels: int = 3
@@ -79,6 +85,9 @@ class Files:
     origin: Files | None = None  # the files that these were chosen from, by `indices`
     indices: Tensor | None = None
     whole: bool = False
+    resize: Resize = "crop"
+    groups: Tensor | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -91,21 +100,37 @@ class Files:
         return torch.stack([self._decode(i) for i in indices])
 
     def _decode(self, index: int) -> Tensor:
-        return decode(self.paths[index], self.size, self.channels, self.whole)
+        return decode(self.paths[index], self.size, self.channels, self.whole, self.resize)
 
     def seen(self, view: View) -> Files:
         """The same files, kept otherwise."""
         return replace(self, size=view.side, whole=view.whole, origin=None, indices=None)
 
+    def alone(self) -> Files:
+        """The same files, decoded without those that they were chosen from."""
+        return replace(self, origin=None, indices=None)
+
     def read_by_threads(self, indices: Sequence[int]) -> Tensor:
-        """The same by as many threads as there are cores."""
+        """The same by as many threads as there are cores.
+
+        Raises:
+            UserError: images cannot be decoded; all of them are named.
+        """
         pixels = torch.empty((len(indices), *self.image_shape), dtype=torch.uint8)
         self._fill(pixels, indices)
         return pixels
 
     def subset(self, indices: Tensor) -> Files:
-        paths = [self.paths[i] for i in indices.tolist()]
-        return Files(paths, self.labels[indices], self.size, self.channels, self.cache, self, indices, self.whole)
+        groups, weights = _rows(indices, self.groups, self.weights)
+        return replace(
+            self,
+            paths=[self.paths[i] for i in indices.tolist()],
+            labels=self.labels[indices],
+            origin=self.origin or self,
+            indices=indices if self.indices is None else self.indices[indices],
+            groups=groups,
+            weights=weights,
+        )
 
     @cached_property
     def pixels(self) -> Tensor:
@@ -114,22 +139,71 @@ class Files:
             return self.origin.pixels[self.indices]
         everything = range(len(self))
         with stage(f"reading or decoding {len(self):,} images"):
-            if self.cache is None:
+            files = _as_files(self.paths)
+            if self.cache is None or files is None:
                 return self.read_by_threads(everything)
-            name, shape = decoded.key(self.paths, self.size, self.channels, self.whole), (len(self), *self.image_shape)
+            name = decoded.key(self.cache, files, self.size, self.channels, self.whole, self.resize)
+            shape = (len(self), *self.image_shape)
             return decoded.read_or_decode(self.cache, name, shape, partial(self._fill, indices=everything))
 
     def _fill(self, pixels: Tensor, indices: Sequence[int]) -> None:
         rows = pixels.numpy()  # in a thread of ours torch's copies would start threads of their own
 
-        def fill(places: range) -> None:
-            for place in places:
-                rows[place] = self._decode(indices[place]).numpy()
+        def fill(place: int) -> None:
+            rows[place] = self._decode(indices[place]).numpy()
 
-        places = range(len(indices))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(fill, (places[start : start + PIECE] for start in places[::PIECE])):
-                pass
+        refuse(_failures(fill, range(len(indices))), len(indices), self.cache)
+
+    @cached_property
+    def unreadable(self) -> list[Unreadable]:
+        """The files that cannot be decoded, after all have been tried; those that could be before are trusted."""
+        if "pixels" in self.__dict__:
+            return []
+        files = _as_files(self.paths)
+        name = decoded.key_of_files(files, "tried", self.channels) if self.cache and files is not None else None
+        before = decoded.recall(self.cache, name) if self.cache and name else None
+
+        def try_(place: int) -> None:
+            decode(self.paths[place], self.size, self.channels)
+
+        with stage(f"trying {len(self):,} images"):
+            found = _failures(try_, range(len(self)) if before is None else before)
+        if self.cache and name and before != [failure.place for failure in found]:
+            decoded.remember(self.cache, name, [failure.place for failure in found])
+        return found
+
+
+def _failures(act: Callable[[int], None], places: Sequence[int]) -> list[Unreadable]:
+    """Do that for all places by as many threads as there are cores; those where an image cannot be read, in order."""
+
+    def act_on(piece: Sequence[int]) -> list[Unreadable]:
+        failures = []
+        for place in piece:
+            try:
+                act(place)
+            except UnreadableImage as error:
+                failures.append(Unreadable(place, error.item, error.reason))
+        return failures
+
+    found: list[Unreadable] = []
+    pieces = [places[start : start + PIECE] for start in range(0, len(places), PIECE)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool, ExitStack() as telling:
+        for done, failures in enumerate(pool.map(act_on, pieces), 1):
+            found += failures
+            if done % TOLD_PIECES == 0:
+                telling.close()
+                telling.enter_context(stage(f"reading images: {done * PIECE:,} of {len(places):,}"))
+    return found
+
+
+def _as_files(paths: Sequence[Item]) -> list[Path] | None:
+    """The paths, where all are files."""
+    files = [path for path in paths if isinstance(path, Path)]
+    return files if len(files) == len(paths) else None
+
+
+def _rows(indices: Tensor, *columns: Tensor | None) -> list[Tensor | None]:
+    return [None if column is None else column[indices] for column in columns]
 
 
 @dataclass
@@ -139,9 +213,11 @@ class Centers:
     packed: Source
     size: int
     labels: Tensor = field(init=False)
+    groups: Tensor | None = field(init=False)
+    weights: Tensor | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.labels = self.packed.labels
+        self.labels, self.groups, self.weights = self.packed.labels, self.packed.groups, self.packed.weights
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -163,80 +239,5 @@ def load(source: Source) -> Images:
     if isinstance(source, Images):
         return source
     if isinstance(source, Files):
-        return Images(source.pixels, source.labels)
-    return Images(source.read(range(len(source))), source.labels)
-
-
-def decode(path: Path, size: int, channels: int, whole: bool = False) -> Tensor:
-    """One file as uint8 [C, size, size]: the short side scaled to `size`, then the center cut out. `whole`: packed.
-
-    By Pillow: torchvision's decoders are deprecated since 0.29.
-
-    Raises:
-        UserError: the file cannot be decoded.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as file:
-            file.draft("RGB", (size, size))  # JPEGs much larger than needed are decoded at a fraction of the cost
-            ImageOps.exif_transpose(file, in_place=True)
-            mode = "L" if channels == 1 else "RGB"
-            picture = file if file.mode == mode else _to_8_bits(file).convert(mode)
-            standing = whole and picture.height > picture.width
-            wanted = lying_size(picture.width, picture.height, size) if whole else (size, size)
-            wanted = wanted[::-1] if standing else wanted
-            if picture.size != wanted:
-                picture = ImageOps.fit(picture, wanted, Image.Resampling.BICUBIC)
-            pixels = np.array(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a readable image ({_reason(error)}); repair or remove the file") from None
-    pixels = pixels.reshape(*wanted[::-1], channels)
-    if whole:
-        return torch.from_numpy(pack(pixels.swapaxes(0, 1) if standing else pixels, size, standing))
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def _to_8_bits(picture: Any) -> Any:
-    """A picture in a mode of 8 bits that Pillow converts to all others.
-
-    16 and 32 bits by the range of their mode, where Pillow's own conversion cuts at 255.
-
-    Raises:
-        ValueError: its numbers are not of that range.
-    """
-    from PIL import Image, ImageCms
-
-    if picture.mode in UNMULTIPLIED:
-        return picture.convert(UNMULTIPLIED[picture.mode])
-    if picture.mode == "LAB":
-        lab, srgb = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
-        return ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
-    if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
-        return picture
-    numbers = np.asarray(picture).astype(np.float64)
-    white = {"I": 2**31 - 1, "F": 1.0}.get(picture.mode, 2**16 - 1) if picture.format != "PNG" else 2**16 - 1
-    low, high = numbers.min(), numbers.max()
-    # Integers of 32 bits that hold 0 to 255 or to 65,535 would all be black.
-    if not 0 <= low <= high <= white or (picture.mode == "I" and 0 < 255 * high < white):
-        raise ValueError(f"its numbers are {low:g} to {high:g}, and {white:g} is white; save it as 8 or 16 bits")
-    return Image.fromarray(np.round(numbers * (255 / white)).astype(np.uint8))
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """Width and height from the file's header.
-
-    Raises:
-        UserError: the file is no image.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            return file.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a readable image ({_reason(error)}); repair or remove the file") from None
-
-
-def _reason(error: Exception) -> str:
-    return "no known image format" if "identify" in str(error) else str(error).splitlines()[0]
+        return Images(source.pixels, source.labels, source.groups, source.weights)
+    return Images(source.read(range(len(source))), source.labels, source.groups, source.weights)

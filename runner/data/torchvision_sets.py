@@ -10,6 +10,7 @@ from runner.data.dataset import Data, Split
 from runner.data.source import Images
 from runner.errors import UserError
 
+CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CLOTHES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 
 
@@ -19,7 +20,11 @@ class TorchvisionSet(Data):
 
     root: str = "data"
     files: ClassVar[str]  # what to put where, for a machine without a network
-    num_test_images: ClassVar = 10_000  # of each of them
+
+    @property
+    def num_test_images(self) -> int:
+        """Known without reading it: 10,000 of each of these data sets."""
+        return 10_000 if self._choice is None else len(self.source("test"))
 
     def read(self, split: Split) -> Images | None:
         if split == "val":
@@ -46,7 +51,18 @@ class CIFAR10(TorchvisionSet):
     """60,000 color images, 32 x 32, 10 classes. Source: Krizhevsky 2009."""
 
     image_shape = (3, 32, 32)
-    class_names: ClassVar = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    stored_classes: ClassVar = [
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ]
     files = "cifar-10-python.tar.gz (or its folder cifar-10-batches-py)"
 
 
@@ -55,7 +71,7 @@ class CIFAR100(TorchvisionSet):
     """60,000 color images, 32 x 32, 100 classes. Source: Krizhevsky 2009."""
 
     image_shape = (3, 32, 32)
-    class_names: ClassVar = [f"class {index}" for index in range(100)]
+    stored_classes: ClassVar = [f"class {index}" for index in range(100)]
     files = "cifar-100-python.tar.gz (or its folder cifar-100-python)"
 
 
@@ -64,7 +80,7 @@ class MNIST(TorchvisionSet):
     """70,000 handwritten digits, 28 x 28, 10 classes. Source: LeCun et al. 1998."""
 
     image_shape = (1, 28, 28)
-    class_names: ClassVar = [str(digit) for digit in range(10)]
+    stored_classes: ClassVar = [str(digit) for digit in range(10)]
     files = "the four files *-ubyte.gz into {root}/MNIST/raw,"
 
 
@@ -73,5 +89,5 @@ class FashionMNIST(TorchvisionSet):
     """70,000 pictures of clothes, 28 x 28, 10 classes. Source: Xiao et al. 2017."""
 
     image_shape = (1, 28, 28)
-    class_names: ClassVar = CLOTHES
+    stored_classes: ClassVar = CLOTHES
     files = "the four files *-ubyte.gz into {root}/FashionMNIST/raw,"

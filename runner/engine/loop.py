@@ -34,6 +34,7 @@ class Training:
         evaluate: `evaluate(state)` gives the validation metrics of each trial.
         fingerprint: what tells the images from others, by aspect; empty where they are not held to anything.
         class_names: K names, in the order of the scores.
+        left_out: a line for each image that cannot be read, and is not among the others.
     """
 
     state: TrainState
@@ -44,6 +45,7 @@ class Training:
     objective: Objective
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     class_names: Sequence[str] = ()
+    left_out: str = ""
 
 
 def fit(

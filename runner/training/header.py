@@ -34,6 +34,7 @@ def _lines(training: Training, dataset: Data, layers: Sequence[LayerSummary]) ->
     counts.append("no test" if test is None else f"{test:,} test")
     shape = " x ".join(map(str, dataset.image_shape))
     yield "data", f"{', '.join(counts)} images; {len(training.class_names)} classes; {shape}"
+    yield from dataset.about()
     parameters, multiply_adds = totals(layers, state.of(0).network)
     yield "network", f"{parameters:,} parameters, {count_text(multiply_adds)} multiply-adds per image"
     yield "device", ", ".join(_device(training, batches.loader))

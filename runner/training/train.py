@@ -18,6 +18,7 @@ from runner.engine.checkpoint import Checkpoints
 from runner.engine.loop import Training, fit
 from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted, UserError
+from runner.files import replace_file
 from runner.formatting import number
 from runner.log import progress
 from runner.log.metrics_file import MetricsFile
@@ -37,6 +38,7 @@ GROUPS_SHOWN = ("data", "model", "init", "optimizer", "schedule", "loss", "reg",
 TUNED_GROUPS = ("optimizer", "schedule", "reg")
 TUNED_KEYS = ("optimizer.lr", "data.batch_size", "engine.epochs", "seed")
 NOT_SHOWN = ("name", "output_dir")
+UNREADABLE = "unreadable.txt"  # images that were left out, since they cannot be decoded
 NOT_TUNED = ("log.", "sweep.", "hydra.")
 
 
@@ -238,6 +240,8 @@ def _fit(
         files = []
         for trial, member in enumerate(members):
             member.folder.begin(member.overrides, None if member.is_trial else member.cfg)
+            if training.left_out:
+                replace_file(member.folder.path / UNREADABLE, training.left_out)
             files.append(MetricsFile(member.folder, training.objective, trial))
         try:
             with ExitStack() as observing:

@@ -7,7 +7,7 @@ from PIL import Image
 
 import runner
 from runner.data import Batches, Digits, Folder, Images, Synthetic
-from runner.data.dataset import stratified
+from runner.data.cut import stratified
 from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.data.preprocess import fit, look_at
 from runner.data.source import decode
