@@ -1,10 +1,14 @@
-"""The arguments of commands that are not composed by Hydra."""
+"""The words of the command line: arguments of commands that Hydra does not compose, and what Hydra cannot parse."""
 
 import argparse
+import re
+from collections.abc import Iterable
 from typing import NoReturn
 
 from runner import renamed
 from runner.errors import UserError
+
+PATTERNS = ("data.label_regex=",)  # keys whose values are regular expressions
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -21,3 +25,18 @@ class ArgumentParser(argparse.ArgumentParser):
         for word in what.split():
             what += renamed.hint(renamed.FLAGS, word)
         raise UserError(f"{self.prog.removeprefix('runner ')}: {what}; see {self.prog} --help")
+
+
+def with_quoted_patterns(words: Iterable[str]) -> list[str]:
+    """The words, with regular expressions quoted as Hydra's grammar asks: a shell takes away the quotes people write."""
+    return [_quoted(word) if word.startswith(PATTERNS) else word for word in words]
+
+
+def _quoted(word: str) -> str:
+    key, _, value = word.partition("=")
+    if value[:1] in ("'", '"', ""):
+        return word
+    # In quotes a backslash is itself, unless it stands before a quote.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    ending = len(escaped) - len(escaped.rstrip("\\"))
+    return f"{key}='{escaped}{escaped[len(escaped) - ending :]}'"

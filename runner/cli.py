@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.arguments import with_quoted_patterns
 from runner.command.table import COMMANDS, HELP, Command
 from runner.errors import (
     EXIT_USER_ERROR,
@@ -70,7 +71,7 @@ def run(words: list[str]) -> int | None:
         return 0
     # The working folder may be anybody's. It is searched when a config names a class that is installed nowhere.
     sys.path[:] = [entry for entry in sys.path if entry not in ("", str(Path.cwd()))]
-    return _run(COMMANDS[words[0]], words[1:])
+    return _run(COMMANDS[words[0]], with_quoted_patterns(words[1:]))
 
 
 def _run(command: Command, words: list[str]) -> int | None:

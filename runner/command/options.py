@@ -1,6 +1,8 @@
 """`runner options [GROUP]`: every choice there is, read from the YAML files. Imports no torch."""
 
+import itertools
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +22,15 @@ PLACED_BY_PACKAGE = ("experiment",)  # options whose keys belong to the whole co
 
 @dataclass
 class Option:
-    """One YAML file of a group: its opening comment and its keys with default and note."""
+    """One YAML file of a group: its opening comment, with an example in its indented lines, and its keys.
+
+    Of a key the default and the note.
+    """
 
     name: str
     description: str
     keys: list[tuple[str, str, str]] = field(default_factory=list)
+    example: list[str] = field(default_factory=list)
 
 
 def main(words: Sequence[str]) -> int:
@@ -71,7 +77,14 @@ def _read(path: Path, group: str) -> Option:
     keys: dict[str, tuple[str, str]] = {}
     for key, value, note in _keys(path, prefix):
         keys[key] = (value, note or keys.get(key, ("", ""))[1])
-    return Option(path.stem, description, [(key, *rest) for key, rest in keys.items()])
+    return Option(path.stem, description, [(key, *rest) for key, rest in keys.items()], _example(text))
+
+
+def _example(text: str) -> list[str]:
+    """The indented lines of the opening comment, such as a tree of folders, without what all are indented by."""
+    opening = list(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()))
+    indented = [line[1:] for line in opening if line.startswith("#   ")]
+    return textwrap.dedent("\n".join(indented)).splitlines()
 
 
 def _keys(path: Path, prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -101,6 +114,8 @@ def _show(console: Console, members: Sequence[Option], with_keys: bool) -> None:
     width = max([len(option.name) for option in members], default=0)
     for option in members:
         console.print(f"  [cyan]{option.name:<{width}}[/]  {escape(option.description)}")
+        for line in option.example if with_keys else []:
+            console.print(f"      {escape(line)}")
         shown = [(f"{key}={value}", note) for key, value, note in option.keys] if with_keys else []
         longest = max((len(text) for text, _ in shown), default=0)
         for text, note in shown:

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from runner.arguments import with_quoted_patterns
 from runner.config.errors import LIST_GROUPS, one_line
 from runner.config_folders import folder, search_path_override
 from runner.store import flat
@@ -24,7 +25,7 @@ def words_of(said: Sequence[str | Sequence[str]], keys: Mapping[str, Any]) -> li
     words: list[str] = []
     for item in said:
         words += shlex.split(item) if isinstance(item, str) else item
-    return words + [f"{key}={_as_word(value)}" for key, value in keys.items()]
+    return with_quoted_patterns([*words, *(f"{key}={_as_word(value)}" for key, value in keys.items())])
 
 
 def _as_word(value: Any) -> str:

@@ -12,12 +12,26 @@ from runner.command.options import group_descriptions, options
 # What an option needs beside its word: data that must be on disk, a setting it cannot do without.
 NEEDS = {
     "data=folder": None,
+    "data=table": None,
+    "data=files": None,
+    "data=arrays": None,
+    "data=torchvision": None,
+    "data=huggingface": None,
     "data=cifar10": None,
     "data=cifar100": None,
     "data=mnist": None,
     "data=fashion_mnist": None,
     "optimizer=lbfgs": ["data.batch_size=2000", "model=linear"],
     "reg=stochastic_depth": ["model=resnet", "model.depth=20", "model.width=4"],
+}
+# Keys that have no default.
+REQUIRED = {
+    "data=folder": ["data.root=nowhere"],
+    "data=table": ["data.file=nowhere"],
+    "data=files": ["data.root=nowhere", "data.label_regex='(.)'"],
+    "data=arrays": ["data.file=nowhere"],
+    "data=torchvision": ["data.name=Food101"],
+    "data=huggingface": ["data.name=nowhere"],
 }
 GROUPS = [group for group, _ in group_descriptions([config.folder()])]
 OPTIONS = [f"{group}={option.name}" for group in GROUPS for option in options([config.folder()], group)]
@@ -36,7 +50,7 @@ def composed(word, *words):
 
 @pytest.mark.parametrize("word", OPTIONS)
 def test_composes(word):
-    cfg = composed(word, *(["data.root=nowhere"] if word == "data=folder" else []))
+    cfg = composed(word, *REQUIRED.get(word, []))
     if word.startswith("sweep="):
         config.check_sweep(cfg)
         return
