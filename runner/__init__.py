@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner import build
-    from runner.command.from_python import Sweep, compare, sweep, test
+    from runner.command.from_python import Sweep, compare, predict, sweep, test
     from runner.config import compose
     from runner.errors import UserError
     from runner.training.run import Run, load
@@ -15,6 +15,7 @@ _HOMES = {
     "compare": "runner.command.from_python:compare",
     "compose": "runner.config:compose",
     "load": "runner.training.run:load",
+    "predict": "runner.command.from_python:predict",
     "sweep": "runner.command.from_python:sweep",
     "test": "runner.command.from_python:test",
     "train": "runner.training.train:train_overrides",
@@ -23,7 +24,7 @@ _HOMES = {
     "UserError": "runner.errors:UserError",
 }
 
-__all__ = ["Run", "Sweep", "UserError", "build", "compare", "compose", "load", "sweep", "test", "train"]
+__all__ = ["Run", "Sweep", "UserError", "build", "compare", "compose", "load", "predict", "sweep", "test", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -54,6 +54,19 @@ def interval(values: Sequence[float], confidence: float = 1 - ALPHA) -> Estimate
     return Estimate(mean, deviation, mean - half, mean + half, n)
 
 
+def wilson(successes: int, total: int, confidence: float = 1 - ALPHA) -> tuple[float, float]:
+    """The confidence interval of a proportion. Source: Wilson 1927."""
+    if not total:
+        return 0.0, 1.0
+    from scipy.special import ndtri
+
+    z, p = float(ndtri((1 + confidence) / 2)), successes / total
+    middle = p + z * z / (2 * total)
+    half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    low, high = ((middle + sign * half) / (1 + z * z / total) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
 def compare(a: Sequence[float], b: Sequence[float], paired: bool) -> float:
     """The two-sided p value of equal means; NaN where a side has fewer than two values.
 

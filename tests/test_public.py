@@ -34,6 +34,7 @@ def test_the_public_names():
         "compare",
         "compose",
         "load",
+        "predict",
         "sweep",
         "test",
         "train",

@@ -8,6 +8,7 @@ from runner.build.parts import (
     average,
     batches,
     data,
+    described,
     eval_view,
     init_from_data,
     instantiate,

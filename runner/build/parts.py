@@ -15,6 +15,7 @@ from runner import renamed
 from runner.augment import Augmentation, Pipeline
 from runner.data import Batches, Data, Preprocess
 from runner.data.batches import Sizes
+from runner.data.described import Described
 from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.data.preprocess import blank, look_at
 from runner.data.sampling import Order
@@ -35,6 +36,18 @@ def data(cfg: DictConfig) -> Data:
     """The data set; nothing is read yet."""
     dataset: Data = instantiate(cfg.data, "data")
     return dataset
+
+
+def described(cfg: DictConfig, record: Mapping[str, Any]) -> Described:
+    """The data set of a stored run as its record notes it; by its images, where the record does not."""
+    classes, shape = record.get("classes"), record.get("image_shape")
+    if not classes or not shape:
+        dataset = data(cfg)
+        classes, shape = dataset.class_names, dataset.image_shape
+    C, H, W = shape
+    resize = cfg.data.get("resize", "crop")
+    scaled = cfg.data.get("image_size") is not None
+    return Described(names=classes, shape=(C, H, W), preprocess=cfg.data.preprocess, resize=resize, scaled=scaled)
 
 
 def model(

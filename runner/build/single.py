@@ -63,9 +63,9 @@ class SharedSetup:
 
     def training(self, state: TrainState, step: Any, train: Any, evaluate: Evaluate) -> Training:
         """All of a training together."""
-        about = self.dataset.fingerprint, self.dataset.class_names
-        left_out = self.dataset.left_out
-        return Training(state, step, train, evaluate, self.settings, self.objective, *about, left_out)
+        images = self.dataset
+        about = images.fingerprint, images.class_names, images.image_shape, images.left_out
+        return Training(state, step, train, evaluate, self.settings, self.objective, *about)
 
     def choose_threads(self, network: nn.Module, num_trials: int = 1) -> None:
         """Of the CPU, unless the config says how many."""

@@ -13,6 +13,7 @@ from runner.errors import HydraExit, UserError
 
 if TYPE_CHECKING:
     from runner.compare.table import Table
+    from runner.inference.predict import Predictions
     from runner.training.run import Run
 
 
@@ -83,6 +84,30 @@ def test(
     from runner.store import RunFolder, find_folder
 
     return score_run(RunFolder.open(find_folder(_path(run))), config.words_of(overrides, {}), checkpoint, trust)
+
+
+def predict(
+    run: str | Path | Run | Sequence[str | Path | Run],
+    images: Any,
+    *overrides: str | Sequence[str],
+    checkpoint: str = "best",
+    trust: bool = False,
+) -> Predictions:
+    """Classify images as `runner predict RUN PATH..` would.
+
+    Args:
+        run: a run, or several that are averaged.
+        images: paths of files, folders or patterns, one or a list; or a tensor [B, C, S, S] in [0, 1].
+
+    Raises:
+        UserError: a run, its checkpoint or an image cannot be read.
+    """
+    from runner.inference.predict import predict_with
+    from runner.store import RunFolder, find_folder
+
+    runs = [*run] if isinstance(run, Sequence) and not isinstance(run, str) else [run]
+    folders = [RunFolder.open(find_folder(_path(one))) for one in runs]
+    return predict_with(folders, images, config.words_of(overrides, {}), checkpoint, trust)
 
 
 def compare(

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.arguments import ArgumentParser
-from runner.store import find_folder
+from runner.errors import UserError
+from runner.store import RUN, SWEEP, SweepFolder, find_folder
 from runner.store.listing import Entry, find_entries
 
 
@@ -47,3 +48,52 @@ def stored_run_parser(command: str, description: str, changes: str, example: str
         "--trust", action="store_true", help="let the stored config build classes that are not runner's"
     )
     return parser
+
+
+def split_words(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
+    """Of `RUN [RUN ..] [KEY=VALUE ..] PATH..`: the runs or sweeps, the changes, and the other words.
+
+    The first word is a run; so are those after it that name a run's or a sweep's folder, up to the first that does not.
+
+    Raises:
+        UserError: the first word names no run.
+    """
+    changes = [word for word in words if "=" in word and not Path(word).exists()]
+    rest = [word for word in words if word not in changes]
+    if not rest:
+        return [], changes, []
+    runs = [find_folder(rest[0])]
+    others = rest[1:]
+    while others and (found := _run_of(others[0])) is not None:
+        runs.append(found)
+        others = others[1:]
+    return runs, changes, others
+
+
+def _run_of(word: str) -> Path | None:
+    """The run or sweep of that name; None where it is a file or a folder of something else, or nothing."""
+    path = Path(word)
+    if path.exists() or word == "-":
+        return path if any((path / record).is_file() for record in (RUN, SWEEP)) else None
+    try:
+        found = find_folder(word)
+    except UserError:
+        return None
+    return found if found.exists() else None
+
+
+def find_members(folders: Sequence[Path]) -> list[Path]:
+    """The runs of folders: of a sweep, the finals of its best configuration, or the best trial.
+
+    Raises:
+        UserError: a sweep has no finished trial.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        if (folder / SWEEP).is_file():
+            from runner.sweep.record.best import best_runs
+
+            found += best_runs(SweepFolder.open(folder))
+        else:
+            found.append(folder)
+    return found

@@ -16,7 +16,15 @@ from runner.config.combinations import check_combinations, notes
 from runner.config.composing import choices, compose, compose_with_choices, explain, flatten, load_plugins, words_of
 from runner.config.errors import LIST_GROUPS, check_flags, odd_file, option_hint, unchosen_option, visible
 from runner.config.naming import said, short_key
-from runner.config.stored import FREE_KEYS, check_stored_words, identity, is_free, with_overrides
+from runner.config.stored import (
+    FREE_KEYS,
+    check_stored_words,
+    identity,
+    is_free,
+    stored_config,
+    with_overrides,
+    with_paths_found,
+)
 from runner.config_folders import (
     add_user_folder,
     all_folders,

@@ -7,11 +7,14 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from runner.config.checking import renamed_or_nearest
+from runner.config.allowlist import check_trusted
+from runner.config.checking import check, renamed_or_nearest, search_modules_in
 from runner.config.composing import explain, flatten
 from runner.config.errors import option_hint
 from runner.config_folders import folder, option_files
 from runner.errors import UserError
+from runner.store import RunFolder
+from runner.store.run_folder import ENVIRONMENT
 
 # What may change when a run goes on; the rest is the run's identity.
 FREE_KEYS = (
@@ -39,6 +42,7 @@ FREE_KEYS = (
     "data.num_workers",
     "data.eval_batch_size",
 )
+PATH_KEYS = ("data.root", "data.file")  # that may be relative to the working folder
 FREE_IN_TEST = ("tta",)  # a group whose option may change when a run is tested
 
 
@@ -110,3 +114,37 @@ def _option(group: str, option: str) -> DictConfig:
     loaded = OmegaConf.load(options[option])
     assert isinstance(loaded, DictConfig)
     return loaded
+
+
+def stored_config(
+    folder: RunFolder, overrides: Sequence[str], for_: Literal["resume", "test"], trust: bool
+) -> DictConfig:
+    """The config of a stored run with values changed from the command line, checked.
+
+    Raises:
+        UserError: an override is none, would make it another run, or the config would build classes that are not
+            runner's own, unless `trust` is set.
+    """
+    cfg = with_overrides(with_paths_found(folder.config, folder, trust), overrides, for_=for_)
+    if not trust:
+        check_trusted(cfg)
+    check(cfg)
+    return cfg
+
+
+def with_paths_found(cfg: DictConfig, folder: RunFolder, trust: bool) -> DictConfig:
+    """The config of a run that began in another working folder: relative paths and own modules are found from there.
+
+    What lies in the present working folder comes first.
+    """
+    began = folder.read_json(ENVIRONMENT).get("folder")
+    if not isinstance(began, str) or Path(began) == Path.cwd():
+        return cfg
+    cfg = cfg.copy()
+    for key in PATH_KEYS:
+        path = OmegaConf.select(cfg, key, default=None)
+        if isinstance(path, str) and not Path(path).expanduser().exists() and (Path(began) / path).exists():
+            OmegaConf.update(cfg, key, str(Path(began) / path))
+    if trust:
+        search_modules_in(began)
+    return cfg

@@ -34,6 +34,7 @@ class Training:
         evaluate: `evaluate(state)` gives the validation metrics of each trial.
         fingerprint: what tells the images from others, by aspect; empty where they are not held to anything.
         class_names: K names, in the order of the scores.
+        image_shape: C, S, S of the network's images.
         left_out: a line for each image that cannot be read, and is not among the others.
     """
 
@@ -45,6 +46,7 @@ class Training:
     objective: Objective
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     class_names: Sequence[str] = ()
+    image_shape: Sequence[int] = ()
     left_out: str = ""
 
 

@@ -28,7 +28,8 @@ FIELDS: dict[str, Any] = {
     **dict.fromkeys(("id", "name", "status", "started", "command", "host"), str),
     **dict.fromkeys(("finished", "error"), str | None),
     **dict.fromkeys(("format", "process", "seed"), int),
-    **dict.fromkeys(("overrides", "config_folders"), list[str]),
+    **dict.fromkeys(("overrides", "config_folders", "classes"), list[str]),
+    "image_shape": list[int],
     "seconds": float,
     "choices": dict[str, str],
     "objective": dict[str, Any] | None,
@@ -228,11 +229,21 @@ class RunFolder(Folder):
         except FileNotFoundError:
             raise UserError(f"{path}: not a run's folder (it has no {RUN})") from None
 
-    def begin(self, overrides: Sequence[str], config: DictConfig | None) -> None:
-        """Note what is trained from now on, as running; `config` is None where it is in the folder already."""
+    def begin(
+        self,
+        overrides: Sequence[str],
+        config: DictConfig | None,
+        classes: Sequence[str] = (),
+        image_shape: Sequence[int] = (),
+    ) -> None:
+        """Note what is trained from now on, as running; `config` is None where it is in the folder already.
+
+        The classes and the shape of the images are all that is needed of the data to use the network.
+        """
         if config is not None:  # first, for a folder with a record is a run, and can be resumed
             write_config(self.path, config, overrides)
-        self.update(status="running", overrides=list(overrides), finished=None, error=None, **_process())
+        known = {"classes": list(classes), "image_shape": list(image_shape)}
+        self.update(status="running", overrides=list(overrides), finished=None, error=None, **known, **_process())
 
     @property
     def metrics(self) -> list[dict[str, Any]]:

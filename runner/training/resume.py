@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner import config
+from runner.config import stored_config
 from runner.store import RunFolder
-from runner.training.run import Run, stored_config
+from runner.training.run import Run
 from runner.training.train import Member, go_on
 
 

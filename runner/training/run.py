@@ -3,23 +3,20 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
-from torch import nn
+from torch import Tensor, nn
 
 from runner import config, renamed
 from runner.formatting import number
 from runner.store import RunFolder, find_folder
-from runner.store.run_folder import ENVIRONMENT
 
 ADVICE = (
     "a lower learning rate (optimizer.lr), a warm-up (schedule.warmup_epochs=1) or clipping (engine.clip_grad_norm=1)"
 )
-
-PATH_KEYS = ("data.root",)  # that may be relative to the working folder
 
 
 class Run:
@@ -66,6 +63,27 @@ class Run:
         objective = self.record["objective"]
         return None if objective is None else objective["value"]
 
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of the scores."""
+        from runner import build
+
+        return build.described(self.config, self.record).class_names
+
+    def predict(
+        self, images: str | Path | Sequence[str | Path] | Tensor, *overrides: str, checkpoint: str = "best"
+    ) -> Any:
+        """Labels and probabilities of image files, folders, or a tensor [B, C, S, S] in [0, 1], as `runner predict`.
+
+        Gives `runner.inference.predict.Predictions`: `.labels`, `.probabilities` [B, K], `.top(n)`, `.paths`.
+
+        Raises:
+            UserError: a file or folder is not there, the tensor has another shape, or the checkpoint cannot be read.
+        """
+        from runner.inference.predict import predict_with
+
+        return predict_with([self._files], images, overrides, checkpoint, self._trust)
+
     def model(self, checkpoint: str = "best") -> nn.Module:
         """The trained classifier on the CPU, in evaluation mode: images [B, C, S, S] in [0, 1] to class scores [B, K].
 
@@ -76,7 +94,7 @@ class Run:
         from runner import build
         from runner.engine.checkpoint_files import read
 
-        cfg = _with_paths_found(self.config, self._files, self._trust)
+        cfg = config.with_paths_found(self.config, self._files, self._trust)
         if not self._trust:
             config.check_trusted(cfg)
         saved = read(self._files.checkpoints / f"{checkpoint}.pt")["state"]
@@ -122,40 +140,6 @@ class Run:
             f"runner test {folder}",
             f"runner resume {folder} engine.epochs={2 * cfg.engine.epochs}",
         ]
-
-
-def stored_config(
-    folder: RunFolder, overrides: Sequence[str], for_: Literal["resume", "test"], trust: bool
-) -> DictConfig:
-    """The config of a stored run with values changed from the command line, checked.
-
-    Raises:
-        UserError: an override is none, would make it another run, or the config would build classes that are not
-            runner's own, unless `trust` is set.
-    """
-    cfg = config.with_overrides(_with_paths_found(folder.config, folder, trust), overrides, for_=for_)
-    if not trust:
-        config.check_trusted(cfg)
-    config.check(cfg)
-    return cfg
-
-
-def _with_paths_found(cfg: DictConfig, folder: RunFolder, trust: bool) -> DictConfig:
-    """The config of a run that began in another working folder: relative paths and own modules are found from there.
-
-    What lies in the present working folder comes first.
-    """
-    began = folder.read_json(ENVIRONMENT).get("folder")
-    if not isinstance(began, str) or Path(began) == Path.cwd():
-        return cfg
-    cfg = cfg.copy()
-    for key in PATH_KEYS:
-        path = OmegaConf.select(cfg, key, default=None)
-        if isinstance(path, str) and not Path(path).expanduser().exists() and (Path(began) / path).exists():
-            OmegaConf.update(cfg, key, str(Path(began) / path))
-    if trust:
-        config.search_modules_in(began)
-    return cfg
 
 
 def load(folder: str | Path, trust: bool = False) -> Run:

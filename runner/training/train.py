@@ -239,7 +239,8 @@ def _fit(
             console.print(f"going on from {place}", highlight=False)
         files = []
         for trial, member in enumerate(members):
-            member.folder.begin(member.overrides, None if member.is_trial else member.cfg)
+            written = None if member.is_trial else member.cfg
+            member.folder.begin(member.overrides, written, training.class_names, training.image_shape)
             if training.left_out:
                 replace_file(member.folder.path / UNREADABLE, training.left_out)
             files.append(MetricsFile(member.folder, training.objective, trial))
