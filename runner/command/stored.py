@@ -1,5 +1,6 @@
 """What the commands on a stored run share: a folder, overrides, and whether to trust it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from runner.arguments import ArgumentParser
 from runner.errors import UserError
 from runner.store import RUN, SWEEP, SweepFolder, find_folder
 from runner.store.listing import Entry, find_entries
+
+CHANGE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")  # names of runs begin with a number, or have a hyphen before the =
 
 
 def add_folder(parser: ArgumentParser) -> None:
@@ -58,7 +61,7 @@ def split_words(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]
     Raises:
         UserError: the first word names no run.
     """
-    changes = [word for word in words if "=" in word and not Path(word).exists()]
+    changes = [word for word in words if CHANGE.match(word) and not Path(word).exists()]
     rest = [word for word in words if word not in changes]
     if not rest:
         return [], changes, []

@@ -67,6 +67,8 @@ class Classifier:
         process.prepare(settings, cfg.seed, device)
         described = build.described(cfg, folder.record)
         network, preprocess = build.scored_network(cfg, described, saved)
+        if device.type == "cpu" and not settings.num_threads:
+            process.set_num_threads(network, described.image_shape, cfg.data.eval_batch_size)
         placed = network.to(device), preprocess.to(device)
         return cls(folder, cfg, checkpoint, saved, described, *placed, device, precision, settings)
 

@@ -1,4 +1,4 @@
-"""`runner predict`, and `runner test` of several runs and of other images."""
+"""`runner predict`, `runner export`, and `runner test` of several runs and of other images."""
 
 import csv
 import io
@@ -187,3 +187,31 @@ def test_a_sweep_is_tested_by_the_finals_of_its_best(runner):
     alike = [f"{number:04d}" for number, point in scores.items() if point == scores[best["trial"]]]
     assert len(alike) == 2
     assert [line.split()[0] for line in lines[1:3]] == alike
+
+
+def test_export_says_how_the_file_does_beside_the_network(runner, run):
+    pytest.importorskip("onnxruntime")
+    lines = runner("export", run, "--out", "model.onnx").stdout.splitlines()
+    assert lines[0].split() == ["val", "accuracy", "ms/image,", "batch", "1", "ms/image,", "batch", "32"]
+    assert [line.split()[0] for line in lines[1:3]] == ["network", "file"]
+    assert lines[1].split()[1] == lines[2].split()[1]
+    assert lines[4].startswith("wrote model.onnx (")
+    (folder,) = runner.runs()
+    assert "wrote" in runner("export", folder.name, "--format=state_dict").stdout
+    assert (folder / "model.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["export", "nowhere"], "nowhere: no such folder"),
+        (["export", "last", "what"], "export: what: no such run"),
+        (["export", "last", "last"], "export: several runs in one file need its name"),
+        (["export", "last", "--format=jpg"], "export: --format: invalid choice: 'jpg'"),
+        (["export", "last", "--format=torch_export", "--quantize=int8"], "--quantize: is of --format onnx alone"),
+    ],
+)
+def test_mistakes_of_export_are_one_line(runner, run, words, said):
+    done = runner(*words, status=2)
+    assert done.stderr.startswith(f"runner: {said}")
+    assert done.stderr.count("\n") == 1
