@@ -1,15 +1,18 @@
 """Averages: a second set of weights beside the trained ones."""
 
 import copy
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from runner.constraints import Duration, Fraction, NonNegative, PositiveInt
 from runner.optimizer.torch_kernels import foreach
 from runner.schedule import Schedule
 
+SNAPSHOTS = "snapshots"  # in the state of an average
 
 class WeightAverage:
     """A second set of weights that follows the trained ones; validation and test use it.
@@ -36,6 +39,9 @@ class WeightAverage:
             averaged.copy_(current)
         if returns:
             foreach("copy_", self._current, self._averaged)
+
+    def before_scoring(self, batches: Callable[[], Iterable[Any]]) -> None:
+        """Make the averaged network ready to be scored. `batches`: those of the epoch that was trained last."""
 
     def state_dict(self) -> dict[str, Any]:
         return self.network.state_dict()
@@ -100,6 +106,95 @@ class Lookahead(WeightAverage):
         if step % self.every_steps == 0:
             return 1 - self.decay * (step / curve.total_steps) ** self.power, True
         return 0.0, self.return_each_epoch and step % curve.steps_per_epoch == 0
+
+
+class SWA(WeightAverage):
+    """Stochastic weight averaging: the mean of the weights at the ends of epochs, from `start_epochs` on.
+
+    Before, it is the trained weights. Normalization statistics are recomputed over the training images whenever it is
+    scored, for those of the trained weights do not fit it. Source: Izmailov et al. 2018, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        start_epochs: Duration = "75%",
+        every_epochs: PositiveInt = 1,
+    ) -> None:
+        super().__init__(network)
+        self.schedule = schedule
+        self.every = every_epochs * schedule.curve.steps_per_epoch
+        self.first = max(1, -(-schedule.curve.steps(start_epochs) // self.every))  # end of so many, the first averaged
+
+    def due(self) -> tuple[float, bool]:
+        step = self.schedule.num_steps
+        if step <= self.first * self.every:
+            return 1.0, False
+        return (1 / (step // self.every - self.first + 1) if step % self.every == 0 else 0.0), False
+
+    def before_scoring(self, batches: Callable[[], Iterable[Any]]) -> None:
+        if self.schedule.num_steps > self.first * self.every:
+            recompute_statistics(self.network, batches())
+
+
+class Snapshots:
+    """Copies of the weights at the bottoms of a cyclic schedule; together they are an ensemble.
+
+    The training and its validation use the trained weights; `runner test --weights snapshots` averages the class
+    probabilities of the copies. The latest `num_snapshots` are kept. Source: Huang et al. 2017.
+
+    Raises:
+        ValueError: the schedule is not cyclic.
+    """
+
+    def __init__(self, network: nn.Module, schedule: Schedule, num_snapshots: PositiveInt = 5) -> None:
+        if not hasattr(schedule.curve, "is_bottom"):
+            raise ValueError("average=snapshots needs a cyclic schedule; choose schedule=warm_restarts or cyclic")
+        self.network = network
+        self.schedule = schedule
+        self.num_snapshots = num_snapshots
+        self.snapshots: list[dict[str, Tensor]] = []
+
+    def update(self) -> None:
+        if self.schedule.curve.is_bottom(self.schedule.num_steps - 1):  # that of the update just made
+            self.snapshots.append({name: value.detach().clone() for name, value in self.network.state_dict().items()})
+            del self.snapshots[: -self.num_snapshots]
+
+    def before_scoring(self, batches: Callable[[], Iterable[Any]]) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {SNAPSHOTS: [dict(one) for one in self.snapshots]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.snapshots = [dict(one) for one in state[SNAPSHOTS]]
+
+
+@torch.no_grad()
+def recompute_statistics(network: nn.Module, batches: Iterable[Any]) -> None:
+    """Set the statistics of batch normalization to the means over these batches of images and labels.
+
+    Everything else in the network stays in evaluation mode, so no noise is drawn. A network without such layers needs
+    no pass. Source: Izmailov et al. 2018, section 3.2.
+    """
+    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    was_training = network.training
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+        norm.train()
+    for images, _ in batches:
+        network(images)
+    network.train(was_training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        if not was_training:
+            norm.eval()
 
 
 def _floats(network: nn.Module) -> list[Tensor]:

@@ -174,6 +174,8 @@ def _end_epoch(training: Training, meter: _Meter) -> list[Record]:
     scores: Sequence[Record] = [{}] * len(state.trials)
     if state.active and (_finished(state, settings) or state.epoch % settings.eval_every_epochs == 0):
         with stage("validation"):
+            if state.average:
+                state.average.before_scoring(lambda: training.train.epoch(state.epoch - 1))
             scores = training.evaluate(state)
     records: list[Record] = [{} for _ in state.trials]
     for number in state.present:

@@ -45,7 +45,7 @@ class WarmRestarts(Curve):
 
     def is_bottom(self, step: int) -> bool:
         """Whether update `step` is the last of a period."""
-        return self(step + 1) > self(step)
+        return step >= self.steps(self.warmup_epochs) and self(step + 1) > self(step)
 
 
 @dataclass(kw_only=True)
@@ -58,6 +58,11 @@ class Cyclic(Curve):
     def after_warmup(self, step: int, num_steps: int) -> float:
         position = (step / self.period(self.period_epochs)) % 1.0
         return self.min_factor + (1 - self.min_factor) * (1 - abs(2 * position - 1))
+
+    def is_bottom(self, step: int) -> bool:
+        """Whether update `step` is the last of a period."""
+        done = step + 1 - self.steps(self.warmup_epochs)
+        return done > 0 and done % self.period(self.period_epochs) == 0
 
 
 @dataclass(kw_only=True)

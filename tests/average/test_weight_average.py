@@ -97,3 +97,66 @@ def test_the_average_follows_weights_in_any_memory_layout(word):
     before = copy.deepcopy(made.state.average.network.state_dict())
     _, after = updates(made, 5)[-1]
     assert [key for key in after if torch.equal(after[key], before[key])] == []
+
+
+SWA = ["average=swa", "average.start_epochs=2"]
+
+
+def test_swa_is_the_mean_of_the_weights_at_the_ends_of_epochs():
+    made = training(*SWA)
+    reached = updates(made, 40)
+    for number in (5, 15, 20):  # until the second epoch's end the average is the trained weights
+        fast, slow = reached[number - 1]
+        assert same(fast, slow)
+    ends = [reached[number - 1][0] for number in (20, 30, 40)]
+    for number, count in ((25, 1), (30, 2), (35, 2), (40, 3)):
+        slow = reached[number - 1][1]
+        for key, value in slow.items():
+            if key.endswith(("weight", "bias")):
+                torch.testing.assert_close(value, torch.stack([end[key] for end in ends[:count]]).mean(0))
+
+
+def test_swas_normalization_statistics_are_those_of_the_averaged_network():
+    made = training(*SWA, "model.norm=batch")
+    updates(made, 40)
+    average = made.state.average
+    before = copy.deepcopy(average.network.state_dict())
+    average.before_scoring(lambda: made.train.epoch(3))
+    norms = [layer for layer in average.network.modules() if isinstance(layer, torch.nn.BatchNorm1d)]
+    linear = next(layer for layer in average.network.modules() if isinstance(layer, torch.nn.Linear))
+    outputs = [linear(images.flatten(1)) for images, _ in made.train.epoch(3)]
+    torch.testing.assert_close(norms[0].running_mean, torch.stack([one.mean(0) for one in outputs]).mean(0))
+    torch.testing.assert_close(norms[0].running_var, torch.stack([one.var(0) for one in outputs]).mean(0))
+    assert norms[0].momentum is not None
+    assert not any(layer.training for layer in average.network.modules())
+    for key, value in average.network.state_dict().items():
+        assert torch.equal(value, before[key]) or "running" in key or "num_batches" in key
+    name = next(key for key in before if key.endswith("running_mean"))
+    assert not torch.equal(before[name], norms[0].running_mean)
+
+
+def test_snapshots_are_the_weights_at_the_bottoms():
+    words = ["average=snapshots", "schedule=warm_restarts", "schedule.period_epochs=1", "schedule.period_factor=1"]
+    made = training(*words, "average.num_snapshots=2")
+    found = []
+    for number in range(40):
+        made.step(made.state, next(made.train.epoch(number // 10, number % 10)))
+        if number in (9, 19, 29, 39):  # the last update of each period
+            found.append(copy.deepcopy(made.state.network.state_dict()))
+        assert len(made.state.average.snapshots) == min(2, (number + 1) // 10)
+    for kept, expected in zip(made.state.average.snapshots, found[2:], strict=True):
+        assert same(kept, expected)
+    other = training(*words)
+    other.state.load_state_dict(made.state.state_dict())
+    assert same(other.state.average.snapshots[1], found[3])
+
+
+def test_snapshots_need_a_cycle():
+    with pytest.raises(runner.UserError, match="needs a cyclic schedule; choose schedule=warm_restarts or cyclic"):
+        training("average=snapshots", "schedule=step")
+
+
+def test_a_triangle_has_its_bottom_at_the_end_of_each_period():
+    made = training("average=snapshots", "schedule=cyclic", "schedule.period_epochs=2", "schedule.warmup_epochs=1")
+    curve = made.state.schedule.curve
+    assert [step for step in range(60) if curve.is_bottom(step)] == [29, 49]

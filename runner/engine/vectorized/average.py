@@ -43,6 +43,9 @@ class VectorizedAverage:
             for average, current in floats:
                 current.copy_(torch.where(_across(chosen_T, current), average, current))
 
+    def before_scoring(self, batches: Any) -> None:
+        """Nothing: averages whose statistics must be recomputed are not vectorized."""
+
     def keep(self, rows: Sequence[int]) -> None:
         self.rows.keep(rows)
         self.averages = [self.averages[row] for row in rows]
