@@ -46,7 +46,7 @@ VALUES = {
     "sweep.strategy=together": "narrow",
 }
 PARAM_GROUP_KEYS = {"match": "params", "until_epochs": "freeze_after_epochs"}
-FLAGS = {"--search": "--include-search-trials"}
+FLAGS = {"--search": "--include-search-trials", "--checkpoint": "--weights"}
 COLUMNS = {
     "deviation": "std",
     "low": "ci_low",

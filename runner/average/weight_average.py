@@ -14,6 +14,7 @@ from runner.schedule import Schedule
 
 SNAPSHOTS = "snapshots"  # in the state of an average
 
+
 class WeightAverage:
     """A second set of weights that follows the trained ones; validation and test use it.
 
@@ -149,7 +150,7 @@ class Snapshots:
     """
 
     def __init__(self, network: nn.Module, schedule: Schedule, num_snapshots: PositiveInt = 5) -> None:
-        if not hasattr(schedule.curve, "is_bottom"):
+        if not schedule.curve.is_cyclic:
             raise ValueError("average=snapshots needs a cyclic schedule; choose schedule=warm_restarts or cyclic")
         self.network = network
         self.schedule = schedule

@@ -19,7 +19,7 @@ from runner.build.parts import (
     optimizer,
     regularizers,
     schedule,
-    scored_network,
+    stored_network,
     tta,
 )
 from runner.build.single import training

@@ -247,13 +247,19 @@ def check_sizes(network: nn.Module, dataset: Data, device: torch.device) -> None
     network.train(was_training)
 
 
-def scored_network(cfg: DictConfig, dataset: Data, saved: Mapping[str, Any]) -> tuple[nn.Module, Preprocess]:
-    """The network of a saved state with the weights that count, and its preprocessing; on the CPU."""
+def stored_network(
+    cfg: DictConfig, dataset: Data, weights: Mapping[str, Any], preprocessing: Mapping[str, Any]
+) -> tuple[nn.Module, Preprocess]:
+    """The network with stored weights, and its stored preprocessing; on the CPU.
+
+    Raises:
+        UserError: they do not fit the config.
+    """
     network = model(cfg, dataset)
     preprocess = blank(dataset.image_shape, dataset.preprocess)
     try:
-        network.load_state_dict(saved["average"] or saved["network"])
-        preprocess.load_state_dict(saved["preprocess"])
+        network.load_state_dict(weights)
+        preprocess.load_state_dict(preprocessing)
     except RuntimeError as error:
         detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"model: the checkpoint does not fit the config ({detail})") from None

@@ -47,17 +47,18 @@ complete -c runner -a '(__runner_complete)'
 """
 SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 HYDRAS = ("train", "sweep")
-RUNS = ("resume", "test", "predict", "export", "compare", "list", "board", "stop", "tag", "note", "remove")
+RUNS = ("resume", "test", "predict", "export", "average", "compare", "list", "board", "stop", "tag", "note", "remove")
 ROOT_KEYS = ("name", "seed", "output_dir", "objective.name", "objective.mode")
 FLAGS = {
     "train": ("--dry-run", "--like", "--multirun", "--config-dir", "--cfg", "--info", "--help"),
     "sweep": ("--config-dir", "--cfg", "--info", "--help"),
     "resume": ("--trust", "--accept-changed-data", "--help"),
-    "test": ("--trust", "--checkpoint", "--data", "--calibrate", "--average", "--greedy", "--out", "--help"),
-    "export": ("--format", "--out", "--quantize", "--max-drop", "--checkpoint", "--trust", "--help"),
+    "test": ("--trust", "--weights", "--data", "--calibrate", "--average", "--greedy", "--out", "--help"),
+    "export": ("--format", "--out", "--quantize", "--max-drop", "--weights", "--trust", "--help"),
+    "average": ("--weights", "--out", "--trust", "--help"),
     "predict": (
         *("--top", "--threshold", "--format", "--out", "--lists", "--embeddings", "--pictures", "--average"),
-        *("--checkpoint", "--trust", "--help"),
+        *("--weights", "--trust", "--help"),
     ),
     "compare": (
         *("--by", "--metric", "--mode", "--where", "--include-search-trials", "--sort", "--format", "--html"),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from runner.arguments import ArgumentParser
-from runner.command.stored import find_members, split_words
+from runner.command.stored import WEIGHTS, find_members, split_words
 from runner.errors import UserError
 from runner.store import RunFolder
 
@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
     from runner.inference.export import SUFFIXES, export
 
     changes = [*overrides, ON_CPU]
-    members = [Classifier.load(RunFolder.open(run), changes, arguments.checkpoint, arguments.trust) for run in found]
+    members = [Classifier.load(RunFolder.open(run), changes, arguments.weights, arguments.trust) for run in found]
     file = arguments.out or found[0] / f"model{SUFFIXES[arguments.format]}"
     made = export(members, file, arguments.format, arguments.quantize, arguments.max_drop)
     _print(made)
@@ -53,7 +53,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx, .pt2 or .pt in the run's folder")
     parser.add_argument("--quantize", choices=("int8",), help="weights and activations of 8 bits (onnx)")
     parser.add_argument("--max-drop", type=float, default=0.01, metavar="X", help="of val accuracy at int8 (0.01)")
-    parser.add_argument("--checkpoint", default="best", help="best (default), last, or a snapshot such as epoch-0010")
+    parser.add_argument("--weights", default="best", help=WEIGHTS)
     parser.add_argument("--trust", action="store_true", help="let a stored config build classes that are not runner's")
     return parser
 

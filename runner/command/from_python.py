@@ -73,7 +73,7 @@ def sweep(*overrides: str | Sequence[str], **keys: Any) -> Sweep:
 
 
 def test(
-    run: str | Path | Run, *overrides: str | Sequence[str], checkpoint: str = "best", trust: bool = False
+    run: str | Path | Run, *overrides: str | Sequence[str], weights: str = "best", trust: bool = False
 ) -> dict[str, Any]:
     """Score a run on the test split as `runner test RUN OVERRIDES` would; gives its scores, as test.json has them.
 
@@ -83,14 +83,14 @@ def test(
     from runner.inference.scoring import score_run
     from runner.store import RunFolder, find_folder
 
-    return score_run(RunFolder.open(find_folder(_path(run))), config.words_of(overrides, {}), checkpoint, trust)
+    return score_run(RunFolder.open(find_folder(_path(run))), config.words_of(overrides, {}), weights, trust)
 
 
 def predict(
     run: str | Path | Run | Sequence[str | Path | Run],
     images: Any,
     *overrides: str | Sequence[str],
-    checkpoint: str = "best",
+    weights: str = "best",
     trust: bool = False,
 ) -> Predictions:
     """Classify images as `runner predict RUN PATH..` would.
@@ -107,7 +107,7 @@ def predict(
 
     runs = [*run] if isinstance(run, Sequence) and not isinstance(run, str) else [run]
     folders = [RunFolder.open(find_folder(_path(one))) for one in runs]
-    return predict_with(folders, images, config.words_of(overrides, {}), checkpoint, trust)
+    return predict_with(folders, images, config.words_of(overrides, {}), weights, trust)
 
 
 def compare(

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from runner import files
 from runner.arguments import ArgumentParser
-from runner.command.stored import find_members, split_words
+from runner.command.stored import WEIGHTS, find_members, split_words
 from runner.errors import UserError
 from runner.formatting import cell_of_csv
 from runner.store import RunFolder
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
     from runner.inference.predict import find_images, predict_files
 
     members = [
-        Classifier.load(RunFolder.open(run), overrides, arguments.checkpoint, arguments.trust)
+        Classifier.load(RunFolder.open(run), overrides, arguments.weights, arguments.trust)
         for run in find_members(runs)
     ]
     check_same_classes(members)
@@ -70,7 +70,7 @@ def _parser() -> ArgumentParser:
         "words", nargs="*", metavar="RUN [RUN ..] [KEY=VALUE ..] PATH", help="runs, changes, then files or folders; "
         "- reads names of files from standard input"
     )  # fmt: skip
-    parser.add_argument("--checkpoint", default="best", help="best (default), last, or a snapshot such as epoch-0010")
+    parser.add_argument("--weights", default="best", help=WEIGHTS)
     parser.add_argument("--average", default="probabilities", choices=("probabilities", "logits", "votes"),
                         help="how several runs are averaged")  # fmt: skip
     parser.add_argument("--top", type=_positive, default=1, metavar="N", help="the N most probable classes")

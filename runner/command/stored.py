@@ -10,6 +10,7 @@ from runner.errors import UserError
 from runner.store import RUN, SWEEP, SweepFolder, find_folder
 from runner.store.listing import Entry, find_entries
 
+WEIGHTS = "best (default), last, average, snapshots, a checkpoint such as epoch-0010, or a file of runner average"
 CHANGE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")  # names of runs begin with a number, or have a hyphen before the =
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "test": Command("score a run's best weights on the test split", "runner.command.test"),
     "predict": Command("classify new images with a run's best weights", "runner.command.predict"),
     "export": Command("write a network as one file: ONNX, torch.export or its weights", "runner.command.export"),
+    "average": Command("average the weights of several checkpoints", "runner.command.average"),
     "compare": Command("compare runs: which is better, and how sure is that", "runner.command.compare"),
     "list": Command("list runs and sweeps: status, best value, size", "runner.command.list"),
     "board": Command("start TensorBoard on the runs that are named or found", "runner.command.board"),

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from runner import files
 from runner.arguments import ArgumentParser
-from runner.command.stored import find_members, split_words
+from runner.command.stored import WEIGHTS, find_members, split_words
 from runner.errors import UserError
 from runner.store import RunFolder
 from runner.store.run_folder import TEST
@@ -29,7 +29,7 @@ def main(words: Sequence[str]) -> int:
         raise UserError(f"test: {others[0]}: no such run" if others else "test: name a run; see runner test --help")
     members = find_members(runs)
     console = Console()
-    given = {"checkpoint": arguments.checkpoint, "trust": arguments.trust, "data": arguments.data}
+    given = {"weights": arguments.weights, "trust": arguments.trust, "data": arguments.data}
     if len(members) > 1:
         from runner.inference.ensemble_scoring import score_ensemble
 
@@ -59,7 +59,7 @@ def _parser() -> ArgumentParser:
     )
     what = "runs or sweeps: path, last, number, or any part of the name; and changes, such as data.root=elsewhere"
     parser.add_argument("words", nargs="+", metavar="RUN [RUN ..] [KEY=VALUE ..]", help=what)
-    parser.add_argument("--checkpoint", default="best", help="best (default), last, or a snapshot such as epoch-0010")
+    parser.add_argument("--weights", default="best", help=WEIGHTS)
     parser.add_argument("--data", metavar="OTHER", help="score another folder or table with images of the same classes")
     parser.add_argument("--calibrate", action="store_true", help="keep the temperature that fits val, for predictions")
     parser.add_argument("--average", default="probabilities", choices=("probabilities", "logits", "votes"),

@@ -17,12 +17,12 @@ from runner.data import Data, Preprocess
 from runner.data.batches import as_float
 from runner.data.described import Described
 from runner.engine import process
-from runner.engine.checkpoint_files import read
 from runner.engine.device import select_device
 from runner.engine.evaluate import predict
 from runner.engine.precision import Precision
 from runner.engine.settings import Settings
 from runner.errors import UserError
+from runner.inference.weights import BEST, StoredNetwork, load_network
 from runner.pictures import View
 from runner.store import RunFolder
 
@@ -34,17 +34,14 @@ class Classifier:
     """A stored run's network with the weights that count, on its device. B images, C channels, K classes.
 
     Attributes:
-        checkpoint: the name of the checkpoint: best, last, or that of a snapshot.
-        saved: its state.
+        stored: which weights the network has.
         described: classes and shape of the images.
     """
 
     folder: RunFolder
     cfg: DictConfig
-    checkpoint: str
-    saved: dict[str, Any]
+    stored: StoredNetwork
     described: Described
-    network: nn.Module
     preprocess: Preprocess
     device: torch.device
     precision: Precision
@@ -52,38 +49,32 @@ class Classifier:
 
     @classmethod
     def load(
-        cls, folder: RunFolder, overrides: Sequence[str] = (), checkpoint: str = "best", trust: bool = False
+        cls, folder: RunFolder, overrides: Sequence[str] = (), weights: str = BEST, trust: bool = False
     ) -> Classifier:
-        """The network of a run's checkpoint.
+        """The network of a run with those of its weights; see `runner.inference.weights`.
 
         Raises:
-            UserError: the run or its checkpoint cannot be read, or its config builds classes that are not runner's own.
+            UserError: the run or its weights cannot be read, or its config builds classes that are not runner's own.
         """
         cfg = stored_config(folder, overrides, "test", trust)
-        saved = read(folder.checkpoints / f"{checkpoint}.pt")["state"]
         settings: Settings = build.instantiate(cfg.engine, "engine")
         device = select_device(settings.device)
         precision = Precision(settings.precision, device)
         process.prepare(settings, cfg.seed, device)
         described = build.described(cfg, folder.record)
-        network, preprocess = build.scored_network(cfg, described, saved)
+        stored = load_network(folder, cfg, described, weights)
         if device.type == "cpu" and not settings.num_threads:
-            process.set_num_threads(network, described.image_shape, cfg.data.eval_batch_size)
-        placed = network.to(device), preprocess.to(device)
-        return cls(folder, cfg, checkpoint, saved, described, *placed, device, precision, settings)
+            process.set_num_threads(stored.network, described.image_shape, cfg.data.eval_batch_size)
+        stored.network.to(device)
+        return cls(folder, cfg, stored, described, stored.preprocess.to(device), device, precision, settings)
 
     @property
     def class_names(self) -> list[str]:
         return self.described.class_names
 
     @property
-    def epoch(self) -> int:
-        return int(self.saved["position"]["epoch"])
-
-    @property
-    def weights(self) -> str:
-        """Which weights count: averaged or trained."""
-        return "averaged" if self.saved["average"] else "trained"
+    def network(self) -> nn.Module:
+        return self.stored.network
 
     @cached_property
     def view(self) -> View | None:
@@ -101,11 +92,16 @@ class Classifier:
 
     @cached_property
     def temperature(self) -> float:
-        """By which scores are divided: fitted by `runner test --calibrate` for this checkpoint; else 1."""
-        stored = self.folder.read_json(CALIBRATION)
-        fits = stored.get("checkpoint") == self.checkpoint and stored.get("epoch") == self.epoch
-        temperature = stored.get("temperature")
+        """By which scores are divided: fitted by `runner test --calibrate` for these weights; else 1."""
+        kept = self.folder.read_json(CALIBRATION)
+        fits = all(kept.get(key) == value for key, value in self.described_weights.items())
+        temperature = kept.get("temperature")
         return float(temperature) if fits and isinstance(temperature, float) and temperature > 0 else 1.0
+
+    @property
+    def described_weights(self) -> dict[str, Any]:
+        """Which weights these are, as records have it."""
+        return {"checkpoint": self.stored.checkpoint, "epoch": self.stored.epoch, "weights": self.stored.kind}
 
     @torch.inference_mode()
     def probabilities(self, pixels: Tensor) -> Tensor:

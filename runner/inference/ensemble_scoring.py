@@ -13,6 +13,7 @@ from runner.errors import UserError
 from runner.inference.classifier import Classifier, check_same_classes
 from runner.inference.ensemble import TINY, Averaging, Bootstrap, bootstrap, choose_greedily, combine, member_names
 from runner.inference.scoring import Scored, score
+from runner.inference.weights import BEST
 from runner.store import RunFolder
 from runner.store.config_file import FORMAT
 
@@ -51,7 +52,7 @@ class EnsembleScores:
 def score_ensemble(
     folders: Sequence[RunFolder],
     overrides: Sequence[str] = (),
-    checkpoint: str = "best",
+    weights: str = BEST,
     trust: bool = False,
     data: str | None = None,
     averaging: Averaging = "probabilities",
@@ -60,22 +61,22 @@ def score_ensemble(
     """Score several runs on the test split, each in its own folder too, and together.
 
     Args:
-        data, checkpoint, overrides, trust: as for one run.
+        data, weights, overrides, trust: as for one run.
         greedy: choose members by their loss on the validation split, which all must share.
 
     Raises:
         UserError: a run cannot be read, or the runs differ in classes or images.
     """
-    members = [Classifier.load(folder, overrides, checkpoint, trust) for folder in folders]
+    members = [Classifier.load(folder, overrides, weights, trust) for folder in folders]
     check_same_classes(members)
     scored = [score(member, data)[1] for member in members]
     _check_same_images(scored)
     labels = scored[0].labels
     probabilities = torch.stack([one.probabilities for one in scored])
-    picks, weights = list(range(len(members))), []
+    picks, shares = list(range(len(members))), []
     if greedy:
         picks = _chosen(members, scored)
-        weights = [picks.count(place) / len(picks) for place in range(len(members))]
+        shares = [picks.count(place) / len(picks) for place in range(len(members))]
     together = combine(probabilities[picks], averaging)
     own = [_right(one, labels) for one in probabilities]
     mean_right = torch.stack(own).mean(0)
@@ -87,7 +88,7 @@ def score_ensemble(
         MemberScores(bootstrap(mean_right), sum(losses) / len(losses)),
         MemberScores(bootstrap(ensemble_right), _loss(together, labels)),
         bootstrap(ensemble_right - mean_right),
-        weights,
+        shares,
         averaging,
         len(labels),
     )

@@ -108,7 +108,7 @@ def export(
     process.set_num_threads(members[0].network, members[0].described.image_shape, max(BATCHES))
     original = _measure(network, images, labels)
     if format_ == "state_dict":
-        files.replace_file(file, _weights(members[0]))
+        files.replace_file(file, write_weights(members[0]))
         return Exported(file, file.stat().st_size, None, original, None, len(labels))
     example = torch.cat([images[:2]] * 2)[:2]
     write = _write_onnx if format_ == "onnx" else _write_torch_export
@@ -206,16 +206,20 @@ def _write_torch_export(network: nn.Module, example: Tensor, metadata: dict[str,
     return content.getvalue()
 
 
-def _weights(member: Classifier) -> bytes:
-    content = io.BytesIO()
-    model = OmegaConf.to_container(member.cfg.model, resolve=True)
-    stored = {
+def weights_of(member: Classifier) -> dict[str, Any]:
+    """The weights with what is needed to use them, as tensors and plain data."""
+    return {
         "network": member.network.state_dict(),
         "preprocess": member.preprocess.state_dict(),
-        "model": model,
+        "model": OmegaConf.to_container(member.cfg.model, resolve=True),
         **_metadata([member]),
     }
-    torch.save(stored, content)
+
+
+def write_weights(member: Classifier) -> bytes:
+    """The same as the content of a file, which `torch.load` reads with `weights_only`."""
+    content = io.BytesIO()
+    torch.save(weights_of(member), content)
     return content.getvalue()
 
 

@@ -19,6 +19,7 @@ from runner.data.folder import image_files
 from runner.errors import UserError
 from runner.inference.classifier import Classifier, check_same_classes
 from runner.inference.ensemble import Averaging, combine
+from runner.inference.weights import BEST
 from runner.store import RunFolder
 
 STANDARD_INPUT = "-"
@@ -145,7 +146,7 @@ def predict_with(
     folders: Sequence[RunFolder],
     images: str | Path | Sequence[str | Path] | Tensor,
     overrides: Sequence[str] = (),
-    checkpoint: str = "best",
+    weights: str = BEST,
     trust: bool = False,
 ) -> Predictions:
     """What the runs together say of image files, folders or patterns, or of a tensor; see `runner.predict`.
@@ -153,7 +154,7 @@ def predict_with(
     Raises:
         UserError: as `find_images`, `predict_tensor` and `Classifier.load`.
     """
-    members = [Classifier.load(folder, overrides, checkpoint, trust) for folder in folders]
+    members = [Classifier.load(folder, overrides, weights, trust) for folder in folders]
     check_same_classes(members)
     if isinstance(images, Tensor):
         return Predictions([], members[0].class_names, predict_tensor(members, images))

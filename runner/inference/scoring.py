@@ -19,6 +19,7 @@ from runner.inference.calibration import Reliability, fit_temperature, reliabili
 from runner.inference.classifier import CALIBRATION, Classifier
 from runner.inference.measure import measure
 from runner.inference.other_data import other_data
+from runner.inference.weights import BEST
 from runner.log import event_files
 from runner.log.tags import TEST as TEST_ACCURACY
 from runner.plot.confusion import draw_confusion_matrix
@@ -51,12 +52,12 @@ class Scored:
 def score_run(
     folder: RunFolder,
     overrides: Sequence[str] = (),
-    checkpoint: str = "best",
+    weights: str = BEST,
     trust: bool = False,
     data: str | None = None,
     calibrate: bool = False,
 ) -> dict[str, Any]:
-    """Score a checkpoint on the test split; writes test.json and figures into the folder.
+    """Score a run's weights on the test split; writes test.json and figures into the folder.
 
     test.json keeps what other checkpoints and other test-time augmentation scored; the figures are the newest one's.
 
@@ -68,7 +69,7 @@ def score_run(
         UserError: the run, its checkpoint or its data cannot be read.
     """
     folder.refuse_links()
-    return score(Classifier.load(folder, overrides, checkpoint, trust), data, calibrate)[0]
+    return score(Classifier.load(folder, overrides, weights, trust), data, calibrate)[0]
 
 
 def score(classifier: Classifier, data: str | None = None, calibrate: bool = False) -> tuple[dict[str, Any], Scored]:
@@ -81,8 +82,7 @@ def score(classifier: Classifier, data: str | None = None, calibrate: bool = Fal
     scored = Scored(classifier, tested, *classifier.scores(tested, "test"))
     before = reliability(scored.probabilities, scored.labels)
     after = reliability((scored.scores / temperature).softmax(1), scored.labels)
-    result: dict[str, Any] = {"format": FORMAT, "checkpoint": classifier.checkpoint, "epoch": classifier.epoch}
-    result |= {"weights": classifier.weights, "num_images": len(scored.labels)}
+    result: dict[str, Any] = {"format": FORMAT, **classifier.described_weights, "num_images": len(scored.labels)}
     result |= {"tta": OmegaConf.to_container(classifier.cfg.tta)}
     result |= measure(scored.scores, scored.labels, classifier.class_names)
     result["loss"] = scored.loss
@@ -93,18 +93,18 @@ def score(classifier: Classifier, data: str | None = None, calibrate: bool = Fal
         "bins": {key: value for key, value in asdict(before).items() if key != "error"},
     }
     if calibrate:
-        fitted = {"checkpoint": classifier.checkpoint, "epoch": classifier.epoch, "temperature": temperature}
+        fitted = {**classifier.described_weights, "temperature": temperature}
         folder.replace(CALIBRATION, json.dumps({"format": FORMAT, **fitted}, indent=1) + "\n")
     if data is None:
         folder.add_test(result)
         _draw(scored, result, (before, after))
-        _show_in_tensorboard(folder, result["accuracy"], classifier.saved["position"]["step"])
+        _show_in_tensorboard(folder, result["accuracy"], classifier.stored.step)
     return result, scored
 
 
 def _draw(scored: Scored, result: dict[str, Any], reliabilities: tuple[Reliability, Reliability]) -> None:
     figures, names = scored.classifier.folder.figures, scored.classifier.class_names
-    which = f"test split, {scored.classifier.checkpoint} checkpoint"
+    which = f"test split, {scored.classifier.stored.checkpoint} checkpoint"
     matrix = draw_confusion_matrix(result["confusion"], names, f"Confusion matrix ({which})")
     replace_file(figures / CONFUSION, matrix)
     temperature = result["calibration"]["temperature"]

@@ -33,6 +33,15 @@ class Curve:
         """The factor at `step` of the `num_steps` that follow the warm-up."""
         raise NotImplementedError
 
+    @property
+    def is_cyclic(self) -> bool:
+        """Whether the rate falls to a bottom again and again."""
+        return False
+
+    def is_bottom(self, step: int) -> bool:
+        """Whether update `step` is the last of a period; of a curve without periods none is."""
+        return False
+
     def observe(self, metric: float, epoch: int | None = None) -> None:
         """Take note of the objective after so many epochs; None: one more than last time. Only `Plateau` reacts."""
 

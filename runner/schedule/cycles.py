@@ -43,8 +43,11 @@ class WarmRestarts(Curve):
             length = max(1, round(length * self.period_factor))
         return half_cosine(1.0, self.min_factor, (step - start) / length)
 
+    @property
+    def is_cyclic(self) -> bool:
+        return True
+
     def is_bottom(self, step: int) -> bool:
-        """Whether update `step` is the last of a period."""
         return step >= self.steps(self.warmup_epochs) and self(step + 1) > self(step)
 
 
@@ -59,8 +62,11 @@ class Cyclic(Curve):
         position = (step / self.period(self.period_epochs)) % 1.0
         return self.min_factor + (1 - self.min_factor) * (1 - abs(2 * position - 1))
 
+    @property
+    def is_cyclic(self) -> bool:
+        return True
+
     def is_bottom(self, step: int) -> bool:
-        """Whether update `step` is the last of a period."""
         done = step + 1 - self.steps(self.warmup_epochs)
         return done > 0 and done % self.period(self.period_epochs) == 0
 

@@ -71,7 +71,7 @@ class Run:
         return build.described(self.config, self.record).class_names
 
     def predict(
-        self, images: str | Path | Sequence[str | Path] | Tensor, *overrides: str, checkpoint: str = "best"
+        self, images: str | Path | Sequence[str | Path] | Tensor, *overrides: str, weights: str = "best"
     ) -> Any:
         """Labels and probabilities of image files, folders, or a tensor [B, C, S, S] in [0, 1], as `runner predict`.
 
@@ -82,24 +82,25 @@ class Run:
         """
         from runner.inference.predict import predict_with
 
-        return predict_with([self._files], images, overrides, checkpoint, self._trust)
+        return predict_with([self._files], images, overrides, weights, self._trust)
 
-    def model(self, checkpoint: str = "best") -> nn.Module:
+    def model(self, weights: str = "best") -> nn.Module:
         """The trained classifier on the CPU, in evaluation mode: images [B, C, S, S] in [0, 1] to class scores [B, K].
 
+        `weights`: best, last, average, snapshots, a checkpoint such as epoch-0010, or a file of `runner average`.
+
         Raises:
-            UserError: there is no such checkpoint, or the config names classes that are not runner's own and
+            UserError: there are no such weights, or the config names classes that are not runner's own and
                 the run was loaded without `trust`.
         """
         from runner import build
-        from runner.engine.checkpoint_files import read
+        from runner.inference.weights import load_network
 
         cfg = config.with_paths_found(self.config, self._files, self._trust)
         if not self._trust:
             config.check_trusted(cfg)
-        saved = read(self._files.checkpoints / f"{checkpoint}.pt")["state"]
-        network, preprocess = build.scored_network(cfg, build.data(cfg), saved)
-        return nn.Sequential(preprocess, network).eval()
+        stored = load_network(self._files, cfg, build.described(cfg, self.record), weights)
+        return nn.Sequential(stored.preprocess, stored.network).eval()
 
     def print_summary(self, brief: bool = False) -> None:
         """Print the result and the commands a person would want next; briefly, one line."""

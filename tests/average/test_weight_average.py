@@ -160,3 +160,15 @@ def test_a_triangle_has_its_bottom_at_the_end_of_each_period():
     made = training("average=snapshots", "schedule=cyclic", "schedule.period_epochs=2", "schedule.warmup_epochs=1")
     curve = made.state.schedule.curve
     assert [step for step in range(60) if curve.is_bottom(step)] == [29, 49]
+
+
+@pytest.mark.parametrize("words", [SWA, ["average=snapshots", "schedule=cyclic", "schedule.period_epochs=1"]])
+def test_a_training_that_goes_on_ends_with_the_same_average(words):
+    whole, part, other = (training(*words) for _ in range(3))
+    updates(whole, 40)
+    updates(part, 25)
+    other.state.load_state_dict(copy.deepcopy(part.state.state_dict()))
+    updates(other, 15, first=25)
+    one, two = (state.average.state_dict() for state in (whole.state, other.state))
+    for first, second in zip(one.get("snapshots", [one]), two.get("snapshots", [two]), strict=True):
+        assert same(first, second)

@@ -72,7 +72,7 @@ def test_train_then_test_then_resume(runner):
     epochs = [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert epochs == [1, 2, 3]
     assert "epochs: 3" in (folder / "config.yaml").read_text()
-    flipped = runner("test", shown, "tta=flip", "--checkpoint", "last")
+    flipped = runner("test", shown, "tta=flip", "--weights", "last")
     assert "last (epoch 3)" in flipped.stdout
     assert f"before: best (epoch {result['epoch']}) by Single: accuracy {result['accuracy']:.4f}\n" in flipped.stdout
     assert json.loads((folder / "test.json").read_text())["tta"] == {"_target_": "runner.tta.Flip"}

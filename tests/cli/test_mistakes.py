@@ -144,7 +144,7 @@ def test_what_a_stored_run_refuses(run, tmp_path, train):
         ("resume", "engine.epochs=x"): "engine.epochs: must be a whole number, not 'x'",
         ("test", "seed=3"): "seed: cannot change in test of a stored run",
         ("test", "tta=flop"): "tta=flop: no such option; did you mean 'flip'?",
-        ("test", "--checkpoint=second"): f"{folder}/checkpoints/second.pt: no checkpoint",
+        ("test", "--weights=second"): f"{folder}/checkpoints/second.pt: no checkpoint",
     }.items():
         status, _, err = run(words[0], folder, words[1])
         assert (status, err.count("\n")) == (2, 1)

@@ -118,7 +118,7 @@ def test_a_name_that_is_a_formula_is_none_in_csv(runner, run, digits):
         (["predict", "last", "digits", "--top=0"], "predict: --top: must be a whole number of at least 1, not 0"),
         (["predict", "last", "digits", "--threshold=2"], "predict: --threshold: must be a number from 0 to 1, not 2"),
         (["predict", "last", "digits", "optimizer.lr=1"], "optimizer.lr: cannot change in test of a stored run"),
-        (["predict", "last", "digits", "--checkpoint=no"], "outputs/"),
+        (["predict", "last", "digits", "--weights=no"], "outputs/"),
         (["test", "last", "--greedy"], "--greedy: chooses among several runs"),
         (["test", "last", "--data=nowhere"], "--data: no folder or table nowhere"),
         (["test", "last", "--data=empty"], "--data: empty has no images"),
@@ -215,3 +215,13 @@ def test_mistakes_of_export_are_one_line(runner, run, words, said):
     done = runner(*words, status=2)
     assert done.stderr.startswith(f"runner: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_average_writes_the_mean_of_checkpoints_which_test_reads(runner):
+    runner("train", "model=mlp", "engine.epochs=2", "engine.snapshot_every_epochs=1", "log.tensorboard=false")
+    done = runner("average", "last", "--weights=epoch-0001,epoch-0002", "--out", "soup.pt")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[-2] for line in lines[1:4]] == ["epoch-0001", "epoch-0002", "weights"]
+    assert "accuracy" in runner("test", "last", "--weights", "soup.pt").stdout
+    refused = runner("average", "last", "--out=soup.pt", status=2).stderr
+    assert refused.startswith("runner: average: name several runs, or several checkpoints of one")

@@ -44,7 +44,7 @@ def test_the_best_checkpoint_is_scored_unless_another_is_named(run):
     result = score_run(RunFolder.open(run.folder))
     assert (result["checkpoint"], result["epoch"]) == ("best", run.record["objective"]["epoch"])
     with pytest.raises(UserError, match=r"epoch-0009\.pt: no checkpoint"):
-        score_run(RunFolder.open(run.folder), checkpoint="epoch-0009")
+        score_run(RunFolder.open(run.folder), weights="epoch-0009")
 
 
 def test_a_config_that_names_foreign_classes_is_refused_unless_trusted(run):
@@ -55,8 +55,8 @@ def test_a_config_that_names_foreign_classes_is_refused_unless_trusted(run):
 
 
 class TestScoresOfOneRunStandBesideEachOther:
-    def score(self, run, *words, checkpoint="best"):
-        return score_run(RunFolder.open(run.folder), words, checkpoint)
+    def score(self, run, *words, weights="best"):
+        return score_run(RunFolder.open(run.folder), words, weights)
 
     def entries(self, run):
         return [(test["checkpoint"], test["tta"]["_target_"], test["accuracy"]) for test in run.tests]
@@ -64,7 +64,7 @@ class TestScoresOfOneRunStandBesideEachOther:
     def test_another_tta_or_checkpoint_adds_an_entry_and_the_same_replaces_its_own(self, run):
         one = self.score(run)
         flipped = self.score(run, "tta=flip")
-        last = self.score(run, checkpoint="last")
+        last = self.score(run, weights="last")
         assert self.entries(run) == [
             ("last", "runner.tta.Single", last["accuracy"]),
             ("best", "runner.tta.Flip", flipped["accuracy"]),
