@@ -7,7 +7,8 @@ import yaml
 
 import runner
 from runner import config
-from runner.command.options import group_descriptions, options
+from runner.command.options import options
+from runner.config_folders import group_descriptions
 
 # What an option needs beside its word: data that must be on disk, a setting it cannot do without.
 NEEDS = {
