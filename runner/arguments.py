@@ -28,7 +28,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def with_quoted_patterns(words: Iterable[str]) -> list[str]:
-    """The words, with regular expressions quoted as Hydra's grammar asks: a shell takes away the quotes people write."""
+    """The words, with regular expressions quoted as Hydra asks: a shell takes away the quotes that people write."""
     return [_quoted(word) if word.startswith(PATTERNS) else word for word in words]
 
 

@@ -8,6 +8,7 @@ from runner.errors import UserError, did_you_mean
 from runner.store.run_index import RunSummary
 
 NAMES_OF_CODE = ("_target_", "_partial_")
+REPEATS = ("seed", "data.fold")  # keys in which the runs of a row may differ: other draws of the same
 NO_SETTINGS = ("experiment", "log")  # groups whose option decides nothing that the other keys do not show
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from runner.compare.difference import freeze
+from runner.compare.difference import REPEATS, freeze
 from runner.compare.table import BEST, SAME, UNKNOWN, Row, Table, fields, status_text
 from runner.formatting import cell_of_csv, seconds_text
 from runner.statistics import ALPHA
 from runner.store.run_index import NOTE, ROUND, TAGS
 
+FOLD = "data.fold"
 SIGNS = {BEST: "*", SAME: "=", UNKNOWN: "?"}
 FIXED, COUNTS, GROUPS, KEYS, CONSTANT, MORE, FOLDER, FOLLOWS = range(8)  # ranks of columns
 
@@ -201,13 +202,19 @@ def notes(table: Table, rows: Sequence[Row]) -> list[str]:
     if any(row.num_values > row.estimate.n for row in rows):
         alike = ", ".join(table.varying) or "seed"
         found.append(f"n is below the number of runs: those alike in {alike} count once, with their mean")
-    within = [key for key in table.varying if key != "seed"]
+    if FOLD in table.varying:
+        found.append(
+            f"folds of cross-validation ({FOLD}) count as seeds do, each a value of n; they share training images, so "
+            "the intervals are too narrow"
+        )
+    within = [key for key in table.varying if key not in REPEATS]
     if within:
         found.append(f"within rows there also vary: {', '.join(within)}")
     if follows := [key for key, rank in _ranks(table, rows).items() if rank == FOLLOWS]:
         found.append(f"left out, for they follow from the others: {', '.join(follows)}")
     if not table.keys:
-        found.append("nothing differs between these runs" + (" but the seed" if "seed" in table.varying else ""))
+        repeats = " and the ".join(key.removeprefix("data.") for key in REPEATS if key in table.varying)
+        found.append("nothing differs between these runs" + (f" but the {repeats}" if repeats else ""))
     if len(rows) < len(table.rows):
         found.append(f"{len(table.rows) - len(rows)} more rows (--limit)")
     return found

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from runner import renamed
-from runner.compare.difference import Difference, differences, freeze, setting, settings
+from runner.compare.difference import REPEATS, Difference, differences, freeze, setting, settings
 from runner.compare.filter import is_number
 from runner.errors import UserError, did_you_mean
 from runner.objective import Mode, Objective
@@ -102,14 +102,14 @@ def tabulate(
     ignored: Collection[str] = (),
     unranked: Sequence[RunSummary] = (),
 ) -> Table:
-    """Group runs that differ in `seed` alone, or by the keys named, and rank the groups; best first.
+    """Group runs that differ in seed or fold alone, or by the keys named, and rank the groups; best first.
 
     A group of `unranked` runs alone is shown, but has no part in what is best.
     Finished runs alone count. Runs of one row that are alike in all that varies within rows (a seed trained twice)
     count as one, with their mean.
     """
     found = differences(runs, ignored)
-    chosen = [Difference(key) for key in by] or [difference for difference in found if difference.key != "seed"]
+    chosen = [Difference(key) for key in by] or [difference for difference in found if difference.key not in REPEATS]
     keys = [difference.key for difference in chosen]
     groups: dict[Hashable, list[RunSummary]] = {}
     for run in runs:

@@ -140,6 +140,7 @@ class Arrays(OwnImages):
                 return dict(stored)
         except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
             reason = " ".join(str(error).split())
+            reason = "it is none, or holds Python objects" if "pickle" in reason else reason
             raise UserError(f"data.file: {self.file} cannot be read as an .npz file ({reason})") from None
 
     @cached_property

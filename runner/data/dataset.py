@@ -69,9 +69,12 @@ class Data(LoaderSettings):
         return {"class": f"{type(self).__module__}.{type(self).__qualname__}", **keys}
 
     def __post_init__(self) -> None:
-        if self.fold >= (self.folds or 1):
-            remedy = "set data.folds too" if self.folds is None else f"the last one is {self.folds - 1}"
-            raise UserError(f"data.fold: there is no fold {self.fold} of {self.folds or 1}; {remedy}")
+        if self.fold and self.folds is None:
+            raise UserError(f"data.fold: {self.fold} is a fold of data.folds, which is null; set it, say to 5")
+        if self.folds is not None and self.fold >= self.folds:
+            raise UserError(
+                f"data.fold: there is no fold {self.fold} of {self.folds}; the last one is {self.folds - 1}"
+            )
 
     @property
     def stored_classes(self) -> list[str]:

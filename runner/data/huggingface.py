@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face Hub, or written to the disk by its library `datasets`."""
 
 import io
+import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -171,6 +172,7 @@ class HuggingFace(OwnImages):
                 "data: data=huggingface needs the package datasets; install it by pip install 'runner[datasets]'"
             ) from None
         folder = Path(self.name).expanduser()
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # else each attempt without a network is told
         try:
             if (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
                 loaded = datasets.load_from_disk(str(folder))

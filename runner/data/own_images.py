@@ -1,6 +1,7 @@
 """The base of the user's own images, however they are described: files, rows of a table, arrays."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from runner.constraints import Fraction, FractionBelowOne, PositiveInt
 from runner.data import decoded_cache as decoded
 from runner.data.dataset import Data, Split
-from runner.data.decoding import Item, Resize, left_out, size_of
+from runner.data.decoding import Item, Resize, UnreadableImage, left_out, size_of
 from runner.data.source import Files, Source
 from runner.data.unreadable import OnUnreadable, listed, refuse, refuse_many
 from runner.errors import UserError
@@ -19,6 +20,7 @@ from runner.errors import UserError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_SHARE = 0.1  # of images that come without any split
 SAMPLE = 1000  # images whose sizes are looked at, spread evenly
+UNKNOWN_SIZE = 32  # to which images are decoded only to see whether they can be
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -160,7 +162,11 @@ class OwnImages(Data):
         source = self.source("train")
         if not isinstance(source, Files):
             return []
-        return [size_of(item) for item in source.paths[:: max(1, len(source) // SAMPLE)]]
+        sizes = []
+        for item in source.paths[:: max(1, len(source) // SAMPLE)]:
+            with suppress(UnreadableImage):  # it is told elsewhere
+                sizes.append(size_of(item))
+        return sizes
 
     @cached_property
     def _read_splits(self) -> dict[str, Source | None]:
@@ -228,33 +234,33 @@ class OwnImages(Data):
         for label, name in enumerate(names):
             held = [split for split in counts if counts[split][label]]
             if len(held) < 2 or "train" not in held:
-                lacking.append((name, held, sum(counts[split][label] for split in held)))
-        if not lacking:
-            return
-        name, held, count = lacking[0]
-        images = f"{count:,} image{'s' * (count != 1)}"
-        what = (
-            f"class {name!r} has {images}, in {' and '.join(held)} alone" if held else f"class {name!r} has no images"
-        )
-        more = f" ({len(lacking):,} classes are such)" if len(lacking) > 1 else ""
-        raise UserError(
-            f"{self.named_by}: class {name!r} has {what}{more}; every class needs images in train and in another "
-            "split: add some, or leave the class out by data.classes"
-        )
+                count = sum(counts[split][label] for split in held)
+                images = f"{count:,} image{'s' * (count != 1)}, in {' and '.join(held)} alone"
+                lacking.append(f"class {name!r} has {images if held else 'no images'}")
+        if lacking:
+            more = f" ({len(lacking):,} classes are such)" if len(lacking) > 1 else ""
+            raise UserError(
+                f"{self.named_by}: {lacking[0]}{more}; every class needs images in train and in another split: add "
+                "some, or leave the class out by data.classes"
+            )
 
     def _common_size(self) -> int:
         listing = self._listed("train")
         assert listing is not None
-        items = listing.items
-        width, height = size_of(items[0])
         # Every file is looked at only when there are few; the others are held to the size when they are read.
-        odd = next((item for item in items[:: max(1, len(items) // SAMPLE)] if size_of(item) != (width, height)), None)
-        if odd or width != height:
-            named = odd or items[0]
-            seen = "x".join(map(str, size_of(named)))
-            raise UserError(
-                f"data.image_size: images are not squares of one size ({named} is {seen}); set it, say to 64"
-            )
+        sizes = {}
+        for item in listing.items[:: max(1, len(listing) // SAMPLE)]:
+            try:
+                sizes[item] = size_of(item)
+            except UnreadableImage:
+                self._try(Files(listing.items, torch.tensor(listing.labels), UNKNOWN_SIZE, cache=self.cache_folder))
+        if not sizes:
+            raise UserError(f"{self.named_by}: none of the images of {self.place} can be read; repair or replace them")
+        width, height = next(iter(sizes.values()))
+        odd = next((item for item, size in sizes.items() if size != (width, height) or width != height), None)
+        if odd is not None:
+            seen = "x".join(map(str, sizes[odd]))
+            raise UserError(f"data.image_size: images are not squares of one size ({odd} is {seen}); set it, say to 64")
         return width
 
 

@@ -164,7 +164,7 @@ class Files:
         before = decoded.recall(self.cache, name) if self.cache and name else None
 
         def try_(place: int) -> None:
-            decode(self.paths[place], self.size, self.channels)
+            decode(self.paths[place], self.size, self.channels, False, self.resize)
 
         with stage(f"trying {len(self):,} images"):
             found = _failures(try_, range(len(self)) if before is None else before)

@@ -103,7 +103,7 @@ class Table(OwnImages):
         columns = read_table(Path(self.file).expanduser(), self.file)
         paths = self._paths(self._column(columns, "path_column"))
         labels = self._column(columns, "label_column")
-        self._refuse_rows("data.label_column", "have no label", [not label for label in labels])
+        self._refuse_rows("data.label_column", "no label", [not label for label in labels])
         splits = self._optional(columns, "split_column")
         groups, weights = self._optional(columns, "group_column"), self._optional(columns, "weight_column")
         rows = Rows(
@@ -117,7 +117,7 @@ class Table(OwnImages):
         return rows
 
     def _paths(self, texts: Sequence[str]) -> list[Path]:
-        self._refuse_rows("data.path_column", "name no file", [not text for text in texts])
+        self._refuse_rows("data.path_column", "no file", [not text for text in texts])
         root = existing_folder(self.root) if self.root is not None else Path(self.file).expanduser().parent
         paths = [root / text for text in texts]
         missing = [path for path in paths if not path.is_file()]
@@ -129,22 +129,22 @@ class Table(OwnImages):
         counts = Counter(map(os.path.normpath, paths))
         twice = [name for name, count in counts.items() if count > 1]
         if twice:
+            others = f", as do {len(twice) - 1:,} other files" if len(twice) > 1 else ""
             raise UserError(
-                f"data.file: {len(twice):,} files stand in several rows of {self.file}, first {twice[0]}; "
-                "keep one row for each file"
+                f"data.file: {twice[0]} stands in several rows of {self.file}{others}; keep one row for each"
             )
         return paths
 
     def _splits(self, texts: Sequence[str]) -> list[Split]:
         splits = [SPLIT_WORDS.get(text.lower()) for text in texts]
         wrong = [split is None for split in splits]
-        self._refuse_rows("data.split_column", "are of no split (train, val, test)", wrong, texts)
+        self._refuse_rows("data.split_column", "no split of train, val and test", wrong, texts)
         return [split for split in splits if split is not None]
 
     def _weights(self, texts: Sequence[str]) -> list[float]:
         weights = [_number(text) for text in texts]
         wrong = [not (math.isfinite(weight) and weight >= 0) for weight in weights]
-        self._refuse_rows("data.weight_column", "have a weight that is no number of at least 0", wrong, texts)
+        self._refuse_rows("data.weight_column", "no number of at least 0", wrong, texts)
         if not any(weights):
             raise UserError(f"data.weight_column: all weights of {self.file} are 0; set it to null to use none")
         return weights
@@ -166,10 +166,7 @@ class Table(OwnImages):
     def _column(self, columns: Mapping[str, list[str]], key: str) -> list[str]:
         name = getattr(self, key)
         if name not in columns:
-            raise UserError(
-                f"data.{key}: {self.file} has no column {name!r}{did_you_mean(name, columns)}; its columns are "
-                f"{', '.join(columns)}"
-            )
+            raise UserError(f"data.{key}: {self.file} has no column {name!r}{did_you_mean(name, columns)}")
         return columns[name]
 
     def _optional(self, columns: Mapping[str, list[str]], key: str) -> list[str] | None:

@@ -136,8 +136,8 @@ class Torchvision(OwnImages):
                 continue
             except TypeError as error:
                 raise UserError(
-                    f"data.options: {self.name} needs other arguments ({error}); give them as in "
-                    "data.options={background: true}"
+                    f"data.options: {self.name} needs other arguments ({error}); give them here, or choose another "
+                    "data set"
                 ) from None
             except (OSError, RuntimeError, ImportError) as error:
                 if split != "train":
