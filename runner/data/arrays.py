@@ -27,7 +27,7 @@ class Entry:
     """One image of an array [N, H, W, C] or [N, H, W]."""
 
     name: str
-    array: np.ndarray = field(repr=False)
+    array: np.ndarray = field(repr=False, compare=False)
     index: int
 
     def __str__(self) -> str:
@@ -134,11 +134,12 @@ class Arrays(OwnImages):
         if not path.is_file():
             raise UserError(f"data.file: no file {self.file}; set data.file to your .npz file")
         try:
-            with np.load(path) as stored:  # no pickles
-                if not isinstance(stored, np.lib.npyio.NpzFile):
-                    raise ValueError("it holds a single array; expected images and labels, as numpy.savez writes them")
+            stored = np.load(path)  # no pickles
+            if isinstance(stored, np.ndarray):
+                raise ValueError("it holds a single array; expected images and labels, as numpy.savez writes them")
+            with stored:
                 return dict(stored)
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
             reason = " ".join(str(error).split())
             reason = "it is none, or holds Python objects" if "pickle" in reason else reason
             raise UserError(f"data.file: {self.file} cannot be read as an .npz file ({reason})") from None
@@ -180,7 +181,7 @@ class Arrays(OwnImages):
             first = splits.index(None)
             raise UserError(
                 f"data.file: {splits.count(None):,} entries of 'split' in {self.file} are of no split (train, val, "
-                f"test), first {words[first]!r}"
+                f"test), first {str(words[first])!r}"
             )
         chosen = {split: np.array([one == split for one in splits]) for split in SPLITS}
         if not chosen["train"].any():

@@ -26,7 +26,7 @@ class Entry:
     """One image of a data set, still encoded."""
 
     name: str
-    images: Any = field(repr=False)  # a column that is not decoded
+    images: Any = field(repr=False, compare=False)  # a column that is not decoded
     index: int
 
     def __str__(self) -> str:

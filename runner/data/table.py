@@ -177,13 +177,11 @@ class Table(OwnImages):
         return self._column(columns, key)
 
     def _refuse_rows(self, key: str, what: str, wrong: Sequence[bool], texts: Sequence[str] | None = None) -> None:
-        count = sum(wrong)
-        if count:
+        if any(wrong):
             first = wrong.index(True)
             value = f" ({texts[first]!r})" if texts is not None else ""
-            raise UserError(
-                f"{key}: {count:,} rows of {self.file} {what}, first row {first + 1}{value}; mend the table"
-            )
+            where = f"{sum(wrong):,} of {len(wrong):,} rows of {self.file}, first row {first + 1}{value}"
+            raise UserError(f"{key}: {what} in {where}; mend the table")
 
 
 def read_table(path: Path, named: str) -> dict[str, list[str]]:

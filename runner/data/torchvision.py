@@ -32,7 +32,7 @@ class Entry:
     """One image of a data set of torchvision's."""
 
     name: str
-    dataset: Any = field(repr=False)
+    dataset: Any = field(repr=False, compare=False)
     index: int
 
     def __str__(self) -> str:
