@@ -240,6 +240,8 @@ class Data(LoaderSettings):
             limits = self.fraction, self.images_per_class
             train = _alone(train.subset(share_of_class(train.labels, *limits, self.split_seed)))
             val = _alone(val)
+            if "test" in self._sources:
+                self._sources["test"] = _alone(self._sources["test"])
         self._sources.update(train=train, val=val)
 
     def _folded(self, train: Source, val: Source | None) -> tuple[Source, Source]:

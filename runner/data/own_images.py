@@ -14,7 +14,7 @@ from runner.data import decoded_cache as decoded
 from runner.data.dataset import Data, Split
 from runner.data.decoding import Item, Resize, UnreadableImage, left_out, size_of
 from runner.data.source import Files, Source
-from runner.data.unreadable import OnUnreadable, listed, refuse, refuse_many
+from runner.data.unreadable import OnUnreadable, Unreadable, UnreadableImages, listed, refuse, refuse_many
 from runner.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -96,12 +96,13 @@ class OwnImages(Data):
 
     @property
     def num_test_images(self) -> int | None:
-        """Images in the test split, each of them tried; None where there is none."""
-        if self._listed("test") is None and not self.test_share:
-            return None
-        source = self.source("test")
-        self._try(source)
-        return len(source)
+        """Images in the test split; None where there is none. All images of all splits are tried."""
+        self._try_all()
+        return len(self.source("test")) if self._has_test else None
+
+    @property
+    def _has_test(self) -> bool:
+        return self._listed("test") is not None or self.test_share > 0
 
     def read(self, split: Split) -> Source | None:
         if split not in self._read_splits:
@@ -213,6 +214,29 @@ class OwnImages(Data):
         if isinstance(source, Files) and self.unreadable == "error":
             refuse(source.unreadable, len(source), self.cache_folder)
 
+    def _try_all(self) -> None:
+        """Refuse files of any split that cannot be decoded, all at once.
+
+        Those that stay in memory are decoded for good.
+        """
+        if self.unreadable != "error":
+            return
+        val = self.source("val")
+        splits: list[Split] = ["train", "val", "test"] if self._has_test else ["train", "val"]
+        files = [source for split in splits if isinstance(source := self.source(split), Files)]
+        roots = {id(root): root for source in files if (root := source.origin or source)}
+        found: list[Unreadable] = []
+        for root in roots.values():
+            is_of_val = isinstance(val, Files) and root is (val.origin or val)
+            try:
+                if is_of_val and self.loading != "workers" and self._has_room("train", torch.device("cpu"), None):
+                    _ = root.pixels
+                else:
+                    found += root.unreadable
+            except UnreadableImages as error:
+                found += error.found
+        refuse(found, sum(map(len, roots.values())), self.cache_folder)
+
     def _read_train_and_val(self) -> None:
         super()._read_train_and_val()
         self._check_classes()
@@ -225,7 +249,7 @@ class OwnImages(Data):
         """
         names = self.class_names
         splits = {split: self._sources[split] for split in ("train", "val")}
-        if self._listed("test") is not None or self.test_share:
+        if self._has_test:
             splits["test"] = self.source("test")
         counts = {
             split: torch.bincount(source.labels, minlength=len(names)).tolist() for split, source in splits.items()

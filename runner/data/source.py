@@ -159,6 +159,11 @@ class Files:
         """The files that cannot be decoded, after all have been tried; those that could be before are trusted."""
         if "pixels" in self.__dict__:
             return []
+        if self.origin is not None and not self.origin.__dict__.keys().isdisjoint(("pixels", "unreadable")):
+            assert self.indices is not None
+            places = {place: own for own, place in enumerate(self.indices.tolist())}
+            among = [one for one in self.origin.unreadable if one.place in places]
+            return [one._replace(place=places[one.place]) for one in among]
         files = _as_files(self.paths)
         name = decoded.key_of_files(files, "tried", self.channels) if self.cache and files is not None else None
         before = decoded.recall(self.cache, name) if self.cache and name else None

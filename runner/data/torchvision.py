@@ -113,9 +113,9 @@ class Torchvision(OwnImages):
             UserError: there is no such data set, its files are not there, or it is of another kind.
         """
         kind = self._kind
-        parameters = inspect.signature(kind.__init__).parameters
+        parameters = _parameters(kind)
         given = dict(self.options or {})
-        unknown = given.keys() - parameters.keys()
+        unknown = given.keys() - parameters
         if unknown:
             wrong = min(unknown)
             raise UserError(f"data.options: {self.name} has no argument {wrong!r}{did_you_mean(wrong, parameters)}")
@@ -173,6 +173,17 @@ class Torchvision(OwnImages):
         if not isinstance(first[1], int | np.integer) and not (torch.is_tensor(first[1]) and first[1].ndim == 0):
             raise UserError(f"data.name: {self.name} does not have a class for each image; choose another data set")
         return dataset
+
+
+def _parameters(kind: Any) -> set[str]:
+    """The arguments of a class, with those that it hands on to the classes above it."""
+    found: set[str] = set()
+    for one in kind.__mro__:
+        own = inspect.signature(one.__init__).parameters if "__init__" in one.__dict__ else {}
+        found |= {name for name, parameter in own.items() if parameter.kind is not parameter.VAR_KEYWORD}
+        if own and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+            break
+    return found - {"self"}
 
 
 class _Labels:

@@ -25,25 +25,30 @@ class Unreadable(NamedTuple):
         return f"{self.item}: {self.reason}"
 
 
+class UnreadableImages(UserError):
+    """Images that cannot be decoded, all of them in `found`."""
+
+    def __init__(self, message: str, found: Sequence[Unreadable]) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 def refuse(found: Sequence[Unreadable], num_images: int, folder: Path | None) -> None:
     """Nothing where all images can be read.
 
     Raises:
-        UserError: with the count, the first of them, and the file in `folder` that lists all.
+        UnreadableImages: with the count, the first of them, and the file in `folder` that lists all.
     """
     if not found:
         return
     if len(found) == 1:
-        raise UserError(
-            f"{found[0].item}: not a readable image ({found[0].reason}); repair or remove the file, or set "
-            "data.unreadable=skip"
-        )
+        one = f"{found[0].item}: not a readable image ({found[0].reason})"
+        raise UnreadableImages(f"{one}; repair or remove the file, or set data.unreadable=skip", found)
     named = ", ".join(f"{failure.item} ({failure.reason})" for failure in found[:NAMED])
     more = f" and {len(found) - NAMED:,} more, all listed in {_written(found, folder)}" if len(found) > NAMED else ""
-    raise UserError(
-        f"data.unreadable: {len(found):,} of {num_images:,} images cannot be read: {named}{more}; repair or remove "
-        "them, or set data.unreadable=skip"
-    )
+    count = f"{len(found):,} of {num_images:,} images cannot be read"
+    remedy = "repair or remove them, or set data.unreadable=skip"
+    raise UnreadableImages(f"data.unreadable: {count}: {named}{more}; {remedy}", found)
 
 
 def refuse_many(found: Sequence[Unreadable], num_images: int, limit: float, folder: Path | None) -> None:
