@@ -25,7 +25,10 @@ from runner.store.run_index import FINALS, NOTE, ROUND, SEARCH, TAGS, RunSummary
 
 USUAL_METRIC = "val/accuracy"
 # Keys that may change when a run goes on and yet decide how well it does.
-DECISIVE = {"engine.epochs", "engine.max_steps", "engine.patience", "engine.eval_every_epochs", "data.root"}
+DECISIVE = {
+    *("engine.epochs", "engine.max_steps", "engine.patience", "engine.eval_every_epochs"),
+    *("data.root", "data.file"),
+}
 IGNORED = {*FREE_KEYS, "sweep", TAGS, NOTE} - DECISIVE
 NUM_FIXED = 2  # the first columns: the sign and the metric have a place however narrow the terminal
 

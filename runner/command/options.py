@@ -83,7 +83,7 @@ def _read(path: Path, group: str) -> Option:
 def _example(text: str) -> list[str]:
     """The indented lines of the opening comment, such as a tree of folders, without what all are indented by."""
     opening = list(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()))
-    indented = [line[1:] for line in opening if line.startswith("#   ")]
+    indented = [line[1:] for line in opening if line.startswith("#    ")]
     return textwrap.dedent("\n".join(indented)).splitlines()
 
 

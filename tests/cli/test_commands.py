@@ -188,3 +188,38 @@ def test_an_option_is_asked_for_as_it_is_said_to_train(runner):
     assert any("optimizer.lr=" in line for line in lines)
     done = runner("options", "optimizer=adm", status=2)
     assert (done.stdout, done.stderr) == ("", "runner: optimizer=adm: no such option; did you mean 'adam'?\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("folder", "photos/train/cat/1.jpg"),
+        ("table", "labels.csv "),
+        ("files", "photos/cat_1.jpg"),
+        ("arrays", "x.npz "),
+        ("torchvision", "data/flowers-102/setid.mat"),
+        ("huggingface", "pets/dataset_dict.json"),
+    ],
+)
+def test_options_show_an_example_of_the_files_of_each_way_of_reading(runner, option, line):
+    for words in (["data"], [f"data={option}"]):
+        lines = [shown.strip() for shown in runner("options", *words).stdout.splitlines()]
+        assert any(shown.startswith(line.strip()) for shown in lines)
+    assert line.strip() not in runner("options").stdout
+
+
+def test_a_regular_expression_is_taken_as_the_shell_leaves_it(runner, tmp_path):
+    from PIL import Image
+
+    for index in range(12):
+        for name, color in {"great_cat": 0, "dog": 200}.items():
+            (tmp_path / "photos").mkdir(exist_ok=True)
+            Image.new("L", (8, 8), color + index).save(tmp_path / "photos" / f"{name}_{index}.png")
+    words = ["data=files", f"data.root={tmp_path}/photos", "model=linear", "engine.epochs=1"]
+    told = runner("train", *words, r"data.label_regex=^(.+)_\d+").stdout
+    assert "great_cat: 12 images (great_cat_0.png, great_cat_1.png, great_cat_10.png)" in told
+    wrong = runner("train", *words, r"data.label_regex=^.+_\d+", status=2)
+    assert wrong.stderr.startswith("runner: data.label_regex: ")
+    assert len(wrong.stderr.splitlines()) == 1
+    like = runner("train", "--like", "last", "seed=1").stdout
+    assert "great_cat: 12 images" in like

@@ -102,6 +102,33 @@ def test_runs_that_differ_in_seed_alone_are_one_row(write_run, table):
     assert table().ranking.paired != []
 
 
+def test_folds_are_repeats_as_seeds_are_and_it_is_said(write_run, table):
+    for fold, value in enumerate([0.90, 0.92, 0.91]):
+        write_run(f"a{fold}", [0.1, value], **{"data.folds": 3, "data.fold": fold})
+        write_run(f"b{fold}", [0.1, value - 0.1], choices=ADAM, **{"data.folds": 3, "data.fold": fold})
+    write_run("whole", [0.1, 0.5], **{"data.folds": None, "data.fold": 0})
+    made = table()
+    assert made.varying == ["data.fold"]
+    assert {row.estimate.n: round(row.estimate.mean, 6) for row in made.rows if row.settings["optimizer"] == "sgd"} == {
+        3: 0.91,
+        1: 0.5,
+    }
+    assert made.ranking.paired
+    told = notes(made, made.rows)
+    assert told[0].startswith("folds of cross-validation (data.fold) count as seeds do, each a value of n")
+    assert not any("also vary" in line for line in told)
+
+
+def test_folds_of_two_seeds_are_six_values(write_run, table):
+    for seed in (0, 1):
+        for fold in range(3):
+            write_run(
+                f"a{seed}{fold}", [0.9 + fold / 100 + seed / 1000], seed=seed, **{"data.folds": 3, "data.fold": fold}
+            )
+    (row,) = table().rows
+    assert row.estimate.n == 6
+
+
 def test_a_seed_trained_twice_counts_once(write_run, table):
     write_run("a", [0.8], seed=0)
     write_run("b", [0.9], seed=0)
