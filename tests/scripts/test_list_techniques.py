@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner import config
-from runner.command.options import group_descriptions, options
+from runner.command.options import options
+from runner.config_folders import group_descriptions
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/techniques.md"
