@@ -75,6 +75,33 @@ def _parse_duration(value: float | str) -> tuple[float, str]:
     return float(match[1]), (match[2] or "epoch").rstrip("s")
 
 
+@dataclass(frozen=True)
+class Words:
+    """One of some words; a few of them may be followed by a number within bounds, as in 'leaky_relu:0.1'."""
+
+    words: tuple[str, ...]
+    numbers: Mapping[str, Bounds]
+
+    def parse(self, value: str) -> tuple[str, float | None]:
+        """The word, and its number if it has one.
+
+        Raises:
+            ValueError: it is no such word, or its number is out of bounds.
+        """
+        word, colon, text = value.partition(":")
+        if word not in self.words or (colon and word not in self.numbers):
+            raise ValueError(f"must be one of {', '.join(map(repr, self.words))}, not {value!r}")
+        if not colon:
+            return word, None
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValueError(f"must have a number after {word}:, not {text!r}") from None
+        if not math.isfinite(number) or number not in self.numbers[word]:
+            raise ValueError(f"must have a number after {word}: that is {self.numbers[word]}, not {text}")
+        return word, number
+
+
 def problem(value: Any, annotation: Any) -> str | None:
     """What is wrong with `value` for an argument of this annotation, as 'must be ...', or None."""
     origin, args = get_origin(annotation), get_args(annotation)
@@ -111,6 +138,11 @@ def _annotated_problem(value: Any, inner: Any, extras: tuple[Any, ...]) -> str |
                 number = -1
             if number < 0:
                 return f"must be a number of epochs, or like '500 steps' or '10%', not {_show(value)}"
+        if isinstance(extra, Words):
+            try:
+                extra.parse(value)
+            except ValueError as error:
+                return str(error)
     return None
 
 

@@ -60,8 +60,11 @@ class Normal(Initialization):
     gain: Positive = 1.0
     score_gain: NonNegative | None = 0.01
 
+    slope = 0.0  # of the network's activations below 0, for those that look at it
+
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:
+        self.slope = slope(network)
         super().__call__(network)
         if self.score_gain is not None:
             for layer in filter(_is_new, score_layers(network)):
@@ -150,10 +153,14 @@ class Xavier(Normal):
 
 
 class He(Normal):
-    """Variance `2 / fan_in`: the same for ReLU, which halves it. He et al. 2015."""
+    """Variance `2 / ((1 + a^2) fan_in)`: the same for ReLU, which halves it, and for those of slope a below 0.
+
+    a is that of leaky ReLUs, the first one of PReLUs, 1 without activation; 0 where activations have several.
+    Source: He et al. 2015, Delving Deep into Rectifiers, equation 15.
+    """
 
     def std(self, fan_in: int) -> float:
-        return float((2 / fan_in) ** 0.5)
+        return float((2 / (1 + self.slope**2) / fan_in) ** 0.5)
 
 
 class Auto(Normal):
@@ -168,6 +175,19 @@ def saturates(network: nn.Module) -> bool:
     """Whether a network has activation layers, and all of them are bounded on both sides."""
     kinds = {type(layer) for layer in network.modules() if type(layer).__module__ == nn.Tanh.__module__}
     return bool(kinds) and kinds <= {nn.Tanh, nn.Sigmoid}
+
+
+def slope(network: nn.Module) -> float:
+    """The slope below 0 that all activations of a network share; 0 where they share none."""
+    found = set()
+    for layer in network.modules():
+        if isinstance(layer, nn.PReLU):
+            found |= set(layer.weight.tolist())
+        elif hasattr(layer, "negative_slope"):
+            found.add(float(layer.negative_slope))
+        elif type(layer).__module__ == nn.Tanh.__module__:
+            found.add(0.0)
+    return found.pop() if len(found) == 1 else 0.0
 
 
 class Dirac(Initialization):

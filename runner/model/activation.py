@@ -1,18 +1,31 @@
 """Activations by name, and what a layer must do to be followed by one.
 
-All but maxout act on each element. Maxout takes two numbers for each one it gives, so the layer before it has twice the
-outputs: make such layers with `runner.model.blocks`, or multiply their outputs by `copies(name)`.
+A name may carry a number: `leaky_relu:0.1` has that slope below 0, `elu:0.5` that alpha. All but maxout act on each
+element. Maxout takes two numbers for each one it gives, so the layer before it has twice the outputs: make such layers
+with `runner.model.blocks`, or multiply their outputs by `copies(name)`.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from runner.constraints import Bounds, Words
 from runner.errors import UserError
 
-ActivationName = Literal["relu", "sigmoid", "tanh", "leaky_relu", "prelu", "elu", "maxout", "gelu", "silu"]
+NAMES = ("relu", "sigmoid", "tanh", "leaky_relu", "prelu", "elu", "maxout", "gelu", "silu", "identity")
+FORM = Words(NAMES, {"leaky_relu": Bounds(0, 1), "elu": Bounds(0, low_open=True)})
+ActivationName = Annotated[str, FORM]
+
+
+class Identity(nn.Module):
+    """No activation: stacked linear layers are one linear layer. A leaky ReLU of slope 1, to an initialization."""
+
+    negative_slope = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
 
 
 class Maxout(nn.Module):
@@ -26,22 +39,31 @@ class Maxout(nn.Module):
         return torch.maximum(first, second)
 
 
-_MAKERS: dict[ActivationName, Callable[[], nn.Module]] = {
+_MAKERS: dict[str, Callable[..., nn.Module]] = {
     "relu": nn.ReLU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
-    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "leaky_relu": lambda slope=0.01: nn.LeakyReLU(slope),
     "prelu": nn.PReLU,  # one learned slope a layer, 0.25 at first
-    "elu": nn.ELU,  # alpha 1
+    "elu": lambda alpha=1.0: nn.ELU(alpha),
     "maxout": Maxout,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
+    "identity": Identity,
 }
 
 
 def activation(name: ActivationName) -> nn.Module:
-    """A fresh activation layer."""
-    return _MAKERS[name]()
+    """A fresh activation layer.
+
+    Raises:
+        UserError: there is none of that name, or its number is out of bounds.
+    """
+    try:
+        word, number = FORM.parse(name)
+    except ValueError as error:
+        raise UserError(f"model.activation: {error}") from None
+    return _MAKERS[word]() if number is None else _MAKERS[word](number)
 
 
 def copies(name: ActivationName) -> int:

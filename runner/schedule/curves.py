@@ -91,6 +91,51 @@ class MultiStep(Curve):
 
 
 @dataclass(kw_only=True)
+class Linear(Curve):
+    """In a straight line from the base rate to `min_factor` of it: `lr = lr0 * (min + (1 - min) * (1 - t / T))`."""
+
+    min_factor: Fraction = 0.0
+
+    def after_warmup(self, step: int, num_steps: int) -> float:
+        return self.min_factor + (1 - self.min_factor) * (1 - min(step / num_steps, 1.0))
+
+
+@dataclass(kw_only=True)
+class Polynomial(Curve):
+    """`lr = lr0 * (min + (1 - min) * (1 - t / T)^power)`, with `min_factor` min. Source: Chen et al. 2016 (DeepLab)."""
+
+    power: Positive = 0.9
+    min_factor: Fraction = 0.0
+
+    def after_warmup(self, step: int, num_steps: int) -> float:
+        return self.min_factor + (1 - self.min_factor) * (1 - min(step / num_steps, 1.0)) ** self.power
+
+
+@dataclass(kw_only=True)
+class WSD(Curve):
+    """Warm-up, stable, decay: the base rate until the last `decay_epochs`, over which it falls to `min_factor` of it.
+
+    With u the part of the decay that is over, `shape` linear falls by u, sqrt by the square root of u, which is fast at
+    first, and cosine along half a cosine. Source: Hu et al. 2024 (MiniCPM); Haegele et al. 2024, arXiv 2405.18392, who
+    compare the shapes.
+    """
+
+    warmup_epochs: Duration = "5%"
+    decay_epochs: Duration = "20%"
+    shape: Literal["linear", "sqrt", "cosine"] = "linear"
+    min_factor: Fraction = 0.0
+
+    def after_warmup(self, step: int, num_steps: int) -> float:
+        length = min(self.steps(self.decay_epochs), num_steps)
+        since = step - (num_steps - length)
+        if since < 0:
+            return 1.0
+        u = min(since / length, 1.0) if length else 1.0
+        fallen = {"linear": u, "sqrt": math.sqrt(u), "cosine": (1 - math.cos(math.pi * u)) / 2}[self.shape]
+        return 1 - (1 - self.min_factor) * fallen
+
+
+@dataclass(kw_only=True)
 class Exponential(Curve):
     """`lr = lr0 * exp(-decay_rate * t)`, with t in epochs."""
 

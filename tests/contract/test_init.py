@@ -122,7 +122,9 @@ def test_a_trained_layer_that_gives_scores_keeps_its_weights():
 
 
 # Variance times fan-in of the second convolution: 1 for Xavier, 2 for He.
-AUTO = {"tanh": 1, "sigmoid": 1, "relu": 2, "leaky_relu": 2, "prelu": 2, "elu": 2, "maxout": 2, "gelu": 2, "silu": 2}
+# A leaky ReLU of slope a has 2 / (1 + a^2), and PReLU's first slope is 0.25.
+AUTO = {"tanh": 1, "sigmoid": 1, "relu": 2, "leaky_relu": 2, "elu": 2, "maxout": 2, "gelu": 2, "silu": 2}
+AUTO |= {"prelu": 2 / 1.0625, "leaky_relu:0.5": 2 / 1.25, "identity": 1, "elu:0.5": 2}
 
 
 @pytest.mark.parametrize("activation", AUTO)
@@ -133,6 +135,25 @@ def test_by_default_the_activation_decides(model, activation):
     second = [m for m in runner.build.model(runner.compose(words)).modules() if isinstance(m, nn.Conv2d)][1]
     variance = second.weight.var().item() * second.weight[0].numel()
     assert variance == pytest.approx(AUTO[activation], rel=0.1)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1, 0.5, 0.9])
+def test_he_keeps_the_size_of_activations_that_leak(slope):
+    stds, _ = activation_stds(He(), lambda: nn.LeakyReLU(slope))
+    assert stds[-1] == pytest.approx(stds[0], rel=0.3)
+    leaky, plain = nn.Linear(500, 500), nn.Linear(500, 500)
+    torch.manual_seed(0)
+    He(score_gain=None)(nn.Sequential(leaky, nn.LeakyReLU(slope)))
+    torch.manual_seed(0)
+    He(score_gain=None)(nn.Sequential(plain, nn.ReLU()))
+    gains = nn.init.calculate_gain("leaky_relu", slope) / nn.init.calculate_gain("relu")
+    assert (leaky.weight / plain.weight).mean().item() == pytest.approx(gains, rel=1e-5)
+
+
+def test_activations_of_several_slopes_are_as_relu_to_he():
+    first = nn.Linear(500, 500)
+    He()(nn.Sequential(first, nn.LeakyReLU(0.5), nn.Linear(500, 500), nn.ReLU(), nn.Linear(500, 10)))
+    assert first.weight.var().item() * 500 == pytest.approx(2, rel=0.05)
 
 
 def test_a_sigmoid_beside_another_activation_decides_nothing():

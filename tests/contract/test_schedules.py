@@ -55,6 +55,12 @@ TABLE = {
     "one_cycle": ([], one_cycle),
     "triangle": (["schedule.peak_fraction=0.3"], lambda t, total: straight(t, total, 0.3)),
     "plateau": ([], lambda t, total: 1.0),
+    "linear": (["schedule.min_factor=0.1"], lambda t, total: np.interp(t, [0, total], [1, 0.1])),
+    "polynomial": (["schedule.power=2", "schedule.min_factor=0.2"], lambda t, total: 0.2 + 0.8 * (1 - t / total) ** 2),
+    "wsd": (
+        ["schedule.warmup_epochs=0", "schedule.decay_epochs='30 steps'", "schedule.min_factor=0.1"],
+        lambda t, total: np.interp(t, [0, total - 30, total], [1, 1, 0.1]),
+    ),
 }
 
 
@@ -106,7 +112,49 @@ def test_resume_in_the_middle_gives_the_same_values(name):
     assert rates(resumed, other, 60) == rates(schedule, optimizer, 60)
 
 
-@pytest.mark.parametrize(("name", "factor"), {"cosine": 0.0, "triangle": 0.07, "one_cycle": 1 / 25 / 1e4}.items())
+@pytest.mark.parametrize(
+    ("shape", "factors"),
+    {
+        "linear": [1, 1, 0.95, 0.75, 0.5, 0.25, 0.05],
+        "sqrt": [1, 1, 1 - math.sqrt(0.05), 0.5, 1 - math.sqrt(0.5), 1 - math.sqrt(0.75), 1 - math.sqrt(0.95)],
+        "cosine": [1, 1, (1 + math.cos(0.05 * math.pi)) / 2, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4]
+        + [(1 + math.cos(0.95 * math.pi)) / 2],
+    }.items(),
+)
+def test_wsd_decays_in_the_shape_that_was_chosen(shape, factors):
+    words = [f"schedule.shape={shape}", "schedule.decay_epochs='20 steps'"]  # beside its warm-up of 5%, 6 steps
+    got = rates(*made("wsd", *words), TOTAL)
+    assert got[:6] == pytest.approx([LR * (t + 1) / 6 for t in range(6)])
+    assert set(got[6:100]) == {LR}
+    assert [got[t] / LR for t in (99, 100, 101, 105, 110, 115, 119)] == pytest.approx(factors)
+
+
+def test_wsd_may_decay_over_the_whole_run_or_not_at_all():
+    assert rates(*made("wsd", "schedule.decay_epochs=0", "schedule.warmup_epochs=0"), TOTAL) == [LR] * TOTAL
+    over_all = rates(*made("wsd", "schedule.decay_epochs=100%", "schedule.warmup_epochs=0"), TOTAL)
+    assert over_all == pytest.approx([LR * (1 - t / TOTAL) for t in range(TOTAL)])
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "make"),
+    [
+        ("linear", ["min_factor=0.25"], lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.25, TOTAL)),
+        ("polynomial", ["power=3"], lambda o: torch.optim.lr_scheduler.PolynomialLR(o, TOTAL, 3)),
+    ],
+)
+def test_it_equals_torchs(name, words, make):
+    reference = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=LR)
+    torch_schedule, expected = make(reference), []
+    for _ in range(TOTAL):
+        expected.append(reference.param_groups[0]["lr"])
+        reference.step()
+        torch_schedule.step()
+    got = rates(*made(name, *(f"schedule.{word}" for word in words)), TOTAL)
+    assert got == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "factor"), {"linear": 0.0, "polynomial": 0.0, "wsd": 0.0, "cosine": 0.0, "triangle": 0.07, "one_cycle": 1 / 25 / 1e4}.items(),
+)
 def test_after_its_end_a_curve_stays_where_it_is(name, factor):
     curve = made(name)[0].curve
     assert [curve(step) for step in (TOTAL, TOTAL + 1, 3 * TOTAL)] == pytest.approx([factor] * 3, rel=1e-9, abs=1e-12)

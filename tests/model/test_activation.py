@@ -1,19 +1,18 @@
 """Activations equal their formulas, and every network that offers them takes each."""
 
 import math
-from typing import get_args
+import re
 
 import pytest
 import torch
 from torch import nn
 
+from runner.constraints import problem
 from runner.errors import UserError
 from runner.init.initializers import He
 from runner.model import MLP, ConvNet, InceptionV4, alexnet, googlenet, inception_v3, resnet, vgg, zfnet
-from runner.model.activation import ActivationName, Maxout, activation, copies, swap_relu
+from runner.model.activation import NAMES, ActivationName, Maxout, activation, copies, swap_relu
 from runner.model.blocks import conv, linear
-
-NAMES = get_args(ActivationName)
 
 FORMULAS = {
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
@@ -24,6 +23,12 @@ FORMULAS = {
     "elu": lambda x: x if x > 0 else math.exp(x) - 1,
     "gelu": lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2))),
     "silu": lambda x: x / (1 + math.exp(-x)),
+    "identity": lambda x: x,
+}
+NUMBERED = {
+    "leaky_relu:0.1": lambda x: x if x > 0 else 0.1 * x,
+    "leaky_relu:0": lambda x: max(0.0, x),
+    "elu:0.5": lambda x: x if x > 0 else 0.5 * (math.exp(x) - 1),
 }
 
 
@@ -31,11 +36,11 @@ def test_the_formulas_and_maxout_are_all_names():
     assert {*FORMULAS, "maxout"} == set(NAMES)
 
 
-@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("name", [*FORMULAS, *NUMBERED])
 def test_activation_equals_its_formula(name):
     points = [-3.0, -0.5, -0.01, 0.0, 0.01, 0.7, 4.0]
     given = activation(name)(torch.tensor([points], dtype=torch.float64).float())
-    expected = torch.tensor([[FORMULAS[name](point) for point in points]])
+    expected = torch.tensor([[(FORMULAS | NUMBERED)[name](point) for point in points]])
     torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-5)
 
 
@@ -133,3 +138,35 @@ def test_swap_replaces_every_relu_at_every_depth():
 
 def test_maxout_layer_halves_its_channels():
     assert Maxout()(torch.tensor([[1.0, -2.0, 0.5, 3.0]])).tolist() == [[1.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("swish", "must be one of 'relu', 'sigmoid', .*, not 'swish'"),
+        ("relu:0.1", "must be one of 'relu'"),
+        ("leaky_relu:", "must have a number after leaky_relu:, not ''"),
+        ("leaky_relu:steep", "must have a number after leaky_relu:, not 'steep'"),
+        ("leaky_relu:1.5", "must have a number after leaky_relu: that is at least 0 and at most 1, not 1.5"),
+        ("elu:0", "must have a number after elu: that is above 0, not 0"),
+        ("elu:nan", "must have a number after elu: that is above 0, not nan"),
+        (3, "must be text, not 3"),
+    ],
+)
+def test_a_wrong_name_or_number_is_said_in_one_line(name, message):
+    assert re.match(message, problem(name, ActivationName))
+
+
+def test_a_network_built_without_a_check_refuses_them_too():
+    with pytest.raises(UserError, match=r"^model.activation: must be one of"):
+        MLP(1, 8, 10, activation="swish")
+
+
+def test_without_activation_stacked_layers_are_one_linear_layer():
+    network = MLP(1, 4, 3, hidden=[7, 5], activation="identity")
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    W, b = torch.eye(16), torch.zeros(16)
+    for layer in layers:
+        W, b = layer.weight @ W, layer.weight @ b + layer.bias
+    images = torch.randn(6, 1, 4, 4)
+    torch.testing.assert_close(network(images), images.flatten(1) @ W.T + b)
