@@ -147,8 +147,12 @@ def _annotated_problem(value: Any, inner: Any, extras: tuple[Any, ...]) -> str |
 
 
 def _union_problem(value: Any, options: tuple[Any, ...]) -> str | None:
-    # The null option is the least informative one to complain about.
-    options = tuple(sorted(options, key=lambda option: option is types.NoneType))
+    # The null option is the least informative one to complain about; of a list, one that is for lists.
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    for_lists = (list, tuple, Sequence)
+    options = tuple(
+        sorted(options, key=lambda option: (option is types.NoneType, is_list and get_origin(option) not in for_lists))
+    )
     problems = [problem(value, option) for option in options]
     return None if None in problems else problems[0]
 

@@ -20,6 +20,9 @@ NUMBERS = (
     "optimizer.eps",
     "optimizer.weight_decay",
     "optimizer.adamw_lr_scale",
+    "optimizer.momentum_decay",
+    "optimizer.layer_decay",
+    "optimizer.sam",
     "init.*",
     "schedule.*",
     "loss.*",
@@ -30,7 +33,11 @@ NUMBERS = (
     "model.aux_dropout",
 )
 # Numbers that do decide a shape, or how often: of a picture that augmentation cuts from, its size.
-SHAPING = ("reg.fractional_max_pool.*", "augment.*.num_ops", "augment.scale_crop.max_scale", "augment.*.picture_scale")
+SHAPING = (
+    *("reg.fractional_max_pool.*", "augment.*.num_ops", "augment.augmix.width", "augment.augmix.depth"),
+    *("augment.scale_crop.max_scale", "augment.*.picture_scale"),
+    *("loss.class_weights", "loss.target_threshold"),
+)
 OWN = ("name", "output_dir", "seed")  # keys that every trial may have for itself
 
 

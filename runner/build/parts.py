@@ -102,9 +102,17 @@ def schedule(
     return Schedule(optimizer, curve)
 
 
-def loss(cfg: DictConfig) -> nn.Module:
-    """The loss: mean over a batch of scores [B, K] and labels [B] or class probabilities [B, K]."""
-    criterion: nn.Module = instantiate(cfg.loss, "loss")
+def loss(cfg: DictConfig, dataset: Data | None = None) -> nn.Module:
+    """The loss: mean over a batch of scores [B, K] and labels [B] or class probabilities [B, K].
+
+    One that weights classes needs to know the training split of the data set, which is read then.
+    """
+    given = {}
+    if cfg.loss.get("class_weights", "none") != "none":
+        dataset = dataset or data(cfg)
+        labels = dataset.source("train").labels
+        given["class_counts"] = torch.bincount(labels, minlength=len(dataset.class_names)).tolist()
+    criterion: nn.Module = instantiate(cfg.loss, "loss", **given)
     return criterion
 
 
@@ -278,6 +286,14 @@ def instantiate(node: DictConfig, key: str, **given: Any) -> Any:
     taken = {
         name: value for name, value in given.items() if (name in parameters or takes_any) and node.get(name) is None
     }
+    if not takes_any:
+        values = {str(name): value for name, value in node.items()}
+        keys = [
+            name
+            for name, value in values.items()
+            if name in parameters or not configs.is_without_effect(f"{key}.{name}", value)
+        ]
+        node = OmegaConf.masked_copy(node, keys)
     try:
         return _bind(node, target)(**taken)
     except ValueError as error:

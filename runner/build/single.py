@@ -139,7 +139,7 @@ def _step(
 
     return Step(
         state.network,
-        parts.loss(cfg).to(setup.device),
+        parts.loss(cfg, setup.dataset).to(setup.device),
         setup.settings,
         len(setup.dataset.class_names),
         penalties=acting("penalty"),

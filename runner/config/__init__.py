@@ -6,6 +6,7 @@ from runner.config.checking import (
     check,
     check_sweep,
     is_plain,
+    is_without_effect,
     parameters_of,
     renamed_or_nearest,
     resolve,

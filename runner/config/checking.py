@@ -25,6 +25,14 @@ INJECTED = {
     *("params", "network", "schedule"),
     *("steps_per_epoch", "total_steps", "mode"),
     *("folder", "hparams", "trial"),
+    "class_counts",
+}
+# Keys of ours that another library's class lacks, with the values at which they do nothing: then it need not have them.
+WITHOUT_EFFECT: dict[str, Any] = {
+    "optimizer.decay_norms_and_biases": False,
+    "optimizer.layer_decay": None,
+    "optimizer.sam": 0,
+    "optimizer.param_groups": [],
 }
 ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": NonNegativeInt, "output_dir": str}
 
@@ -106,6 +114,8 @@ def _check_node(path: str, node: Any) -> None:
         if key in RESERVED:
             continue
         if key not in known and not takes_any:
+            if is_without_effect(f"{path}.{key}", value):
+                continue
             raise UserError(f"{path}.{key}: no such key{_key_hint(path, str(key), known)}")
         nodes = {f"{path}.{key}": value} if isinstance(value, dict) else {}
         if isinstance(value, list):
@@ -119,6 +129,11 @@ def _check_node(path: str, node: Any) -> None:
     for name, parameter in parameters.items():
         if name not in given and parameter.default is parameter.empty and name in known and "_partial_" not in node:
             raise UserError(f"{path}.{name}: must be set, as in {path}.{name}=VALUE")
+
+
+def is_without_effect(path: str, value: Any) -> bool:
+    """Whether a key does nothing at that value, so that a class without such an argument may be given it."""
+    return path in WITHOUT_EFFECT and value == WITHOUT_EFFECT[path]
 
 
 def is_plain(node: Mapping[str, Any]) -> bool:

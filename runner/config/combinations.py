@@ -11,7 +11,7 @@ Node = Mapping[str, Any]
 OWN_DROPOUT = ("dropout", "aux_dropout")  # keys of models that drop the inputs of their fully connected layers
 LAYERS = {"linear": "fully connected layers", "conv": "convolutions"}
 PENALTIES = ("l2", "elastic_net")  # what shrinks the weights as a weight decay does
-DECOUPLED = ("runner.optimizer.adamw", "runner.optimizer.muon")
+DECOUPLED = tuple(f"runner.optimizer.{name}" for name in ("adamw", "lamb", "lion", "muon"))
 TORCHVISION = "runner.model.torchvision"
 MIXING = ("mixup", "cutmix")
 

@@ -5,7 +5,8 @@ B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here 
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from runner.engine.settings import Compile, Settings
 from runner.engine.state import TrainState
+from runner.optimizer import sam
 from runner.seeds import derive
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W], labels [B]
@@ -30,6 +32,9 @@ ProjectWeights = Callable[[nn.Module], None]
 
 class Step:
     """`step(state, batch)`: forward, backward, and one update of the weights.
+
+    With an optimizer that has a radius (`sam`), forward and backward happen twice: at the weights, then uphill from
+    them. Losses and predictions are those of the first pass.
 
     Args:
         criterion: mean loss of scores [B, K] and targets, which are labels [B] or class probabilities [B, K].
@@ -79,6 +84,9 @@ class Step:
         else:
             scaler = state.precision.scaler
             outcome, _ = self._gradients(state, images, targets, labels)
+            if any(self._radii(state)):
+                with self._uphill(state):
+                    self._gradients(state, images, targets, labels)
             if self.clip_grad_norm is not None:
                 scaler.unscale_(state.optimizer)
                 self._clip(self.clip_grad_norm)
@@ -116,6 +124,25 @@ class Step:
             totals.append(total.detach())
             predictions.append((scores.detach(), part_labels))
         return (_total(losses), _joined(predictions)), totals
+
+    def _radii(self, state: TrainState) -> list[float]:
+        """How far each trial climbs before its gradient is taken (`runner.optimizer.sam`); 0 for not at all."""
+        return [sam.radius(state.optimizer)]
+
+    @contextmanager
+    def _uphill(self, state: TrainState) -> Iterator[None]:
+        """The network at the worst weights nearby, by the gradients that it has.
+
+        Weights and buffers are back at the end: running statistics are those of the weights that stay. Dropout draws
+        again, and clipping and the scaling of fp16 see the gradients that are taken here alone.
+        """
+        moved = [parameter for parameter in self.trained if parameter.grad is not None]
+        buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
+        weights = sam.climb(moved, sam.radius(state.optimizer))
+        yield
+        sam.descend(moved, weights)
+        for buffer, kept in buffers:
+            buffer.copy_(kept)
 
     def _freezing(self, network: nn.Module) -> list[tuple[nn.Module, list[nn.Parameter]]]:
         """Each layer that freezes, with the parameters that say whether it has."""

@@ -115,7 +115,8 @@ class Classifier:
         """Scores [N, K] and labels [N] of a split, on the CPU, and the loss; not calibrated."""
         view = build.eval_view(self.cfg, dataset)
         batches = build.batches(dataset, split, self.preprocess, self.device, self.settings, view=view)
-        criterion = build.loss(self.cfg).to(self.device)
+        known = None if isinstance(dataset, Described) else dataset  # of the images that the run was trained on
+        criterion = build.loss(self.cfg, known).to(self.device)
         scores, labels, loss = predict(self.network, batches, criterion, self.precision, self.tta)
         return scores.cpu(), labels.cpu(), loss.item()
 

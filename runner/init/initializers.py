@@ -8,7 +8,7 @@ ln K of K classes for the softmax and K - 1 for the hinge loss.
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -179,12 +179,13 @@ def saturates(network: nn.Module) -> bool:
 
 def slope(network: nn.Module) -> float:
     """The slope below 0 that all activations of a network share; 0 where they share none."""
-    found = set()
+    found: set[float] = set()
     for layer in network.modules():
+        own: Any = getattr(layer, "negative_slope", None)
         if isinstance(layer, nn.PReLU):
             found |= set(layer.weight.tolist())
-        elif hasattr(layer, "negative_slope"):
-            found.add(float(layer.negative_slope))
+        elif own is not None:
+            found.add(float(own))
         elif type(layer).__module__ == nn.Tanh.__module__:
             found.add(0.0)
     return found.pop() if len(found) == 1 else 0.0

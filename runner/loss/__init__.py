@@ -1,3 +1,3 @@
 """Losses from scores: each word of the group is a module here (or torch's own)."""
 
-from runner.loss.scores import CrossEntropy, Hinge
+from runner.loss.scores import BinaryCrossEntropy, CrossEntropy, Focal, Hinge

@@ -1,4 +1,6 @@
-"""Optimizers that torch lacks: Muon for a whole network, and Adam without its bias correction.
+"""Optimizers that torch lacks: Lion, LAMB, Muon for a whole network, and Adam without its bias correction.
+
+And NAdam, whose product of momenta torch keeps in single precision, and in another one after a load.
 
 torch.optim.Muon takes matrices only; ours takes convolutions too, as matrices [out, in*k*k], and updates the
 parameters that are no matrices (biases, normalization) by AdamW, so that it trains a whole network.
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from runner.decay import is_decayed
 from runner.optimizer.torch_kernels import foreach
 
 A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration
@@ -47,6 +50,113 @@ class UncorrectedAdam(Optimizer):
             denominators = foreach("sqrt", h)
             foreach("add_", denominators, group["eps"])
             foreach("addcdiv_", params, m, denominators, value=-group["lr"])
+
+
+class NAdam(Optimizer):
+    """See `nadam`. State: `m`, `h`, `t`, and `mu`, the product of all mu so far."""
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        momentum_decay: float,
+        weight_decay: float,
+    ) -> None:
+        settings = {"betas": betas, "eps": eps, "momentum_decay": momentum_decay, "weight_decay": weight_decay}
+        super().__init__(params, {"lr": lr, **settings})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            params = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not params:
+                continue
+            grads: Any = [parameter.grad for parameter in params]
+            if group["weight_decay"]:
+                grads = foreach("add", grads, params, alpha=group["weight_decay"])
+            (b1, b2), psi = group["betas"], group["momentum_decay"]
+            of_g, of_m, scales = [], [], []
+            for parameter in params:
+                state = self.state[parameter]
+                if not state:
+                    state.update(m=torch.zeros_like(parameter), h=torch.zeros_like(parameter), t=0, mu=1.0)
+                state["t"] += 1
+                mu, later = (b1 * (1 - 0.5 * 0.96 ** ((state["t"] + ahead) * psi)) for ahead in (0, 1))
+                state["mu"] *= mu
+                of_g.append(-group["lr"] * (1 - mu) / (1 - state["mu"]))
+                of_m.append(-group["lr"] * later / (1 - state["mu"] * later))
+                scales.append((1 - b2 ** state["t"]) ** -0.5)
+            m = [self.state[parameter]["m"] for parameter in params]
+            h = [self.state[parameter]["h"] for parameter in params]
+            foreach("lerp_", m, grads, 1 - b1)
+            foreach("mul_", h, b2)
+            foreach("addcmul_", h, grads, grads, value=1 - b2)
+            roots = foreach("sqrt", h)
+            foreach("mul_", roots, scales)
+            foreach("add_", roots, group["eps"])
+            foreach("addcdiv_", params, grads, roots, of_g)
+            foreach("addcdiv_", params, m, roots, of_m)
+
+
+class Lion(Optimizer):
+    """See `lion`. State: `m`."""
+
+    def __init__(self, params: Any, lr: float, betas: tuple[float, float], weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            params = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not params:
+                continue
+            for parameter in params:
+                if not self.state[parameter]:
+                    self.state[parameter] = {"m": torch.zeros_like(parameter)}
+            m: list[Tensor] = [self.state[parameter]["m"] for parameter in params]
+            grads: Any = [parameter.grad for parameter in params]
+            (b1, b2), lr = group["betas"], group["lr"]
+            if group["weight_decay"]:
+                foreach("mul_", params, 1 - lr * group["weight_decay"])
+            directions = foreach("lerp", m, grads, 1 - b1)
+            foreach("add_", params, foreach("sign", directions), alpha=-lr)
+            foreach("lerp_", m, grads, 1 - b2)
+
+
+class Lamb(Optimizer):
+    """See `lamb`. State: `m`, `h` and `t`."""
+
+    def __init__(self, params: Any, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            for x in group["params"]:
+                if x.grad is None:
+                    continue
+                state = self.state[x]
+                if not state:
+                    state.update(m=torch.zeros_like(x), h=torch.zeros_like(x), t=0)
+                state["t"] += 1
+                b1, b2 = group["betas"]
+                state["m"].lerp_(x.grad, 1 - b1)
+                state["h"].lerp_(x.grad.square(), 1 - b2)
+                m, h = state["m"] / (1 - b1 ** state["t"]), state["h"] / (1 - b2 ** state["t"])
+                u = m / h.sqrt().add_(group["eps"]) + group["weight_decay"] * x
+                if is_decayed(x):
+                    u.mul_(trust(x.norm(), u.norm()))
+                x.add_(u, alpha=-group["lr"])
+
+
+def trust(weights: Tensor, update: Tensor) -> Tensor:
+    """LAMB's ratio of the norms of weights and their update; 1 where one of them is 0."""
+    return torch.where((weights > 0) & (update > 0), weights / update.clamp(min=torch.finfo(update.dtype).tiny), 1.0)
 
 
 class Muon(Optimizer):

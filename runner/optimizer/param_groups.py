@@ -2,16 +2,17 @@
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
 from runner import renamed
-from runner.constraints import Duration, problem
+from runner.constraints import Bounds, Duration, problem
 from runner.decay import is_decayed
 from runner.errors import UserError, did_you_mean
 
 ParamGroups = Sequence[Mapping[str, Any]]
+LayerDecay = Annotated[float, Bounds(0, 1, low_open=True)] | None
 
 NORM_LAYERS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
@@ -19,11 +20,20 @@ NORM_LAYERS = (
 )
 
 
-def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: Sequence[str]) -> list[dict[str, Any]]:
+def grouped(
+    network: nn.Module,
+    lr: float,
+    param_groups: ParamGroups,
+    options: Sequence[str],
+    decay_norms_and_biases: bool = False,
+    layer_decay: LayerDecay = None,
+) -> list[dict[str, Any]]:
     """The trainable parameters as torch's parameter groups; each belongs to the first group that matches it.
 
     The optimizer's `weight_decay` is for parameters that `is_decayed` names: the others of a group make a group of
-    their own, with weight decay 0. That of a group in `param_groups` is for all its parameters.
+    their own, with weight decay 0, unless `decay_norms_and_biases`. That of a group in `param_groups` is for all its
+    parameters. With `layer_decay` d, the rate of layer i of L is multiplied by `d^(L - i)`, so that the last has the
+    whole rate; each layer of a group makes a group of its own, the last layer first. See `layers_of`.
 
     Args:
         param_groups: each a mapping with `params` and what differs: `lr_scale` (a factor of `lr`),
@@ -61,7 +71,50 @@ def grouped(network: nn.Module, lr: float, param_groups: ParamGroups, options: S
             "optimizer.param_groups: every parameter is in a group with freeze_after_epochs or lr_scale 0; leave one "
             "without"
         )
-    return [part for group in rest + made for part in _by_decay(group)]
+    groups = rest + made
+    if layer_decay is not None:
+        layers = [{id(parameter) for parameter in layer} for layer in layers_of(network)]
+        groups = [part for group in groups for part in _by_layer(group, layers, layer_decay)]
+    return groups if decay_norms_and_biases else [part for group in groups for part in _by_decay(group)]
+
+
+def layers_of(network: nn.Module) -> list[list[Tensor]]:
+    """The parameters of each layer, from the first to the last, in the order in which the network lists them.
+
+    A layer is an entry of the network, or of a sequence or list in it: a convolution, a residual block, a transformer's
+    block. An entry without a weight of two dimensions or more, such as a normalization, belongs to the layer before it,
+    and to the first one where none is. So do parameters of the network itself, such as a class token, belong to the
+    first layer. Source: as timm groups them, after Bao et al. 2021, BEiT.
+    """
+    entries: list[list[Tensor]] = [list(network.parameters(recurse=False))]
+    pending = list(network.children())
+    while pending:
+        module = pending.pop(0)
+        if isinstance(module, nn.Sequential | nn.ModuleList):
+            pending[:0] = module.children()
+        else:
+            entries.append(list(module.parameters()))
+    layers: list[list[Tensor]] = []
+    waiting: list[Tensor] = []  # of the first layer, before it
+    for number, entry in enumerate(entries):
+        if number and any(is_decayed(parameter) for parameter in entry):
+            layers.append(waiting + entry)
+            waiting = []
+        elif layers:
+            layers[-1] += entry
+        else:
+            waiting += entry
+    return layers or [waiting]
+
+
+def _by_layer(group: dict[str, Any], layers: Sequence[set[int]], decay: float) -> list[dict[str, Any]]:
+    """A group as one for each layer that it has parameters of, the last layer first."""
+    parts = []
+    for distance, layer in enumerate(reversed(layers)):
+        own = [parameter for parameter in group["params"] if id(parameter) in layer]
+        if own:
+            parts.append(group | {"params": own, "lr": group["lr"] * decay**distance})
+    return parts
 
 
 def _by_decay(group: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
+from runner.decay import is_decayed
 from runner.errors import CannotVectorize
 from runner.optimizer import fast_step, torch_kernels
-from runner.optimizer.own import Muon, UncorrectedAdam, orthogonalized
+from runner.optimizer.own import Lamb, Lion, Muon, NAdam, UncorrectedAdam, orthogonalized, trust
 
 State = dict[str, Tensor]
 Hyper = Mapping[str, Tensor]
@@ -32,6 +33,7 @@ class Rule:
         kernel: the same update of one trial by one call, which on a CPU is faster trial by trial.
         count: the entry of the optimizer's own state that counts updates: `step` is a tensor, `t` a number.
         elementwise: whether parameters may be updated together as one row [T, n].
+        numbers: further entries of the optimizer's own state that follow from its group and the count of updates.
     """
 
     update: Callable[[Tensor, Tensor, State, Hyper, int], None]
@@ -39,6 +41,7 @@ class Rule:
     kernel: torch_kernels.Kernel | None = None
     count: Literal["step", "t"] | None = None
     elementwise: bool = True
+    numbers: Callable[[Mapping[str, Any], int], dict[str, float]] | None = None
 
     def init(self, x: Tensor) -> State:
         return {name: torch.zeros_like(x) for name in self.names}
@@ -51,13 +54,15 @@ def rule_for(optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor) 
         CannotVectorize: it has none, or an option that its rule lacks is on.
     """
     kind = fast_step.torch_class(optimizer)
-    if kind not in RULES and kind is not Muon:
+    if kind not in RULES and kind not in (Muon, Lamb):
         raise CannotVectorize(f"optimizer: {kind.__name__} cannot be vectorized")
     lacking = next((name for name in LACKING if group.get(name)), None)
     if lacking or (kind is RMSprop and group["momentum"]):
         raise CannotVectorize(f"optimizer.{lacking or 'momentum'}: {kind.__name__} with it cannot be vectorized")
     if kind is Adam and group.get("decoupled_weight_decay"):
         return RULES[AdamW]
+    if kind is Lamb:
+        return LAMB if is_decayed(parameter) else LAMB_OTHER
     if isinstance(optimizer, Muon):
         return _muon_matrix(optimizer.nesterov, optimizer.num_iterations) if parameter.ndim > 1 else MUON_OTHER
     if kind is SGD and (group["momentum"] or optimizer.state):
@@ -150,12 +155,57 @@ def muon_other(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None
     _adam(x, g, state["m"], state["h"], {"lr": lr, **fixed}, t)
 
 
+def nadam(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None:
+    g = _decayed(x, g, hyper)
+    b1, b2, decay = hyper["b1"], hyper["b2"], hyper["momentum_decay"]
+    mu = _nadam_mu(b1, decay, t)
+    now, later = mu[:, :t].prod(1), mu.prod(1)
+    of_g, of_m = hyper["lr"] * (1 - mu[:, t - 1]) / (1 - now), hyper["lr"] * mu[:, t] / (1 - later)
+    rest1, rest2, eps, scale, of_g, of_m = across(x, 1 - b1, 1 - b2, hyper["eps"], 1 / (1 - b2**t), of_g, of_m)
+    m = state["m"].lerp_(g, rest1)
+    h = state["h"].lerp_(g.square(), rest2)
+    root = (h * scale).sqrt_().add_(eps)
+    x.addcdiv_(g * of_g, root, value=-1).addcdiv_(m * of_m, root, value=-1)
+
+
+def _nadam_mu(b1_T: Tensor, decay_T: Tensor, t: int) -> Tensor:
+    """NAdam's mu of the updates 1 to t + 1 [T, t + 1]."""
+    times = torch.arange(1, t + 2, dtype=torch.float64)
+    return b1_T[:, None] * (1 - 0.5 * 0.96 ** (times * decay_T[:, None]))
+
+
+def _nadam_numbers(group: Mapping[str, Any], t: int) -> dict[str, float]:
+    b1, decay = (torch.tensor([value], dtype=torch.float64) for value in (group["betas"][0], group["momentum_decay"]))
+    return {"mu": _nadam_mu(b1, decay, t)[0, :t].prod().item()}
+
+
+def lion(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None:
+    lr, rest1, rest2 = across(x, hyper["lr"], 1 - hyper["b1"], 1 - hyper["b2"])
+    _shrink(x, hyper["lr"] * hyper["weight_decay"])
+    x.addcmul_(state["m"].lerp(g, rest1).sign_(), lr, value=-1)
+    state["m"].lerp_(g, rest2)
+
+
+def lamb(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int, adapts: bool = True) -> None:
+    b1, b2 = hyper["b1"], hyper["b2"]
+    numbers = (1 - b1, 1 - b2, 1 / (1 - b1**t), 1 / (1 - b2**t), hyper["eps"], hyper["weight_decay"], hyper["lr"])
+    rest1, rest2, scale1, scale2, eps, decay, lr = across(x, *numbers)
+    m, h = state["m"].lerp_(g, rest1), state["h"].lerp_(g.square(), rest2)
+    u = (m * scale1) / (h * scale2).sqrt_().add_(eps) + decay * x
+    if adapts:
+        dims = tuple(range(1, x.ndim))
+        u.mul_(trust(*(torch.linalg.vector_norm(part, dim=dims, keepdim=True) for part in (x, u))))
+    x.addcmul_(u, lr, value=-1)
+
+
 # Options of torch's optimizers that no configuration of ours sets; the rules are without them.
 LACKING = ("dampening", "maximize", "amsgrad", "centered", "lr_decay", "initial_accumulator_value")
 
 MOMENTUM = Rule(momentum, ("momentum_buffer",), torch_kernels.KERNELS[SGD])
 NESTEROV = replace(MOMENTUM, update=partial(momentum, nesterov=True))
 MUON_OTHER = Rule(muon_other, ("m", "h"), count="t")
+LAMB = Rule(lamb, ("m", "h"), count="t", elementwise=False)
+LAMB_OTHER = Rule(partial(lamb, adapts=False), ("m", "h"), count="t")
 RULES: dict[type[Optimizer], Rule] = {
     SGD: Rule(sgd, kernel=torch_kernels.KERNELS[SGD]),
     Adagrad: Rule(adagrad, ("sum",), count="step"),
@@ -163,6 +213,8 @@ RULES: dict[type[Optimizer], Rule] = {
     Adam: Rule(adam, ("exp_avg", "exp_avg_sq"), torch_kernels.KERNELS[Adam], count="step"),
     AdamW: Rule(adamw, ("exp_avg", "exp_avg_sq"), torch_kernels.KERNELS[AdamW], count="step"),
     UncorrectedAdam: Rule(uncorrected_adam, ("m", "h")),
+    NAdam: Rule(nadam, ("m", "h"), count="t", numbers=_nadam_numbers),
+    Lion: Rule(lion, ("m",)),
 }
 
 

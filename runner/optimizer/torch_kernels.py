@@ -22,6 +22,8 @@ def foreach(name: str, tensors: Sequence[Tensor], *arguments: Any, **options: An
     if together is not None:
         return together(tensors, *arguments, **options)
     columns = [argument if isinstance(argument, list) else [argument] * len(tensors) for argument in arguments]
+    if name == "addcdiv_" and len(columns) == 3:  # whose factor has a name where tensors go one by one
+        return [x.addcdiv_(a, b, value=v) for x, a, b, v in zip(tensors, *columns, strict=True)]
     return [getattr(tensor, name)(*rest, **options) for tensor, *rest in zip(tensors, *columns, strict=True)]
 
 

@@ -5,9 +5,23 @@ import math
 import pytest
 import torch
 
-from runner.augment import ColorJitter, Lens, PCAColor, RandAugment, Rotate, ScaleCrop, Shear, Stretch, Translate
-from runner.augment import randaugment as randaugment_module
-from runner.augment.randaugment import OPS, write_masked
+from runner.augment import (
+    AugMix,
+    AutoAugment,
+    ColorJitter,
+    Lens,
+    PCAColor,
+    RandAugment,
+    RandomErasing,
+    Rotate,
+    ScaleCrop,
+    Shear,
+    Stretch,
+    Translate,
+    TrivialAugment,
+    operations,
+)
+from runner.augment.operations import ALL_OPS, OPS, write_masked
 
 N = 20_000
 
@@ -112,10 +126,64 @@ def test_randaugment_draws_every_operation_alike():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_randaugment_gives_equal_pixels_by_rows_and_by_masks(monkeypatch, channels):
+@pytest.mark.parametrize("make", [RandAugment, TrivialAugment, AutoAugment, AugMix])
+def test_operations_give_equal_pixels_by_rows_and_by_masks(monkeypatch, channels, make):
     images = torch.rand(64, channels, 16, 16, generator=torch.Generator().manual_seed(3))
-    augmentation = RandAugment(num_ops=2)
-    draws = numbers(augmentation, 64)
-    by_rows = augmentation.apply(images, draws)
-    monkeypatch.setattr(randaugment_module, "write_rows", write_masked)
-    torch.testing.assert_close(augmentation.apply(images, draws), by_rows, rtol=0, atol=1e-6)
+    draws = numbers(make(), 64)
+    by_rows = make().apply(images, draws)
+    monkeypatch.setattr(operations, "write_rows", write_masked)
+    torch.testing.assert_close(make().apply(images, draws), by_rows, rtol=0, atol=1e-6)
+
+
+def test_trivialaugment_draws_operations_and_strengths_alike():
+    draws = numbers(TrivialAugment())
+    for key, kinds in {"op": 14, "bin": 31, "sign": 2}.items():
+        values, counts = draws[key].unique(return_counts=True)
+        assert len(values) == kinds
+        assert (counts - N / kinds).abs().max() < 0.15 * N / kinds
+    assert (numbers(TrivialAugment(p=0.25))["op"] == 0).double().mean() == pytest.approx(0.75 + 0.25 / 14, abs=0.01)
+
+
+def test_autoaugment_draws_pairs_alike_and_each_operation_by_its_probability():
+    draws = numbers(AutoAugment("cifar10"))
+    # Lines of the policy that no other one shares an operation and a strength with, by what they begin with.
+    for place, (op, strength, chance) in enumerate([("rotate", 2, 0.7), ("contrast", 6, 0.2)]):
+        happened = (draws["op"][:, place] == ALL_OPS.index(op)) & (draws["bin"][:, place] == strength)
+        assert happened.double().mean() == pytest.approx(chance / 25, abs=0.003)
+
+
+def test_augmix_draws_weights_of_dirichlets_and_chains_of_one_to_three():
+    draws = numbers(AugMix())
+    weights = draws["weights"].double()
+    torch.testing.assert_close(weights.sum(1), torch.ones(N, dtype=torch.float64), rtol=0, atol=1e-6)
+    spread(weights[:, 0], 0, 1)  # Beta(1, 1) is uniform
+    torch.testing.assert_close(weights[:, 1:].mean(0), torch.full((3,), 1 / 6).double(), rtol=0.03, atol=0)
+    lengths = (draws["op"] != 0).sum(2).flatten()
+    assert lengths.unique().tolist() == [1, 2, 3]
+    assert (lengths.bincount()[1:] - N).abs().max() < 0.05 * N
+    assert draws["bin"].unique().tolist() == [0, 1, 2]
+    assert ((numbers(AugMix(depth=2))["op"] != 0).sum(2) == 2).all()
+    # A small alpha leaves one chain, a large one mixes them evenly.
+    assert numbers(AugMix(alpha=0.01))["weights"].max(1).values.mean() > 0.95
+    assert numbers(AugMix(alpha=1000.0))["weights"][:, 1:].std() < 0.02
+
+
+def test_random_erasing_draws_whether_and_how_large():
+    draws = numbers(RandomErasing(p=0.3, aspect=2))
+    assert draws["erased"].double().mean() == pytest.approx(0.3, abs=0.01)
+    spread(draws["area"], 0.02, 0.33)
+    spread(draws["aspect"].log(), -math.log(2), math.log(2))
+
+
+def test_random_erasing_paints_each_box_in_a_color_of_its_own():
+    images = torch.rand(50, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    augmentation = RandomErasing(p=1, fill="color")
+    draws = numbers(augmentation, 50)
+    changed = augmentation.apply(images, draws)
+    for image, before, (top, left, height, width), color in zip(
+        changed, images, augmentation.boxes(16, 16, draws).long().tolist(), draws["color"], strict=True
+    ):
+        expected = before.clone()
+        expected[:, top : top + height, left : left + width] = color[:, None, None]
+        assert height * width > 0
+        assert torch.equal(image, expected)

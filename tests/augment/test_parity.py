@@ -4,13 +4,31 @@ import math
 
 import pytest
 import torch
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tv
 
-from runner.augment import Crop, Flip, RandAugment, RandomResizedCrop, ScaleCrop, Translate
+from runner.augment import (
+    AugMix,
+    AutoAugment,
+    Crop,
+    Flip,
+    RandAugment,
+    RandomErasing,
+    RandomResizedCrop,
+    ScaleCrop,
+    Translate,
+    TrivialAugment,
+)
 from runner.augment.affine import affine_warp, rotation, scaling, shearing
-from runner.augment.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
-from runner.augment.randaugment import OPS, adjust_sharpness
+from runner.augment.color import (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
+    adjust_sharpness,
+)
+from runner.augment.operations import ALL_OPS, OPS, operate, posterize, solarize
+from runner.augment.policies import policy
 
 BILINEAR = InterpolationMode.BILINEAR
 SIZES = [(8, 8), (32, 32), (24, 36)]
@@ -193,3 +211,150 @@ def test_randaugment_is_torchvisions(op, sign, size):
     }[op]()
     draws = {"op": torch.tensor([[OPS.index(op)]]), "sign": torch.tensor([[float(sign)]])}
     equal(RandAugment(num_ops=1).apply(picture, draws), theirs)
+
+
+# Names of ours in torchvision's policies.
+THEIRS = {"identity": "Identity", "saturation": "Color", "autocontrast": "AutoContrast"}
+THEIRS |= {name: "".join(part.title() for part in name.split("_")) for name in ALL_OPS if name not in THEIRS}
+
+
+def of_torchvision(picture, name, magnitude):
+    """One operation as torchvision's policies apply it, bilinear."""
+    return v2.AutoAugment(interpolation=BILINEAR)._apply_image_or_video_transform(
+        picture, THEIRS[name], magnitude, interpolation=BILINEAR, fill={}
+    )
+
+
+def spans_of(make, size):
+    """torchvision's strengths of each operation, with the sign that a coin gives: name -> (strengths, signed)."""
+    space = make._AUGMENTATION_SPACE
+    bins = 31 if make is v2.TrivialAugmentWide else 10
+    names = {theirs: ours for ours, theirs in THEIRS.items()}
+    return {names[name]: (magnitudes(bins, *size), signed) for name, (magnitudes, signed) in space.items()}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("bin_", [0, 1, 13, 30])
+@pytest.mark.parametrize("op", OPS)
+def test_trivialaugment_is_torchvisions(op, bin_, sign, size):
+    magnitudes, signed = spans_of(v2.TrivialAugmentWide, size)[op]
+    magnitude = 0.0 if magnitudes is None else float(magnitudes[bin_]) * (sign if signed else 1)
+    draws = {"op": torch.tensor([OPS.index(op)]), "bin": torch.tensor([bin_]), "sign": torch.tensor([float(sign)])}
+    equal(TrivialAugment().apply(image(size), draws), of_torchvision(image(size), op, magnitude), atol=2e-5)
+
+
+def test_trivialaugment_has_torchvisions_operations_and_no_other():
+    assert spans_of(v2.TrivialAugmentWide, (8, 8)).keys() == set(OPS)
+    assert spans_of(v2.AugMix, (8, 8)).keys() == set(OPS) - {"identity"}
+    assert spans_of(v2.AutoAugment, (8, 8)).keys() == set(ALL_OPS) - {"identity"}
+
+
+@pytest.mark.parametrize("name", ["cifar10", "imagenet"])
+def test_autoaugments_policies_are_torchvisions(name):
+    theirs = v2.AutoAugment(v2.AutoAugmentPolicy(name))._policies
+    ours = [tuple((THEIRS[op], chance, strength) for op, chance, strength in pair) for pair in policy(name)]
+    assert ours == [tuple((op, chance, strength or 0) for op, chance, strength in pair) for pair in theirs]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("name", ["cifar10", "imagenet"])
+def test_autoaugment_is_torchvisions_pair_by_pair(name, sign, size):
+    spans = spans_of(v2.AutoAugment, size)
+    for pair in policy(name):
+        theirs = image(size)
+        for op, _, strength in pair:
+            magnitudes, signed = spans[op]
+            magnitude = 0.0 if magnitudes is None else float(magnitudes[strength]) * (sign if signed else 1)
+            theirs = of_torchvision(theirs, op, magnitude)
+        draws = {
+            "op": torch.tensor([[ALL_OPS.index(op) for op, _, _ in pair]]),
+            "bin": torch.tensor([[strength for _, _, strength in pair]]),
+            "sign": torch.full((1, 2), float(sign)),
+        }
+        ours = AutoAugment(name).apply(image(size), draws)
+        # A pixel at the edge of a step may fall to either side after the operation before.
+        assert ((ours - theirs).abs() < 2e-5).double().mean() > 0.99
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("severity", [3, 10])
+def test_augmix_is_torchvisions_for_the_same_draws(size, severity):
+    ours = AugMix(severity=severity)
+    draws = ours.draw(6, torch.Generator().manual_seed(0))
+    pictures = torch.rand(6, 3, *size, generator=torch.Generator().manual_seed(1))
+    spans = spans_of(v2.AugMix, size)
+    for row, picture in enumerate(pictures):
+        weights = draws["weights"][row].tolist()
+        theirs = weights[0] * picture
+        for chain in range(3):
+            changed = picture
+            for op, bin_, sign in zip(*(draws[key][row, chain].tolist() for key in ("op", "bin", "sign")), strict=True):
+                if ALL_OPS[op] != "identity":
+                    magnitudes, signed = spans[ALL_OPS[op]]
+                    magnitude = 0.0 if magnitudes is None else float(magnitudes[bin_]) * (sign if signed else 1)
+                    changed = of_torchvision(changed, ALL_OPS[op], magnitude)
+            theirs = theirs + weights[chain + 1] * changed
+        made = ours.apply(pictures[row : row + 1], {key: value[row : row + 1] for key, value in draws.items()})
+        assert ((made - theirs).abs() < 2e-5).double().mean() > 0.99
+
+
+@pytest.mark.parametrize("bits", range(9))
+def test_posterize_and_solarize_are_torchvisions_at_every_strength(bits):
+    equal(posterize(image(), number(bits)), tv.posterize(image(), bits), atol=0)
+    equal(solarize(image(), number(bits / 8)), tv.solarize(image(), bits / 8), atol=0)
+
+
+def test_operations_of_one_batch_do_not_meet():
+    pictures = torch.rand(len(ALL_OPS), 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    ops, strength = torch.arange(len(ALL_OPS)), torch.full((len(ALL_OPS),), 0.25)
+    together = operate(pictures, ops, strength, "zeros")
+    for row in range(len(ALL_OPS)):
+        one = slice(row, row + 1)
+        equal(together[one], operate(pictures[one], ops[one], strength[one], "zeros"), atol=1e-6)
+
+
+def box_to_erase(height, width, area, aspect, place):
+    """RandomErasing.make_params of torchvision 0.24, told the numbers that it draws; None where none fits."""
+    for share, ratio in zip(area, aspect, strict=True):
+        h, w = round(math.sqrt(height * width * share * ratio)), round(math.sqrt(height * width * share / ratio))
+        if h < height and w < width:
+            return [int(place[0] * (height - h + 1)), int(place[1] * (width - w + 1)), h, w]
+    return None
+
+
+@pytest.mark.parametrize("size", [(8, 8), (32, 32), (20, 61)])
+def test_random_erasing_takes_torchvisions_boxes_for_the_same_numbers(size):
+    ours = RandomErasing(p=1)
+    draws = ours.draw(300, torch.Generator().manual_seed(0))
+    expected = [
+        box_to_erase(*size, *(draws[key][row].tolist() for key in ("area", "aspect", "place"))) for row in range(300)
+    ]
+    boxes = ours.boxes(*size, draws)
+    assert None not in expected
+    assert (boxes - torch.tensor(expected)).abs().max() <= 1  # 32 bits may round the other way
+    assert (boxes == torch.tensor(expected)).all(1).double().mean() > 0.98
+    pictures = torch.rand(300, 3, *size)
+    erased = torch.stack(
+        [tv.erase(one, *box, torch.zeros(3, 1, 1)) for one, box in zip(pictures, boxes.long().tolist(), strict=True)]
+    )
+    assert torch.equal(ours.apply(pictures, draws), erased)
+
+
+def test_random_erasing_leaves_an_image_that_no_box_fits():
+    ours = RandomErasing(p=1, min_area=1, max_area=1)
+    pictures = torch.rand(20, 1, 8, 8)
+    assert torch.equal(ours.apply(pictures, ours.draw(20, torch.Generator().manual_seed(0))), pictures)
+
+
+def test_random_erasing_draws_as_torchvision_does():
+    ours = RandomErasing(p=1)
+    made = ours.boxes(32, 48, ours.draw(4000, torch.Generator().manual_seed(0)))
+    torch.manual_seed(0)
+    theirs, picture = v2.RandomErasing(p=1), torch.zeros(1, 32, 48)
+    params = [theirs.make_params([picture]) for _ in range(4000)]
+    wanted = torch.tensor([[one[key] for key in "ijhw"] for one in params], dtype=torch.float)
+    error = (made.var(0) / 4000 + wanted.var(0) / 4000).sqrt()
+    assert ((made.mean(0) - wanted.mean(0)).abs() < 4 * error).all()
+    torch.testing.assert_close(made.std(0), wanted.std(0), rtol=0.05, atol=0)

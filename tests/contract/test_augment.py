@@ -36,6 +36,10 @@ IDENTITY = {
     "shear": ["augment.shear.degrees=0"],
     "lens": ["augment.lens.strength=0"],
     "randaugment": ["augment.randaugment.num_ops=0"],
+    "trivialaugment": ["augment.trivialaugment.p=0"],
+    "autoaugment": ["augment.autoaugment.p=0"],
+    "augmix": ["augment.augmix.p=0"],
+    "random_erasing": ["augment.random_erasing.p=0"],
 }
 # Options that the defaults leave unused.
 VARIANTS = {
@@ -44,6 +48,9 @@ VARIANTS = {
     "color_jitter": ["augment.color_jitter.hue=0.3"],
     "translate": ["augment.translate.padding_mode=reflect", "augment.translate.fraction=0.6"],
     "randaugment": ["augment.randaugment.num_ops=3", "augment.randaugment.magnitude=30"],
+    "autoaugment": ["augment.autoaugment.policy=imagenet", "augment.autoaugment.padding_mode=reflect"],
+    "augmix": ["augment.augmix.width=2", "augment.augmix.depth=4", "augment.augmix.severity=10"],
+    "random_erasing": ["augment.random_erasing.fill=color", "augment.random_erasing.p=1"],
 }
 CASES = [(word, ()) for word in WORDS] + [(word, tuple(keys)) for word, keys in VARIANTS.items()]
 
@@ -152,6 +159,10 @@ def test_a_list_is_applied_in_its_order():
         ),
         (["data=synthetic", "data.in_channels=2", "augment=color_jitter"], "augment.color_jitter"),
         (["data=synthetic", "data.in_channels=2", "augment=randaugment"], "augment.randaugment"),
+        (["data=synthetic", "data.in_channels=2", "augment=trivialaugment"], "augment.trivialaugment"),
+        (["data=synthetic", "data.in_channels=2", "augment=autoaugment"], "augment.autoaugment"),
+        (["data=synthetic", "data.in_channels=2", "augment=augmix"], "augment.augmix"),
+        (["augment=random_erasing", "augment.random_erasing.min_area=0.5"], "augment.random_erasing"),
         (["data=digits", "augment=scale_crop", "augment.scale_crop.min_scale=3"], "augment.scale_crop"),
     ],
 )
@@ -169,6 +180,11 @@ def test_images_that_cannot_be_augmented_are_refused_by_key(overrides, key):
         "augment=lens augment.lens.strength=0.5",
         "augment=randaugment augment.randaugment.magnitude=31",
         "augment=shear augment.shear.padding_mode=black",
+        "augment=trivialaugment augment.trivialaugment.p=1.1",
+        "augment=autoaugment augment.autoaugment.policy=mnist",
+        "augment=augmix augment.augmix.severity=11",
+        "augment=augmix augment.augmix.alpha=0",
+        "augment=random_erasing augment.random_erasing.aspect=0.3",
         "augment=scale_crop augment.scale_crop.min_scale=0.5",
         "augment=random_resized_crop augment.random_resized_crop.min_area=0",
         "augment=random_resized_crop augment.random_resized_crop.max_area=1.5",

@@ -75,6 +75,33 @@ def muon(x, g, state, t, rho=0.95, decay=0.01):
     return x * (1 - LR * decay) - LR * max(1, rows / columns) ** 0.5 * X
 
 
+def nadam(x, g, state, t, b1=0.9, b2=0.999, eps=1e-8, psi=4e-3):
+    def mu(t):
+        return b1 * (1 - 0.5 * 0.96 ** (t * psi))
+
+    state["m"] = b1 * state.get("m", 0) + (1 - b1) * g
+    state["h"] = b2 * state.get("h", 0) + (1 - b2) * g * g
+    now = np.prod([mu(i) for i in range(1, t + 1)])
+    m = mu(t + 1) * state["m"] / (1 - now * mu(t + 1)) + (1 - mu(t)) * g / (1 - now)
+    return x - LR * m / (np.sqrt(state["h"] / (1 - b2**t)) + eps)
+
+
+def lion(x, g, state, t, b1=0.9, b2=0.99, decay=0.1):
+    m = state.get("m", np.zeros_like(x))
+    state["m"] = b2 * m + (1 - b2) * g
+    return decayed(x, LR * decay) - LR * np.sign(b1 * m + (1 - b1) * g)
+
+
+def lamb(x, g, state, t, b1=0.9, b2=0.999, eps=1e-6, decay=0.01):
+    state["m"] = b1 * state.get("m", 0) + (1 - b1) * g
+    state["h"] = b2 * state.get("h", 0) + (1 - b2) * g * g
+    u = state["m"] / (1 - b1**t) / (np.sqrt(state["h"] / (1 - b2**t)) + eps)
+    if x.ndim == 1:
+        return x - LR * u
+    u = u + decay * x
+    return x - LR * np.linalg.norm(x) / np.linalg.norm(u) * u
+
+
 FORMULAS = {
     "sgd": (["optimizer=sgd"], sgd),
     "momentum": (["optimizer=momentum"], momentum),
@@ -85,6 +112,9 @@ FORMULAS = {
     "adam, uncorrected": (["optimizer=adam", "optimizer.bias_correction=false"], uncorrected_adam),
     "adamw": (["optimizer=adamw"], adamw),
     "muon": (["optimizer=muon"], muon),
+    "nadam": (["optimizer=nadam"], nadam),
+    "lion": (["optimizer=lion"], lion),
+    "lamb": (["optimizer=lamb"], lamb),
 }
 
 
@@ -157,8 +187,9 @@ def test_a_small_problem_is_minimized(name):
     before = network.loss().item()
     for _ in range(300):
         update(network, optimizer)
-    # AdaGrad slows down as it should; the decay of AdamW and Muon keeps them off the exact minimum.
-    assert network.loss().item() < (0.3 if name in ("adagrad", "muon") else 0.05) * before
+    # AdaGrad slows down as it should; the decay of AdamW, Lion and Muon keeps them off the exact minimum, and Lion's
+    # and LAMB's steps do not become smaller near it.
+    assert network.loss().item() < (0.3 if name in ("adagrad", "muon", "lion", "lamb") else 0.05) * before
 
 
 def test_the_first_step_without_bias_correction_is_about_three_times_too_large():
@@ -170,6 +201,17 @@ def test_the_first_step_without_bias_correction_is_about_three_times_too_large()
         steps[corrected] = (network.bias - before).abs().mean().item()
     assert steps["true"] == pytest.approx(LR, rel=1e-5)
     assert steps["false"] / steps["true"] == pytest.approx(0.1 / 0.001**0.5, rel=1e-3)
+
+
+def test_nadam_equals_torchs():
+    ours, theirs = Quadratic().float(), Quadratic().float()
+    ours_optimizer = optimizer_for(["optimizer=nadam", "optimizer.momentum_decay=0.01"], ours)
+    theirs_optimizer = torch.optim.NAdam(theirs.parameters(), lr=LR, momentum_decay=0.01)
+    for _ in range(50):
+        update(ours, ours_optimizer)
+        update(theirs, theirs_optimizer)
+    for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
 def test_muon_equals_torchs_on_matrices():
@@ -186,7 +228,7 @@ def test_muon_equals_torchs_on_matrices():
     torch.testing.assert_close(ours.weight, theirs.weight, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMULAS if name not in ("adamw", "muon")])
+@pytest.mark.parametrize("name", [name for name in FORMULAS if name not in ("adamw", "muon", "lion", "lamb")])
 def test_weight_decay_adds_to_the_gradient(name):
     words, formula = FORMULAS[name]
     network = Quadratic()
@@ -225,14 +267,31 @@ def test_weight_decay_moves_matrices_and_filters_alone(optimizer):
     assert {"1.weight", "1.bias", "2.weight", "5.bias", "6.weight"} <= parameters.keys()  # norm, slopes and biases
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
+@pytest.mark.parametrize("optimizer", DECAYING)
+def test_one_key_decays_norms_and_biases_too(optimizer):
+    moved, _ = moves(f"optimizer={optimizer}", "optimizer.weight_decay=0.1", "optimizer.decay_norms_and_biases=true")
+    start_at_zero = {"1.bias", "5.bias", "7.bias"}
+    still = {name for name, distance in moved.items() if not distance}
+    assert still <= start_at_zero
+    assert {"1.weight", "2.weight"}.isdisjoint(still)  # the norm's scale, and a PReLU's slope
+
+
+def test_lamb_without_a_norm_moves_as_if_the_ratio_were_one():
+    network = Quadratic()
+    with torch.no_grad():
+        network.weight.zero_()
+    update(network, optimizer_for(["optimizer=lamb", "optimizer.weight_decay=0"], network))
+    torch.testing.assert_close(network.weight.abs(), torch.full_like(network.weight, LR), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "nadam"])
 def test_weight_decay_is_half_the_lectures_penalty_in_every_parameter(optimizer):
     reached = []
     for words in (
         ["optimizer.weight_decay=0.02"],
         ["reg=l2", "reg.l2.strength=0.01"],
     ):  # whose gradient is 2 s W
-        eps = ["optimizer.eps=1e-3"] if optimizer in ("adagrad", "rmsprop", "adam") else []
+        eps = ["optimizer.eps=1e-3"] if optimizer in ("adagrad", "rmsprop", "adam", "nadam") else []
         training = runner.build.training(runner.compose([*DECAYED, f"optimizer={optimizer}", *eps, *words]))
         for _, batch in zip(range(5), training.train.epoch(0), strict=False):
             training.step(training.state, batch)
@@ -248,6 +307,9 @@ def test_the_keys_of_each_optimizer_change_its_update():
         "rmsprop": [("alpha=0.9", {"d": 0.9})],
         "adam": [("betas=[0.5,0.9]", {"b1": 0.5, "b2": 0.9}), ("eps=0.1", {"eps": 0.1})],
         "adamw": [("weight_decay=0.5", {"decay": 0.5})],
+        "nadam": [("momentum_decay=0.5", {"psi": 0.5}), ("betas=[0.5,0.9]", {"b1": 0.5, "b2": 0.9})],
+        "lion": [("betas=[0.5,0.9]", {"b1": 0.5, "b2": 0.9}), ("weight_decay=0.5", {"decay": 0.5})],
+        "lamb": [("betas=[0.5,0.9]", {"b1": 0.5, "b2": 0.9}), ("weight_decay=0.5", {"decay": 0.5})],
         "muon": [("weight_decay=0.5", {"decay": 0.5}), ("momentum=0.5", {"rho": 0.5})],
     }
     for name, changes in keys.items():
@@ -282,6 +344,129 @@ def test_lbfgs_beats_sgd_on_a_deterministic_problem():
                 update(network, optimizer)
         reached[words[0]] = network.loss().item()
     assert reached["optimizer=lbfgs"] < 1e-3 * reached["optimizer=sgd"]
+
+
+class TestSharpnessAware:
+    """A linear classifier, whose gradients are worked out by numpy: `g = (p - y) x` of the mean cross-entropy."""
+
+    words = ("model=linear", "optimizer=sgd", "optimizer.lr=0.1", "data.batch_size=32", "init=he", "init.score_gain=1")
+
+    def trained(self, *words, steps=3):
+        training = runner.build.training(runner.compose([*self.words, *words]))
+        before = [parameter.detach().double().numpy().copy() for parameter in training.state.network.parameters()]
+        batches = [batch for batch, _ in zip(training.train.epoch(), range(steps), strict=False)]
+        found = [training.step(training.state, batch)[0].item() for batch in batches]
+        return training.state.network, before, batches, found
+
+    @staticmethod
+    def gradients(W, b, images, labels):
+        x = images.flatten(1).double().numpy()
+        scores = x @ W.T + b
+        p = np.exp(scores - scores.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        loss = -np.log(p[np.arange(len(p)), labels]).mean()
+        p[np.arange(len(p)), labels] -= 1
+        return p.T @ x / len(p), p.mean(0), loss
+
+    @pytest.mark.parametrize("rho", [0.05, 1.0])
+    @pytest.mark.parametrize("more", [[], ["engine.accumulate_steps=2", "data.batch_size=16"]])
+    def test_an_update_is_by_the_gradient_uphill(self, rho, more):
+        network, (W, b), batches, found = self.trained(f"optimizer.sam={rho}", *more)
+        for (images, labels), loss in zip(batches, found, strict=True):
+            gW, gb, expected = self.gradients(W, b, images, labels)
+            scale = rho / np.sqrt((gW**2).sum() + (gb**2).sum())
+            assert loss == pytest.approx(expected, rel=1e-4)  # the loss that is told is that of the weights
+            uW, ub, _ = self.gradients(W + scale * gW, b + scale * gb, images, labels)
+            W, b = W - 0.1 * uW, b - 0.1 * ub
+        for parameter, expected in zip(network.parameters(), (W, b), strict=True):
+            np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-3, atol=1e-5)
+
+    def test_the_gradient_uphill_is_the_one_that_is_clipped(self):
+        network, (W, b), ((images, labels),), _ = self.trained("optimizer.sam=1", "engine.clip_grad_norm=0.01", steps=1)
+        gW, gb, _ = self.gradients(W, b, images, labels)
+        scale = 1 / np.sqrt((gW**2).sum() + (gb**2).sum())
+        uW, ub, _ = self.gradients(W + scale * gW, b + scale * gb, images, labels)
+        shrink = 0.01 / np.sqrt((uW**2).sum() + (ub**2).sum())
+        np.testing.assert_allclose(network[1].weight.detach().numpy(), W - 0.1 * shrink * uW, rtol=1e-3, atol=1e-6)
+
+    def test_running_statistics_are_those_of_the_weights_that_stay(self):
+        words = ["model=convnet", "model.channels=[4]", "model.hidden=0", "optimizer=sgd", "optimizer.lr=1e-30"]
+        found = []
+        for rho in ("0", "5"):
+            training = runner.build.training(runner.compose([*words, f"optimizer.sam={rho}"]))
+            batches = training.train.epoch()
+            for _ in range(3):
+                training.step(training.state, next(batches))
+            found.append(training.state.network.state_dict())
+        for name, value in found[0].items():
+            torch.testing.assert_close(found[1][name], value, rtol=1e-6, atol=1e-8)
+
+    @pytest.mark.parametrize("optimizer", DECAYING)
+    def test_every_optimizer_takes_it(self, optimizer):
+        moved = []
+        for rho in ("0", "0.5"):
+            words = [*DECAYED, f"optimizer={optimizer}", f"optimizer.sam={rho}"]
+            training = runner.build.training(runner.compose(words))
+            batches = training.train.epoch()
+            for _ in range(3):
+                loss, _ = training.step(training.state, next(batches))
+                assert loss.isfinite().all()
+            moved.append(training.state.network.state_dict()["0.weight"])
+        assert not torch.equal(*moved)
+
+
+class TestLayerDecay:
+    def rates(self, network, *words):
+        cfg = runner.compose(["optimizer=momentum", "optimizer.lr=0.1", *words])
+        groups = runner.build.optimizer(cfg, network).param_groups
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        return {names[id(parameter)]: group["lr"] for group in groups for parameter in group["params"]}
+
+    def test_each_layer_has_the_rate_of_the_next_times_the_factor(self):
+        network = nn.Sequential(
+            nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 3), nn.Flatten(), nn.Linear(8, 3)
+        )
+        found = self.rates(network, "optimizer.layer_decay=0.5")
+        expected = {"0": 0.025, "1": 0.025, "2": 0.05, "4": 0.1}
+        assert {name: pytest.approx(expected[name[0]]) for name in found} == found
+
+    def test_blocks_of_a_residual_network_are_its_layers(self):
+        network = runner.build.model(runner.compose(["model=resnet", "data=synthetic"]))
+        found = self.rates(network, "optimizer.layer_decay=0.9")
+        order = ["conv1", *(f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)), "fc"]
+        for distance, prefix in enumerate(reversed(order)):
+            (rate,) = {rate for name, rate in found.items() if name.startswith(prefix + ".")}
+            assert rate == pytest.approx(0.1 * 0.9**distance)
+        assert found["bn1.weight"] == found["conv1.weight"]
+
+    def test_the_first_group_has_the_whole_rate_and_groups_of_ones_own_are_scaled_too(self):
+        network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        cfg = runner.compose(
+            [
+                *("optimizer=adamw", "optimizer.lr=0.1", "optimizer.layer_decay=0.5"),
+                "optimizer.param_groups=[{params:biases,lr_scale:2}]",
+            ]
+        )
+        groups = runner.build.optimizer(cfg, network).param_groups
+        assert [(group["params"][0].shape[0], group["lr"]) for group in groups] == [
+            (2, pytest.approx(0.1)),
+            (3, pytest.approx(0.05)),
+            (2, pytest.approx(0.2)),
+            (3, pytest.approx(0.1)),
+        ]
+
+    def test_a_factor_above_one_is_refused(self):
+        with pytest.raises(UserError, match=r"^optimizer.layer_decay: must be above 0 and at most 1, not 1.5"):
+            config.check(runner.compose(["optimizer.layer_decay=1.5"]))
+
+
+def test_a_class_of_torchs_needs_none_of_our_keys_unless_they_do_something():
+    words = ["optimizer._target_=torch.optim.Adamax"]
+    cfg = runner.compose([*words])
+    config.check(cfg)
+    assert type(runner.build.optimizer(cfg, nn.Linear(2, 2))) is torch.optim.Adamax
+    with pytest.raises(UserError, match=r"^optimizer.sam: no such key"):
+        config.check(runner.compose([*words, "optimizer.sam=0.1"]))
 
 
 class TestGroups:

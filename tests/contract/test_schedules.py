@@ -117,8 +117,7 @@ def test_resume_in_the_middle_gives_the_same_values(name):
     {
         "linear": [1, 1, 0.95, 0.75, 0.5, 0.25, 0.05],
         "sqrt": [1, 1, 1 - math.sqrt(0.05), 0.5, 1 - math.sqrt(0.5), 1 - math.sqrt(0.75), 1 - math.sqrt(0.95)],
-        "cosine": [1, 1, (1 + math.cos(0.05 * math.pi)) / 2, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4]
-        + [(1 + math.cos(0.95 * math.pi)) / 2],
+        "cosine": [1, 1, *((1 + math.cos(u * math.pi)) / 2 for u in (0.05, 0.25, 0.5, 0.75, 0.95))],
     }.items(),
 )
 def test_wsd_decays_in_the_shape_that_was_chosen(shape, factors):
@@ -153,7 +152,9 @@ def test_it_equals_torchs(name, words, make):
     assert got == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize(("name", "factor"), {"linear": 0.0, "polynomial": 0.0, "wsd": 0.0, "cosine": 0.0, "triangle": 0.07, "one_cycle": 1 / 25 / 1e4}.items(),
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    {"linear": 0.0, "polynomial": 0.0, "wsd": 0.0, "cosine": 0.0, "triangle": 0.07, "one_cycle": 1 / 25 / 1e4}.items(),
 )
 def test_after_its_end_a_curve_stays_where_it_is(name, factor):
     curve = made(name)[0].curve

@@ -28,6 +28,10 @@ OPTIONS = {
         "rmsprop": (MLP, DECAYS | {"optimizer.alpha": (0.99, 0.9), "optimizer.eps": (1e-6, 1e-3)}),
         "adam": (MLP, DECAYS | {"optimizer.betas": ([0.9, 0.999], [0.5, 0.9]), "optimizer.eps": (1e-6, 1e-3)}),
         "adamw": (CONVNET, DECAYS | {"optimizer.betas": ([0.9, 0.999], [0.5, 0.9])}),
+        "nadam": (MLP, DECAYS | {"optimizer.betas": ([0.9, 0.999], [0.5, 0.9]), "optimizer.eps": (1e-6, 1e-3)}),
+        # The sign of a gradient that is 0 but for rounding is a whole step of its own.
+        "lion": (MLP, {"optimizer.lr": (1e-5, 3e-5), "optimizer.weight_decay": (0.0, 0.1)}),
+        "lamb": (CONVNET, DECAYS | {"optimizer.eps": (1e-4, 1e-3)}),
         "muon": (CONVNET, DECAYS | {"optimizer.momentum": (0.9, 0.5), "optimizer.adamw_lr_scale": (0.15, 0.5)}),
     },
     "schedule": {
@@ -46,7 +50,12 @@ OPTIONS = {
         "wsd": (MLP, {"schedule.decay_epochs": ("30%", 1), "schedule.warmup_epochs": ("5%", "2 steps")}),
         "warm_restarts": (MLP, {"schedule.period_epochs": (0.3, 0.5), "schedule.period_factor": (1.0, 2.0)}),
     },
-    "loss": {"cross_entropy": (MLP, RATES), "hinge": (MLP, {"loss.margin": (1.0, 0.3)})},
+    "loss": {
+        "cross_entropy": ([*MLP, "loss.class_weights=balanced"], RATES),
+        "hinge": (MLP, {"loss.margin": (1.0, 0.3)}),
+        "bce": ([*MLP, "reg=mixup", "loss.target_threshold=0.3"], RATES),
+        "focal": ([*MLP, "loss.class_weights=balanced", "reg=label_smoothing"], {"loss.gamma": (1.0, 3.0)}),
+    },
     "init": {
         "auto": (MLP, {"init.score_gain": (0.01, 0.5)}),
         "default": (MLP, RATES),
@@ -76,6 +85,10 @@ OPTIONS = {
         "lens": (MLP, {"augment.lens.strength": (0.1, 0.3)}),
         "pca_color": (MLP, {"augment.pca_color.std": (0.1, 0.5)}),
         "randaugment": (MLP, {"augment.randaugment.magnitude": (5, 9)}),
+        "trivialaugment": (MLP, {"augment.trivialaugment.p": (0.5, 1.0)}),
+        "autoaugment": (MLP, {"augment.autoaugment.p": (0.5, 1.0)}),
+        "augmix": (MLP, {"augment.augmix.alpha": (0.5, 2.0), "augment.augmix.severity": (1, 5)}),
+        "random_erasing": (MLP, {"augment.random_erasing.max_area": (0.1, 0.5)}),
         "rotate": (MLP, {"augment.rotate.degrees": (5, 30)}),
         "random_resized_crop": (MLP, {"augment.random_resized_crop.min_area": (0.2, 0.5)}),
         "scale_crop": (MLP, RATES),
@@ -241,6 +254,12 @@ def test_noise_has_the_statistics_of_the_trial_alone(name):
     "words",
     [
         ["engine.clip_grad_norm=0.3"],
+        ["optimizer=momentum", "optimizer.sam=0.1", "engine.clip_grad_norm=0.3", "reg=l2"],
+        ["optimizer=adamw", "optimizer.layer_decay=0.5", "optimizer.decay_norms_and_biases=true"],
+        [
+            *("optimizer=sgd", "optimizer.sam=0.05", "engine.accumulate_steps=2"),
+            "optimizer.param_groups=[{params:norms,freeze_after_epochs:0.5}]",
+        ],
         ["engine.accumulate_steps=3", "reg=[mixup,label_smoothing]"],
         ["data.drop_last=true", "engine.limit_batches=7"],
         ["tta=flip"],
@@ -284,7 +303,7 @@ def test_trials_of_one_seed_and_augmentation_share_their_batches(words):
 
 
 def test_decoupled_decay_of_torchs_adam_is_that_of_adamw():
-    words = ["optimizer._target_=torch.optim.Adam", "+optimizer.decoupled_weight_decay=true", "~optimizer.param_groups"]
+    words = ["optimizer._target_=torch.optim.Adam", "+optimizer.decoupled_weight_decay=true"]
     cfgs = configs([*MLP, "optimizer=adamw", *words, "optimizer.weight_decay=0.5"], RATES)
     _, expected = alone(cfgs, 30)
     torch.testing.assert_close(losses(runner.build.vectorize(cfgs), 30), expected, rtol=2e-4, atol=1e-5)
@@ -350,11 +369,27 @@ def test_bf16_agrees_within_its_precision():
         ([], {"engine.epochs": (2, 3)}, "engine.epochs"),
         (["model=mlp"], {"model.hidden": ([8], [16])}, "model.hidden"),
         (["optimizer=adam"], {"optimizer.bias_correction": (True, False)}, "optimizer.bias_correction"),
-        (["optimizer=sgd", "optimizer._target_=torch.optim.ASGD", "~optimizer.param_groups"], {}, "optimizer: ASGD"),
+        (["optimizer=sgd", "optimizer._target_=torch.optim.ASGD"], {}, "optimizer: ASGD"),
         (["reg=dropout"], {"reg.dropout.layers": ("linear", "both")}, "reg.dropout.layers"),
+        ([], {"loss.class_weights": ([1.0] * 10, [2.0] * 10)}, "loss.class_weights"),
     ],
 )
 def test_what_cannot_be_vectorized_is_refused_by_its_key(words, differences, key):
     cfgs = configs(words, differences)
     with pytest.raises(CannotVectorize, match=f"^{key}"):
+        runner.build.vectorize(cfgs)
+
+
+def test_trials_climb_each_by_its_own_radius():
+    cfgs = configs([*CONVNET, "optimizer=momentum"], RATES | {"optimizer.sam": (0.0, 0.2)})
+    _, expected = alone(cfgs, 30)
+    torch.testing.assert_close(losses(runner.build.vectorize(cfgs), 30), expected, rtol=2e-4, atol=1e-5)
+
+
+def test_layer_decay_differs_in_its_factor_alone():
+    cfgs = configs([*CONVNET, "optimizer=adamw"], RATES | {"optimizer.layer_decay": (0.5, 0.9)})
+    _, expected = alone(cfgs, 30)
+    torch.testing.assert_close(losses(runner.build.vectorize(cfgs), 30), expected, rtol=2e-4, atol=1e-5)
+    cfgs = configs([*CONVNET, "optimizer=adamw"], {"optimizer.layer_decay": (0.5, None)})
+    with pytest.raises(CannotVectorize, match=r"^optimizer.layer_decay"):
         runner.build.vectorize(cfgs)

@@ -35,6 +35,10 @@ MADE = {
         [{"lr": 0.1, "betas": (b1, 0.99), "bias_correction": False} for b1 in (0.0, 0.9, 0.99)],
     ),
     "adamw": (optimizers.adamw, [{"lr": 0.1, "weight_decay": decay} for decay in (0.0, 0.1, 1.0)]),
+    "nadam": (optimizers.nadam, [{"lr": 0.1, "betas": (b1, 0.99)} for b1 in (0.0, 0.9, 0.99)]),
+    "nadam, rising": (optimizers.nadam, [{"lr": 0.1, "momentum_decay": psi} for psi in (0.0, 4e-3, 1.0)]),
+    "lion": (optimizers.lion, [{"lr": 0.1, "betas": (b1, 0.9), "weight_decay": b1} for b1 in (0.0, 0.9, 0.5)]),
+    "lamb": (optimizers.lamb, [{"lr": 0.1, "betas": (b1, 0.9), "weight_decay": b1} for b1 in (0.0, 0.9, 0.5)]),
     "muon": (optimizers.muon, [{"lr": 0.1, "momentum": 0.9, "weight_decay": decay} for decay in (0.0, 0.1, 1.0)]),
 }
 

@@ -48,7 +48,7 @@ class GatheredCrossEntropy(CrossEntropy):
 
 def vmap_layer(layer: nn.Module) -> nn.Module | None:
     """The form of a layer or a loss that maps over trials best; None where its own is as good as any."""
-    if type(layer) is CrossEntropy:
+    if type(layer) is CrossEntropy and layer.class_weights is None:
         return GatheredCrossEntropy()
     if type(layer) is nn.Linear:
         made = ColumnLinear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")

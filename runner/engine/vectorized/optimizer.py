@@ -99,6 +99,9 @@ class VectorizedOptimizer:
                 optimizer.state[parameter]["step"] = torch.tensor(float(self.num_updates))
             elif piece.rule.count == "t":
                 optimizer.state[parameter]["t"] = self.num_updates
+            if piece.rule.numbers is not None:
+                group = optimizer.param_groups[piece.group]
+                optimizer.state[parameter].update(piece.rule.numbers(group, self.num_updates))
 
     def gather(self) -> None:
         """Take up the state that the trials' own optimizers have loaded."""

@@ -5,6 +5,7 @@ B images, C channels, H by W pixels, K classes, T trials. Images and labels are 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from runner.engine.vectorized.parameters import StackedParameters
 from runner.engine.vectorized.state import VectorizedState
 from runner.engine.vectorized.template import BatchedObject, Numbers, Template, batched_criteria
 from runner.errors import CannotVectorize
+from runner.optimizer import sam
 
 
 class VectorizedStep(Step):
@@ -50,6 +52,7 @@ class VectorizedStep(Step):
         self.steps = steps
         self.template = template
         self.rows = state.rows
+        self.num_passes = 2 if any(self._radii(state)) else 1
         self.losses = self._losses
         self.mapped: Any = compiled(self._mapped, settings.compile)
         self._take(state)
@@ -96,7 +99,8 @@ class VectorizedStep(Step):
         self.own = own = [self.steps[trial] for trial in self.trials]
         layers = [layer for layer, _ in self.freezing]  # of the template, which take after the first trial left
         self.freezing = [(layer, own[0].freezing[number][1]) for number, layer in enumerate(layers)]
-        self.ending = list(_ending(state, self.rows)) if self.clip_grad_norm is not None else []
+        needs_norms = self.clip_grad_norm is not None or any(self._radii(state))
+        self.ending = list(_ending(state, self.rows)) if needs_norms else []
         self.index = torch.tensor(self.trials, device=device)
         self.criteria = batched_criteria(own, device)
         self.penalizing, self.transforming, self.mixing = (
@@ -144,7 +148,7 @@ class VectorizedStep(Step):
 
     def _targets(self, images: Tensor, labels: Tensor, step: int) -> Batch:
         """Labels as they are, or class probabilities, mixed; the transforms are part of each trial's loss."""
-        self.next_pass = step * self.accumulate_steps
+        self.next_pass = step * self.accumulate_steps * self.num_passes
         if not (self.mixes or self.target_transforms):
             return images, labels
         targets = F.one_hot(labels, self.num_classes).to(images.dtype)
@@ -165,11 +169,33 @@ class VectorizedStep(Step):
 
     def _clip(self, norm: float) -> None:
         """Each trial's gradient by its own norm, to which parameters that have ended add nothing."""
-        gradients = self.rows.gradients
+        gradients = self._live_gradients()
+        gradients.mul_((norm / (gradients.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1))
+
+    def _live_gradients(self) -> Tensor:
+        """The gradients [T, N], 0 where parameters have ended."""
         for row, columns, parameter in self.ending:
             if not parameter.requires_grad:
-                gradients[row, columns] = 0
-        gradients.mul_((norm / (gradients.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1))
+                self.rows.gradients[row, columns] = 0
+        return self.rows.gradients
+
+    def _radii(self, state: TrainState) -> list[float]:
+        return [sam.radius(state.of(trial).optimizer) for trial in state.present]
+
+    @contextmanager
+    def _uphill(self, state: TrainState) -> Iterator[None]:
+        """Each trial by its own radius and norm; one whose radius is 0 stays."""
+        matrix, gradients = self.rows.matrix, self._live_gradients()
+        radii_T1 = torch.tensor(self._radii(state), dtype=matrix.dtype).to(matrix.device, non_blocking=True)[:, None]
+        others = [(other, other.clone()) for other in self.rows.others.values()]
+        with torch.no_grad():
+            weights = matrix.clone()
+            matrix.addcmul_(gradients, radii_T1 / (gradients.norm(dim=1, keepdim=True) + sam.TINY))
+        yield
+        with torch.no_grad():
+            matrix.copy_(weights)
+            for other, kept in others:
+                other.copy_(kept)
 
     def _project_weights(self) -> None:
         for own in self.own:
