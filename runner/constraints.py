@@ -80,7 +80,7 @@ class Words:
     """One of some words; a few of them may be followed by a number within bounds, as in 'leaky_relu:0.1'."""
 
     words: tuple[str, ...]
-    numbers: Mapping[str, Bounds]
+    numbers: tuple[tuple[str, Bounds], ...]
 
     def parse(self, value: str) -> tuple[str, float | None]:
         """The word, and its number if it has one.
@@ -89,16 +89,17 @@ class Words:
             ValueError: it is no such word, or its number is out of bounds.
         """
         word, colon, text = value.partition(":")
-        if word not in self.words or (colon and word not in self.numbers):
+        bounds = dict(self.numbers).get(word)
+        if word not in self.words or (colon and bounds is None):
             raise ValueError(f"must be one of {', '.join(map(repr, self.words))}, not {value!r}")
-        if not colon:
+        if bounds is None or not colon:
             return word, None
         try:
             number = float(text)
         except ValueError:
             raise ValueError(f"must have a number after {word}:, not {text!r}") from None
-        if not math.isfinite(number) or number not in self.numbers[word]:
-            raise ValueError(f"must have a number after {word}: that is {self.numbers[word]}, not {text}")
+        if not math.isfinite(number) or number not in bounds:
+            raise ValueError(f"must have a number after {word}: that is {bounds}, not {text}")
         return word, number
 
 

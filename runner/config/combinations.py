@@ -23,14 +23,19 @@ def check_combinations(config: DictConfig) -> None:
         UserError: naming both keys.
     """
     model, reg = _plain(config.model), _plain(config.reg)
-    own = [key for key in OWN_DROPOUT if model.get(key)]
+    own = _own_dropout(model)
     if own and _acts(reg, "dropout", "linear"):
-        rates = " ".join(f"model.{key}={model[key]}" for key in own)
+        rates = " ".join(f"model.{key}={'null' if model[key] is None else model[key]}" for key in own)
         off = " ".join(f"model.{key}=0" for key in own)
         raise UserError(
             f"reg.dropout.p: drops inputs of fully connected layers, as {rates} does already, so they are dropped "
             f"twice; set {off}, or leave reg=dropout out"
         )
+
+
+def _own_dropout(model: Node) -> list[str]:
+    """The keys of a model by which it drops of its own; null is a rate that the network knows."""
+    return [key for key in OWN_DROPOUT if key in model and model[key] != 0]
 
 
 def notes(config: DictConfig) -> list[str]:
@@ -64,7 +69,7 @@ def _of_noise(reg: Node, model: Node) -> Iterator[str]:
     for kind, layers in LAYERS.items():
         noisy = [f"reg.{name}.p" for name in ("dropout", "dropconnect") if _acts(reg, name, kind)]
         if kind == "linear":
-            noisy += [f"model.{key}" for key in OWN_DROPOUT if noisy and model.get(key)]
+            noisy += [f"model.{key}" for key in _own_dropout(model) if noisy]
         if len(noisy) > 1:
             yield f"{' and '.join(noisy)}: draw noise in the same {layers}, and it adds up"
 

@@ -4,8 +4,12 @@
 """
 
 from runner.model.classic import alexnet, vgg, zfnet
+from runner.model.convnext import ConvNeXt
 from runner.model.inception import InceptionV4, googlenet, inception_v3
+from runner.model.inception_residual import InceptionResNetV2, InceptionV2
+from runner.model.nin import NIN
 from runner.model.resnet import resnet
 from runner.model.small import MLP, ConvNet, Linear
 from runner.model.torchvision import torchvision
+from runner.model.vit import ViT
 from runner.model.whitened import WhitenedConvNet

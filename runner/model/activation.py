@@ -15,7 +15,7 @@ from runner.constraints import Bounds, Words
 from runner.errors import UserError
 
 NAMES = ("relu", "sigmoid", "tanh", "leaky_relu", "prelu", "elu", "maxout", "gelu", "silu", "identity")
-FORM = Words(NAMES, {"leaky_relu": Bounds(0, 1), "elu": Bounds(0, low_open=True)})
+FORM = Words(NAMES, (("leaky_relu", Bounds(0, 1)), ("elu", Bounds(0, low_open=True))))
 ActivationName = Annotated[str, FORM]
 
 

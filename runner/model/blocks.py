@@ -55,6 +55,7 @@ def conv(
     stride: int = 1,
     padding: int | None = None,
     bias: bool | None = None,
+    groups: int = 1,
 ) -> list[nn.Module]:
     """A convolution, its normalization if any, its activation: `out_channels` maps.
 
@@ -64,7 +65,8 @@ def conv(
     padding = kernel // 2 if padding is None else padding
     bias = norm == "none" if bias is None else bias
     between = [nn.BatchNorm2d(outputs)] if norm == "batch" else []
-    return [nn.Conv2d(in_channels, outputs, kernel, stride, padding, bias=bias), *between, make_activation(name)]
+    layer = nn.Conv2d(in_channels, outputs, kernel, stride, padding, bias=bias, groups=groups)
+    return [layer, *between, make_activation(name)]
 
 
 class ConvUnit(nn.Module):

@@ -6,11 +6,12 @@ take images of any size.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from runner.constraints import FractionBelowOne, Positive
+from runner.errors import UserError
 from runner.model import blocks
 from runner.model.activation import ActivationName
 from runner.model.blocks import SMALL_IMAGE, Norm, PoolTo, ResponseNorm, Stem, is_small, scaled
@@ -28,6 +29,7 @@ class Row(NamedTuple):
     padding: int = 1
     norm: bool = False  # local response normalization
     pool: bool = False  # 3x3 max pooling, stride 2
+    parted: bool = False  # where the network has two columns, each sees its own maps alone
 
 
 class Plan(NamedTuple):
@@ -50,8 +52,8 @@ ALEXNET_2012 = Plan(
     "AlexNet",
     63,
     (
-        *(Row(96, 11, 4, 2, norm=True, pool=True), Row(256, 5, 1, 2, norm=True, pool=True)),
-        *(Row(384, 3), Row(384, 3), Row(256, 3, pool=True)),
+        *(Row(96, 11, 4, 2, norm=True, pool=True), Row(256, 5, 1, 2, norm=True, pool=True, parted=True)),
+        *(Row(384, 3), Row(384, 3, parted=True), Row(256, 3, pool=True, parted=True)),
     ),
 )
 ZFNET = Plan(
@@ -63,6 +65,7 @@ ZFNET = Plan(
     ),
     ceil_mode=True,
 )
+Order = Literal["norm_pool", "pool_norm"]
 VGGDepth = Literal[11, 13, 16, 19]
 VGG_CHANNELS = (64, 128, 256, 512, 512)  # of each stage
 VGG_CONVOLUTIONS: dict[VGGDepth, tuple[int, ...]] = {  # in each stage
@@ -82,17 +85,30 @@ def alexnet(
     dropout: FractionBelowOne = 0.5,
     width: Positive = 1.0,
     stem: Stem = "auto",
+    groups: Literal[1, 2] = 1,
+    order: Order = "norm_pool",
 ) -> nn.Module:
     """AlexNet. The two variants:
 
     2014: torchvision's network, the single column of 64, 192, 384, 256, 256 maps without normalization, dropout on the
     inputs of the first two fully connected layers. Source: Krizhevsky 2014, One weird trick, arXiv 1404.5997.
     2012: the lectures' network, 96, 256, 384, 384, 256 maps with local response normalization, dropout on the outputs
-    of those layers. Source: Krizhevsky et al. 2012. Where we differ: its convolutions see all maps of the layer before,
-    not the half that lived on their GPU, so it has 62.4 M parameters for the paper's 61.0 M.
+    of those layers. Source: Krizhevsky et al. 2012. With `groups` 2 its second, fourth and fifth convolutions see half
+    of the maps each, those that lived on their GPU: the paper's 61.0 M parameters. With 1 they see all: 62.4 M.
+    `order` pool_norm normalizes after the pooling, as in the lectures' slides and Caffe; norm_pool before it, as in the
+    paper.
+
+    Raises:
+        UserError: `groups` or `order` is meant for variant 2012, or the width gives an odd number of maps to halve.
     """
+    if variant == 2014:
+        for key, value, default in (("groups", groups, 1), ("order", order, "norm_pool")):
+            if value != default:
+                raise UserError(
+                    f"model.{key}: {value} needs model.variant=2012; variant 2014 is one column without norm"
+                )
     plan = ALEXNET_2012 if variant == 2012 else ALEXNET_2014
-    return _built(plan, in_channels, image_size, num_classes, activation, dropout, width, stem)
+    return _built(plan, in_channels, image_size, num_classes, activation, dropout, width, stem, groups, order)
 
 
 def zfnet(
@@ -121,22 +137,29 @@ def _built(
     dropout: float,
     width: float,
     stem: Stem,
+    groups: int = 1,
+    order: Order = "norm_pool",
 ) -> nn.Module:
     small = is_small(stem, image_size, plan.name, plan.smallest)
     layers: list[nn.Module] = []
     channels, size = in_channels, image_size
     for index, row in enumerate(plan.rows):
         outputs = scaled(row.channels, width)
+        parts = groups if row.parted else 1
+        if channels % parts or outputs % parts:
+            raise UserError(f"model.width: {width} gives {channels} and {outputs} maps, which groups=2 cannot halve")
         if small:
-            layers += blocks.conv(channels, outputs, row.kernel if index else 3, activation)
+            layers += blocks.conv(channels, outputs, row.kernel if index else 3, activation, groups=parts)
         else:
-            layers += blocks.conv(channels, outputs, row.kernel, activation, stride=row.stride, padding=row.padding)
+            given: dict[str, Any] = {"stride": row.stride, "padding": row.padding, "groups": parts}
+            layers += blocks.conv(channels, outputs, row.kernel, activation, **given)
         channels = outputs
-        if row.norm:
-            layers.append(ResponseNorm())
+        norms: list[nn.Module] = [ResponseNorm()] if row.norm else []
+        pools: list[nn.Module] = []
         if row.pool:
-            layers.append(nn.MaxPool2d(3, 2, padding=1) if small else nn.MaxPool2d(3, 2, ceil_mode=plan.ceil_mode))
+            pools = [nn.MaxPool2d(3, 2, padding=1) if small else nn.MaxPool2d(3, 2, ceil_mode=plan.ceil_mode)]
             size = -(-size // 2)
+        layers += pools + norms if order == "pool_norm" else norms + pools
     pooled_size = min(POOLED_SIZE, size) if small else POOLED_SIZE
     return Classic(layers, channels, pooled_size, num_classes, activation, dropout, width, plan.dropout_first)
 

@@ -1,8 +1,8 @@
-"""GoogLeNet (Szegedy et al. 2014) and Inception-v3 (2015), which are torchvision's, and Inception-v4 (2016)."""
+"""GoogLeNet (Szegedy et al. 2014) and Inception-v3 (2015), by torchvision's modules, and Inception-v4 (2016)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,8 @@ from runner.constraints import Bounds, FractionBelowOne, NonNegative, Positive
 from runner.errors import UserError
 from runner.init.initializers import SCORES
 from runner.model import blocks
-from runner.model.activation import ActivationName
-from runner.model.blocks import ConvUnit, Enlarge, PoolTo, Stem, is_small, scaled
+from runner.model.activation import ActivationName, copies
+from runner.model.blocks import ConvUnit, Enlarge, Norm, PoolTo, ResponseNorm, Stem, is_small, scaled
 
 MinSize = Annotated[int, Bounds(75)]  # the smallest image that Inception-v3 and v4 take
 
@@ -22,26 +22,32 @@ def googlenet(
     in_channels: int,
     image_size: int,
     num_classes: int,
+    variant: Literal[2014, 2015] = 2015,
     aux_weight: NonNegative = 0.3,
     activation: ActivationName = "relu",
-    dropout: FractionBelowOne = 0.2,
+    dropout: FractionBelowOne | None = None,
     aux_dropout: FractionBelowOne = 0.7,
     width: Positive = 1.0,
     stem: Stem = "auto",
 ) -> nn.Module:
-    """GoogLeNet with batch normalization. In training it gives the scores and those of its auxiliary classifiers.
+    """GoogLeNet. In training it gives the scores and those of its auxiliary classifiers. The two variants:
 
-    `aux_weight` is their weight in the loss; 0 leaves them out. `stem` cifar (auto: up to 64 pixels) begins with a 3x3
-    convolution of stride 1 and leaves the first two poolings out: images of 2 pixels or more. `width` is a multiple of
-    1/8.
-    Source: Szegedy et al. 2014, arXiv 1409.4842. Where torchvision differs: batch normalization, 3x3 for its 5x5
-    convolutions, dropout 0.2 for 0.4.
+    2014: as published: 5x5 convolutions, biases, local response normalization around the second convolution, dropout
+    0.4. Source: Szegedy et al. 2014, arXiv 1409.4842.
+    2015: torchvision's: batch normalization (Ioffe and Szegedy 2015), 3x3 for the 5x5 convolutions, dropout 0.2.
+
+    `dropout` None is the variant's. `aux_weight` is the weight of each auxiliary loss; 0 leaves the classifiers out.
+    `stem` cifar (auto: up to 64 pixels) begins with a 3x3 convolution of stride 1 and leaves the first two poolings
+    out: images of 2 pixels or more. `width` is a multiple of 1/8.
     """
     from torchvision.models.googlenet import GoogLeNet, Inception
 
     small = is_small(stem, image_size, "GoogLeNet", smallest=15)
     factor = exact_width(width, 8)
-    unit = conv_maker(in_channels, factor, activation)
+    as_published = variant == 2014
+    unit = conv_maker(in_channels, factor, activation, "none" if as_published else "batch")
+    if dropout is None:
+        dropout = 0.4 if as_published else 0.2
     network: Any = GoogLeNet(
         num_classes=num_classes,
         aux_logits=aux_weight > 0,
@@ -55,8 +61,20 @@ def googlenet(
         network.conv1 = unit(3, 64, kernel_size=3, padding=1)
         network.maxpool1 = nn.Identity()
         network.maxpool2 = nn.Identity()
+    if as_published:
+        network.maxpool1 = nn.Sequential(network.maxpool1, ResponseNorm())
+        network.maxpool2 = nn.Sequential(ResponseNorm(), network.maxpool2)
+        for module in network.modules():
+            if isinstance(module, Inception):
+                module.branch3[1] = _with_kernel(module.branch3[1], 5, activation)
     network.aux_weight = aux_weight
     return network
+
+
+def _with_kernel(unit: Any, side: int, activation: ActivationName) -> nn.Module:
+    """That unit of a convolution without normalization, with filters of another side."""
+    old = unit[0]
+    return nn.Sequential(*blocks.conv(old.in_channels, old.out_channels // copies(activation), side, activation))
 
 
 def inception_v3(
@@ -150,6 +168,9 @@ def _enlarge(layer: Enlarge, network: nn.Module, args: tuple[Tensor, ...]) -> Te
     return layer(args[0])
 
 
+_CONV_DEFAULTS = {"kernel_size": 1, "stride": 1, "padding": 0}
+
+
 def exact_width(width: float, parts: int) -> Callable[[int], int]:
     """Scales numbers of channels without rounding: torchvision's layers each state theirs, and must agree.
 
@@ -161,11 +182,17 @@ def exact_width(width: float, parts: int) -> Callable[[int], int]:
     return lambda channels: round(channels * width)
 
 
-def conv_maker(in_channels: int, factor: Callable[[int], int], activation: ActivationName) -> Callable[..., nn.Module]:
+def conv_maker(
+    in_channels: int, factor: Callable[[int], int], activation: ActivationName, norm: Norm = "batch"
+) -> Callable[..., nn.Module]:
     """torchvision's `conv_block`, by our channels and activation: the one that asks for 3 inputs sees the images."""
 
     def make(inputs: int, outputs: int, **options: Any) -> nn.Module:
-        return ConvUnit(in_channels if inputs == 3 else factor(inputs), factor(outputs), activation, **options)
+        fan_in, fan_out = in_channels if inputs == 3 else factor(inputs), factor(outputs)
+        if norm == "batch":
+            return ConvUnit(fan_in, fan_out, activation, **options)
+        kernel, stride, padding = (options.get(key, rest) for key, rest in _CONV_DEFAULTS.items())
+        return nn.Sequential(*blocks.conv(fan_in, fan_out, kernel, activation, stride=stride, padding=padding))
 
     return make
 
@@ -174,17 +201,20 @@ def conv_maker(in_channels: int, factor: Callable[[int], int], activation: Activ
 
 
 class Conv(NamedTuple):
-    """A convolution of a figure; `valid` marks the ones without padding, as does a stride of 2."""
+    """A convolution of a figure; `valid` marks the ones without padding, as does a stride of 2 unless `padded`."""
 
     channels: int
     rows: int
     columns: int
     stride: int = 1
     valid: bool = False
+    padded: bool = False
 
 
 POOLINGS: dict[str, Callable[[], nn.Module]] = {
     "max": lambda: nn.MaxPool2d(3, 2),
+    "halve": lambda: nn.MaxPool2d(3, 2, padding=1),
+    "max_same": lambda: nn.MaxPool2d(3, 1, padding=1),
     "average": lambda: nn.AvgPool2d(3, 1, padding=1, count_include_pad=False),
 }
 Chain = Sequence["Conv | str | Fork"]  # convolutions, poolings and forks, one after another: a tuple
@@ -247,16 +277,16 @@ class InceptionV4(nn.Sequential):
         width: Positive = 1.0,
         min_size: MinSize = 75,
     ) -> None:
-        layers, channels = _chain(in_channels, NETWORK, activation, width)
+        layers, channels = chain_of(in_channels, NETWORK, activation, width)
         head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)]
         super().__init__(Enlarge(min_size), *layers, *head)
 
 
-class _Branches(nn.ModuleList):
+class Branches(nn.ModuleList):
     """Branches over the same maps, their outputs side by side."""
 
     def __init__(self, in_channels: int, fork: Fork, activation: ActivationName, width: float) -> None:
-        chains = [_chain(in_channels, branch, activation, width) for branch in fork]
+        chains = [chain_of(in_channels, branch, activation, width) for branch in fork]
         super().__init__(nn.Sequential(*layers) for layers, _ in chains)
         self.out_channels = sum(channels for _, channels in chains)
 
@@ -264,19 +294,20 @@ class _Branches(nn.ModuleList):
         return torch.cat([branch(x) for branch in self], dim=1)
 
 
-def _chain(channels: int, chain: Chain, activation: ActivationName, width: float) -> tuple[list[nn.Module], int]:
+def chain_of(channels: int, chain: Chain, activation: ActivationName, width: float) -> tuple[list[nn.Module], int]:
     """The layers of a chain, and how many maps it gives."""
     layers: list[nn.Module] = []
     for piece in chain:
         if isinstance(piece, str):
             layers.append(POOLINGS[piece]())
         elif isinstance(piece, list):
-            branches = _Branches(channels, piece, activation, width)
+            branches = Branches(channels, piece, activation, width)
             layers.append(branches)
             channels = branches.out_channels
         else:
             outputs, kernel = scaled(piece.channels, width), (piece.rows, piece.columns)
-            padding = (0, 0) if piece.valid or piece.stride == 2 else (piece.rows // 2, piece.columns // 2)
+            bare = piece.valid or (piece.stride == 2 and not piece.padded)
+            padding = (0, 0) if bare else (piece.rows // 2, piece.columns // 2)
             options = {"kernel_size": kernel, "stride": piece.stride, "padding": padding}
             layers.append(ConvUnit(channels, outputs, activation, **options))
             channels = outputs

@@ -13,7 +13,10 @@ OWN = {
     "alexnet": ("model.dropout=0.5", "model.dropout=0"),
     "zfnet": ("model.dropout=0.5", "model.dropout=0"),
     "vgg": ("model.dropout=0.5", "model.dropout=0"),
-    "googlenet": ("model.dropout=0.2 model.aux_dropout=0.7", "model.dropout=0 model.aux_dropout=0"),
+    "nin": ("model.dropout=0.5", "model.dropout=0"),
+    "inception_v2": ("model.dropout=0.2", "model.dropout=0"),
+    "inception_resnet_v2": ("model.dropout=0.2", "model.dropout=0"),
+    "googlenet": ("model.dropout=null model.aux_dropout=0.7", "model.dropout=0 model.aux_dropout=0"),
     "inception_v3": ("model.dropout=0.5", "model.dropout=0"),
     "inception_v4": ("model.dropout=0.2", "model.dropout=0"),
 }

@@ -45,6 +45,15 @@ CASES = [
     Case("vgg", {"width": 0.125, "dropout": 0.0, "depth": 11}),
     Case("vgg", {"width": 0.125, "dropout": 0.0, "depth": 16, "norm": "batch"}),
     Case("googlenet", {"width": 0.125, "dropout": 0.0, "aux_dropout": 0.0}),
+    Case("googlenet", {"width": 0.25, "dropout": 0.0, "aux_dropout": 0.0, "variant": 2014}),
+    Case("alexnet", {"width": 0.125, "dropout": 0.0, "variant": 2012, "groups": 2, "order": "pool_norm"}),
+    Case("nin", {"width": 0.25, "dropout": 0.0}),
+    Case("nin", {"width": 0.125, "dropout": 0.0, "norm": "batch"}, lr=0.01),
+    Case("vit", {"width": 48, "depth": 2}),
+    Case("convnext", {"channels": [16, 32], "depths": [1, 2]}),
+    Case("inception_v2", {"width": 0.125, "dropout": 0.0}),
+    Case("inception_resnet_v2", {"width": 0.125, "dropout": 0.0}),
+    Case("resnet", {"depth": 20, "width": 8, "residual": False}, lr=0.01),
     Case("resnet", {"depth": 20, "width": 8}),
     Case("resnet", {"depth": 18}),
     Case("inception_v3", {"width": 0.125, "dropout": 0.0}),
@@ -104,6 +113,27 @@ GOLDEN: list[tuple[str, dict[str, Any], int, int, int]] = [
     ("inception_v3", {}, 299, 1000, 27_161_264),
     ("inception_v3", {"aux_weight": 0}, 299, 1000, 23_834_568),
     ("inception_v4", {}, 299, 1000, 42_679_816),
+    # Caffe's bvlc_googlenet; the paper's table 1 adds up to 6.8 M.
+    ("googlenet", {"variant": 2014}, 224, 1000, 13_378_280),
+    ("googlenet", {"variant": 2014, "aux_weight": 0}, 224, 1000, 6_998_552),
+    ("alexnet", {"variant": 2012, "groups": 2}, 224, 1000, 60_965_224),
+    # TensorFlow's test of its inception_v2 counts 10,173,112 without the classifier. Of these, 2,776 are its separable
+    # first layer, ours has 9,408 + 2 * 64; and it counts 3 numbers for each further map's normalization, we 2.
+    ("inception_v2", {}, 224, 1000, 10_173_112 - 2_776 + 9_408 + 128 - 9_888 + 1_025_000),
+    ("inception_resnet_v2", {}, 299, 1000, 55_843_464),  # timm's
+    ("nin", {}, 32, 10, 966_986),
+    ("nin", {}, 224, 1000, 7_595_176),
+    ("vit", {"patch_size": 16, "width": 768, "depth": 12, "heads": 12}, 224, 1000, 86_567_656),
+    ("vit", {"patch_size": 32, "width": 1024, "depth": 24, "heads": 16}, 224, 1000, 306_535_400),
+    ("convnext", {"channels": [96, 192, 384, 768], "depths": [3, 3, 9, 3]}, 224, 1000, 28_589_128),
+    ("convnext", {"channels": [96, 192, 384, 768], "depths": [3, 3, 27, 3]}, 224, 1000, 50_223_688),
+    ("convnext", {"patch_size": 4}, 224, 1000, 3_695_520),  # by hand; timm says 3.70 M
+    # Projections on shortcuts: 1x1 of 64-128-256-512 and two numbers a map.
+    (
+        *("resnet", {"depth": 34, "residual": False}, 224, 1000),
+        21_797_672 - (64 * 128 + 128 * 256 + 256 * 512) - 2 * (128 + 256 + 512),
+    ),
+    ("resnet", {"depth": 20, "residual": False}, 32, 10, 269_722),
     ("whitened_convnet", {}, 32, 10, 1_972_792),
     ("whitened_convnet", {"channels": [8], "depth": 1}, 32, 10, 24 * 13 + 24 * 8 * 9 + 16 + 80),
     ("torchvision", {"name": "efficientnet_b0"}, 224, 1000, 5_288_548),
@@ -232,6 +262,15 @@ def test_every_word_trains_through_the_command_s_own_pieces(word):
         (["model=inception_v3", "model.width=0.1"], "model.width: must be a multiple of 1/16"),
         (["model=inception_v3", "model.min_size=32"], "model.min_size: must be at least 75"),
         (["model=inception_v4", "model.min_size=32"], "model.min_size: must be at least 75"),
+        (["model=vit", "model.heads=5"], "model.heads: must divide model.width=192, and 5 does not"),
+        (["model=convnext", "model.depths=[1]"], "model.depths: must have one depth for each of model.channels=[40, "),
+        (["model=alexnet", "model.groups=2"], "model.groups: 2 needs model.variant=2012"),
+        (["model=alexnet", "model.order=pool_norm"], "model.order: pool_norm needs model.variant=2012"),
+        (
+            ["model=alexnet", "model.variant=2012", "model.groups=2", "model.width=0.03"],
+            "model.width: 0.03 gives 3 and 8 maps, which groups=2 cannot halve",
+        ),
+        (["model=nin", "model.stem=imagenet"], "data.image_size: NIN takes images of 11 pixels or more, not 8"),
         (["model=mlp", "model.activation=swish"], "model.activation: must be one of 'relu', 'sigmoid'"),
         (
             ["model=torchvision", "model.name=resnet19"],

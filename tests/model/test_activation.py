@@ -10,7 +10,20 @@ from torch import nn
 from runner.constraints import problem
 from runner.errors import UserError
 from runner.init.initializers import He
-from runner.model import MLP, ConvNet, InceptionV4, alexnet, googlenet, inception_v3, resnet, vgg, zfnet
+from runner.model import (
+    MLP,
+    NIN,
+    ConvNet,
+    InceptionResNetV2,
+    InceptionV2,
+    InceptionV4,
+    alexnet,
+    googlenet,
+    inception_v3,
+    resnet,
+    vgg,
+    zfnet,
+)
 from runner.model.activation import NAMES, ActivationName, Maxout, activation, copies, swap_relu
 from runner.model.blocks import conv, linear
 
@@ -87,6 +100,11 @@ SMALL = {
     "cifar_resnet": lambda **keys: resnet(1, 8, 10, depth=20, width=4, **keys),
     "resnet": lambda **keys: resnet(1, 8, 10, depth=18, **keys),
     "googlenet": lambda **keys: googlenet(1, 8, 10, width=1 / 8, **keys),
+    "googlenet_2014": lambda **keys: googlenet(1, 8, 10, width=1 / 8, variant=2014, **keys),
+    "plain_cifar_resnet": lambda **keys: resnet(1, 8, 10, depth=20, width=4, residual=False, **keys),
+    "nin": lambda **keys: NIN(1, 8, 10, width=1 / 16, **keys),
+    "inception_v2": lambda **keys: InceptionV2(1, 8, 10, width=1 / 16, **keys),
+    "inception_resnet_v2": lambda **keys: InceptionResNetV2(1, 10, width=1 / 16, **keys),
     "inception_v3": lambda **keys: inception_v3(1, 10, width=1 / 16, **keys),
     "inception_v4": lambda **keys: InceptionV4(1, 10, width=1 / 32, **keys),
 }
@@ -98,7 +116,7 @@ CHOICES = [(family, name) for family in SMALL for name in NAMES if (family, name
 
 
 def usual_size(family: str) -> int:
-    return 75 if family.startswith("inception") else 8
+    return 75 if family.startswith(("inception_v3", "inception_v4", "inception_resnet")) else 8
 
 
 @pytest.mark.parametrize(("family", "name"), CHOICES)

@@ -138,3 +138,18 @@ def test_width_scales_every_hidden_channel(make):
 
     assert [2 * n for n in outputs(half)[:-1]] == outputs(whole)[:-1]
     assert outputs(half)[-1] == 10
+
+
+def test_two_columns_meet_where_the_papers_do():
+    # Figure 2 of the paper: a column's maps in the second, fourth and fifth layer depend on its own maps alone.
+    network = alexnet(3, 32, 10, variant=2012, groups=2, width=1 / 16)
+    groups = [layer.groups for layer in network.features if isinstance(layer, nn.Conv2d)]
+    assert groups == [1, 2, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("order", "first"), [("norm_pool", ResponseNorm), ("pool_norm", nn.MaxPool2d)])
+def test_normalization_stands_where_it_was_asked_for(order, first):
+    network = alexnet(3, 224, 10, variant=2012, width=1 / 16, order=order)
+    kinds = [type(layer) for layer in network.features]
+    assert [kind for kind in kinds if kind in (ResponseNorm, nn.MaxPool2d)][::2][:2] == [first, first]
+    assert network(torch.zeros(1, 3, 224, 224)).shape == (1, 10)

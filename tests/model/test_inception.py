@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from runner.engine.settings import Settings
 from runner.engine.step import Step
-from runner.model import InceptionV4, googlenet, inception_v3
-from runner.model.blocks import ConvUnit
+from runner.model import InceptionResNetV2, InceptionV2, InceptionV4, googlenet, inception_v3
+from runner.model.blocks import ConvUnit, ResponseNorm
+from runner.model.inception import Branches
+from runner.model.inception_residual import Residual
 
 
 def same_weights(ours: nn.Module, theirs: nn.Module) -> None:
@@ -132,3 +134,53 @@ def test_dropout_can_be_switched_off(word):
     with torch.device("meta"):
         network = WITHOUT_DROPOUT[word]()
     assert {layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)} == {0.0}
+
+
+def test_the_googlenet_of_2014_is_without_batch_norm_and_with_filters_of_5x5():
+    network = googlenet(3, 224, 10, variant=2014, aux_weight=0)
+    assert not [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    sides = [layer.kernel_size[0] for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert {side: sides.count(side) for side in set(sides)} == {7: 1, 1: 1 + 9 * 4, 3: 1 + 9, 5: 9}
+    assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [0.4]
+    assert [type(layer) for layer in network.maxpool2] == [ResponseNorm, nn.MaxPool2d]
+    # Table 1 of the paper: maps of each module, and where they are 28, 14 and 7 pixels large.
+    seen = {}
+    for name, layer in network.named_children():
+        if name.startswith("inception"):
+            layer.register_forward_hook(lambda _, __, y, name=name: seen.update({name[9:]: tuple(y.shape[1:3])}))
+    network.eval()(torch.zeros(1, 3, 224, 224))
+    assert seen == {
+        "3a": (256, 28), "3b": (480, 28), "4a": (512, 14), "4b": (512, 14), "4c": (512, 14),
+        "4d": (528, 14), "4e": (832, 14), "5a": (832, 7), "5b": (1024, 7),
+    }  # fmt: skip
+
+
+def test_the_dropout_of_a_variant_is_its_own_unless_it_is_set():
+    assert googlenet(3, 32, 10, width=1 / 8).dropout.p == 0.2
+    assert googlenet(3, 32, 10, width=1 / 8, variant=2014, dropout=0.1).dropout.p == 0.1
+
+
+def test_inception_v2_has_the_maps_of_the_papers_table():
+    network = InceptionV2(3, 224, 10).eval()
+    seen = []
+    for layer in network:
+        if isinstance(layer, Branches):
+            layer.register_forward_hook(lambda _, __, y: seen.append(tuple(y.shape[1:3])))
+    network(torch.zeros(1, 3, 224, 224))
+    assert seen == [(256, 28), (320, 28), (576, 14), *[(576, 14)] * 4, (1024, 7), (1024, 7), (1024, 7)]
+
+
+def test_inception_resnet_v2_has_its_blocks_and_maps():
+    network = InceptionResNetV2(3, 10, width=1 / 16, min_size=299).eval()
+    blocks = [layer for layer in network if isinstance(layer, Residual)]
+    assert [block.scale for block in blocks] == [0.17] * 10 + [0.1] * 20 + [0.2] * 9 + [1.0]
+    seen = set()
+    for block in blocks:
+        block.register_forward_hook(lambda _, __, y: seen.add(tuple(y.shape[1:3])))
+    network(torch.zeros(1, 3, 299, 299))
+    assert seen == {(20, 35), (68, 17), (130, 8)}  # 320, 1088 and 2080 maps in whole width
+    x = torch.randn(1, 20, 7, 7)
+    block = blocks[0]
+    expected = (x + 0.17 * block.project(torch.cat([branch(x) for branch in block.branches], 1))).relu()
+    torch.testing.assert_close(block(x), expected)
+    assert blocks[-1](torch.randn(1, 130, 3, 3)).min() < 0  # no activation after the last

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import runner
 from runner.model import resnet
 from runner.model.resnet import BasicBlock
 
@@ -109,3 +110,26 @@ def test_width_is_that_of_the_first_stage():
     with torch.device("meta"):
         network = resnet(3, 32, 10, depth=20, width=8)
     assert [network.stem[0].out_channels, network.fc.in_features] == [8, 32]
+
+
+@pytest.mark.parametrize("depth", [18, 50, 20])
+def test_the_plain_network_has_the_layers_of_the_residual_one_and_no_shortcut(depth):
+    residual, plain = (resnet(3, 32, 10, depth=depth, residual=flag) for flag in (True, False))
+
+    def filters(network):
+        names = [name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)]
+        return [network.get_submodule(name).weight.shape for name in names if "downsample" not in name]
+
+    assert filters(plain) == filters(residual)
+    # A block whose layers give 0 passes nothing on, where a shortcut would.
+    blocks = plain.blocks if depth == 20 else plain.layer1
+    last = [layer for layer in blocks[0] if isinstance(layer, nn.BatchNorm2d)][-1]
+    nn.init.zeros_(last.weight)
+    assert not blocks[0].eval()(torch.randn(1, blocks[0][0].in_channels, 8, 8)).any()
+
+
+def test_stochastic_depth_has_nothing_to_drop_in_a_plain_network():
+    for depth in ("18", "20"):
+        words = ["model=resnet", f"model.depth={depth}", "model.residual=false", "reg=stochastic_depth"]
+        with pytest.raises(runner.UserError, match=r"^reg.stochastic_depth: nothing to act on"):
+            runner.build.model(runner.compose(words))
