@@ -189,7 +189,7 @@ def recompute_statistics(network: nn.Module, batches: Iterable[Any]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over batches
         norm.train()
-    for images, _ in batches:
+    for images, *_ in batches:
         network(images)
     network.train(was_training)
     for norm, momentum in zip(norms, momenta, strict=True):

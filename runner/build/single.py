@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from runner.build import parts
+from runner.build.teacher import teacher
 from runner.data import Batches, Data
 from runner.data.preprocess import fit as fit_preprocess
 from runner.engine import process
@@ -61,10 +62,18 @@ class SharedSetup:
             self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed, view=train_view)
             self.val = parts.batches(self.dataset, "val", *given, view=eval_view)
 
+        with stage("reading the teacher"):
+            self.teacher = teacher(cfg, self.dataset, self.preprocess, self.device, self.precision)
+            mixes = any(overrides(one, "mix") for one in parts.regularizers(cfg))
+            if self.teacher is not None and not (augment or mixes):
+                self.train.known = self.teacher.of_all(self.train)
+
     def training(self, state: TrainState, step: Any, train: Any, evaluate: Evaluate) -> Training:
         """All of a training together."""
-        images = self.dataset
-        about = images.fingerprint, images.class_names, images.image_shape, images.left_out
+        images, fingerprint = self.dataset, dict(self.dataset.fingerprint)
+        if self.teacher is not None:
+            fingerprint["teacher's weights"] = self.teacher.digest
+        about = fingerprint, images.class_names, images.image_shape, images.left_out
         return Training(state, step, train, evaluate, self.settings, self.objective, *about)
 
     def choose_threads(self, network: nn.Module, num_trials: int = 1) -> None:
@@ -149,4 +158,5 @@ def _step(
         freezing_norms=freezing_norms(state.network, state.optimizer.param_groups),
         seed=cfg.seed,
         channels_last=channels_last,
+        teacher=setup.teacher,
     )

@@ -22,6 +22,7 @@ from runner.config.stored import (
     check_stored_words,
     identity,
     is_free,
+    settle,
     stored_config,
     with_overrides,
     with_paths_found,

@@ -13,7 +13,7 @@ from runner.config.composing import explain, flatten
 from runner.config.errors import option_hint
 from runner.config_folders import folder, option_files
 from runner.errors import UserError
-from runner.store import RunFolder
+from runner.store import RunFolder, find_folder
 from runner.store.run_folder import ENVIRONMENT
 
 # What may change when a run goes on; the rest is the run's identity.
@@ -34,6 +34,7 @@ FREE_KEYS = (
     "engine.checkpoint_every_seconds",
     "engine.snapshot_every_epochs",
     "log",
+    "loss.teacher",  # where it lies; its weights are held to those it had
     "data.root",
     "data.file",
     "data.cache",
@@ -49,6 +50,26 @@ FREE_IN_TEST = ("tta",)  # a group whose option may change when a run is tested
 def identity(config: DictConfig) -> dict[str, Any]:
     """The leaves that decide what is trained and how; a checkpoint belongs to exactly one identity."""
     return {key: value for key, value in flatten(config).items() if not is_free(key)}
+
+
+def settle(config: DictConfig) -> None:
+    """Write the folders that words of a config name in place of the words, which may come to name others.
+
+    Raises:
+        UserError: a word names no folder, several, or the last one.
+    """
+    word = config.loss.get("teacher")
+    if word is None:
+        return
+    if str(word) == "last":
+        raise UserError("loss.teacher: last may be another run by the time it is read; name its folder or number")
+    try:
+        folder = find_folder(str(word))
+    except UserError as error:
+        raise UserError(f"loss.teacher: {error}") from None
+    if not folder.is_dir():
+        raise UserError(f"loss.teacher: there is no run {word}; runner list shows those in outputs")
+    config.loss.teacher = str(folder)
 
 
 def is_free(key: str) -> bool:

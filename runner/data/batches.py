@@ -49,7 +49,12 @@ class Batches:
         num_parts: how many parts an update cuts a batch into. The last batch of training is shortened, or left out,
             where one of its parts would be a single image: batch normalization has no variance there.
         sizes: to which the images of an epoch are scaled; None for the size that they have.
+
+    Attributes:
+        known: what else each batch brings along of its images, a row an image of the split [n, ...]; None for nothing.
     """
+
+    known: Tensor | None = None
 
     def __init__(
         self,
@@ -100,9 +105,18 @@ class Batches:
         return self.images.of(self.seed, epoch)[: self.num_images]
 
     @torch.no_grad()
-    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from batch number `start`."""
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of an epoch, from batch number `start`: images, labels, and what is `known` of them."""
         chunks = self.order(epoch).split(self.batch_size)[start:]
+        if self.known is not None:
+            known = self.known
+            batches = zip(self._epoch(epoch, start, chunks), chunks, strict=True)
+            yield from ((*batch, known[chunk.to(known.device)]) for batch, chunk in batches)
+        else:
+            yield from self._epoch(epoch, start, chunks)
+
+    def _epoch(self, epoch: int, start: int, chunks: Sequence[Tensor]) -> Iterator[Batch]:
+        """Images and labels of those chunks of the epoch's order, of which the first is batch number `start`."""
         if self.ready is not None:
             yield from self.ready.batches(chunks)
             return
@@ -217,8 +231,8 @@ class VectorizedBatches:
         return self.members[trial]
 
     @torch.no_grad()
-    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from batch number `start`."""
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of an epoch, from batch number `start`: images, labels, and what is `known` of them."""
         members = [self.members[trial] for trial in self.present]
         first = members[0]
         orders_TN = torch.stack([member.order(epoch) for member in members])
@@ -230,7 +244,10 @@ class VectorizedBatches:
             images = pixels
             if not ready:
                 images = first.preprocess(first.sized(_augmented(members, pixels, draws, number), epoch))
-            yield images.unflatten(0, (len(members), -1)), labels.unflatten(0, (len(members), -1))
+            parts = [images, labels]
+            if first.known is not None:
+                parts.append(first.known[chunks[number - start].to(first.known.device)])
+            yield tuple(part.unflatten(0, (len(members), -1)) for part in parts)
 
 
 def _augmented(members: Sequence[Batches], pixels: Tensor, draws: Sequence[Any], number: int) -> Tensor:

@@ -19,13 +19,14 @@ from runner.engine.state import TrainState
 from runner.optimizer import sam
 from runner.seeds import derive
 
-Batch = tuple[Tensor, Tensor]  # images [B, C, H, W], labels [B]
+Batch = tuple[Tensor, ...]  # images [B, C, H, W], labels [B]; a teacher's scores [B, K] where they are known
 Predictions = tuple[Tensor, Tensor]  # scores [B, K] and labels [B], or [T, B, K] and [T, B] or [B]
 StepResult = tuple[Tensor, Predictions]  # mean losses [T], and what was answered
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[Mapping[str, Tensor]], Tensor]
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+Teacher = Callable[[Tensor], Tensor]
 TransformTargets = Callable[[Tensor], Tensor]
 ProjectWeights = Callable[[nn.Module], None]
 
@@ -42,6 +43,7 @@ class Step:
         freezing_norms: names of normalization layers whose parameters freeze during the run. From then on they
             normalize by their running statistics, which stay.
         seed: of the draws that mix images.
+        teacher: gives scores [B, K] of images, which join the targets; for those batches that do not bring them along.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Step:
         freezing_norms: Mapping[str, Any] = MappingProxyType({}),
         seed: int = 0,
         channels_last: bool = False,
+        teacher: Teacher | None = None,
     ) -> None:
+        self.teacher = teacher
         self.network = network
         self.criterion = criterion
         self.parameters = dict(network.named_parameters())
@@ -77,8 +81,9 @@ class Step:
         self.losses: Any = compiled(self._losses, settings.compile)
 
     def __call__(self, state: TrainState, batch: Batch) -> StepResult:
-        images, labels = batch
+        images, labels, *known = batch
         images, targets = self._targets(images, labels, state.step)
+        targets = self._taught(images, targets, known)
         if isinstance(state.optimizer, torch.optim.LBFGS):
             outcome = self._solve(state, images, targets, labels)
         else:
@@ -192,7 +197,7 @@ class Step:
         values = [penalty(parameters) for penalty in penalties]
         return loss, torch.stack(values).sum() if values else None, scores
 
-    def _targets(self, images: Tensor, labels: Tensor, step: int) -> Batch:
+    def _targets(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Labels as they are, or class probabilities where a regularizer acts on them."""
         images = images.contiguous(memory_format=self.layout)
         if not (self.mixes or self.target_transforms):
@@ -203,7 +208,19 @@ class Step:
             targets = transform(targets)
         return images, targets
 
-    def mixed(self, images: Tensor, targets: Tensor, step: int) -> Batch:
+    def _taught(self, images: Tensor, targets: Tensor, known: Sequence[Tensor]) -> Tensor:
+        """The targets, where there is a teacher as class probabilities and its scores side by side [.., B, 2 K]."""
+        if self.teacher is None:
+            return targets
+        if not targets.is_floating_point():
+            targets = F.one_hot(targets, self.num_classes).to(images.dtype)
+        if known:
+            (scores,) = known
+        else:
+            scores = self.teacher(images.flatten(0, -4)).unflatten(0, images.shape[:-3])
+        return torch.cat([targets, scores.to(targets.dtype)], dim=-1)
+
+    def mixed(self, images: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Images and class probabilities with those of other images in them."""
         for number, mix in enumerate(self.mixes):
             numbers = torch.Generator().manual_seed(derive(self.seed, "mix", step, number))

@@ -149,6 +149,7 @@ def try_out(cfg: DictConfig) -> None:
 
 def _check_combinations(cfg: DictConfig) -> None:
     """Refuse choices that would do twice what is meant once, and note others that act in one place."""
+    config.settle(cfg)
     config.check_combinations(cfg)
     for text in config.notes(cfg):
         note(text)

@@ -22,11 +22,13 @@ NEEDS = {
     "data=cifar100": None,
     "data=mnist": None,
     "data=fashion_mnist": None,
+    "loss=distillation": None,  # a teacher: see tests/training/test_distillation.py
     "optimizer=lbfgs": ["data.batch_size=2000", "model=linear"],
     "reg=stochastic_depth": ["model=resnet", "model.depth=20", "model.width=4"],
 }
 # Keys that have no default.
 REQUIRED = {
+    "loss=distillation": ["loss.teacher=nowhere"],
     "data=folder": ["data.root=nowhere"],
     "data=table": ["data.file=nowhere"],
     "data=files": ["data.root=nowhere", "data.label_regex='(.)'"],

@@ -189,6 +189,8 @@ def test_every_option_is_held_to_it_or_says_why_not():
     for group in OPTIONS:
         options = set(config.visible([path.stem for path in (config.folder() / group).glob("*.yaml")]))
         known = set(OPTIONS[group]) | (set(NOISY) if group == "reg" else set())
+        if group == "loss":
+            known |= {"distillation"}  # see tests/training/test_distillation.py
         if group == "model":
             known |= {
                 "alexnet",

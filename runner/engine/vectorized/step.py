@@ -44,6 +44,7 @@ class VectorizedStep(Step):
             first.target_transforms,
             first.weight_projections,
             first.freezing_norms,
+            teacher=first.teacher,
         )
         if any(step.freezing_norms != first.freezing_norms for step in steps):
             raise CannotVectorize(
@@ -80,9 +81,10 @@ class VectorizedStep(Step):
         Raises:
             CannotVectorize: it does not.
         """
-        images, labels = batch
+        images, labels, *known = batch
         count = min(2, labels.shape[-1])
         images, targets = self._targets(images.narrow(-4, 0, count), labels.narrow(-1, 0, count), step=0)
+        targets = self._taught(images, targets, [scores.narrow(-2, 0, count) for scores in known])
         kept, self.rows.others = self.rows.others, {name: other.clone() for name, other in self.rows.others.items()}
         try:
             with state.precision.autocast():
@@ -138,15 +140,19 @@ class VectorizedStep(Step):
         def network(images: Tensor) -> Any:
             return functional_call(self.network, {**parameters, **others, **numbers["noise"]}, (images,))
 
+        of_teacher = []
+        if self.teacher is not None:
+            targets, *of_teacher = targets.split(self.num_classes, dim=-1)
         for alike, own in zip(self.transforming, numbers["target_transforms"], strict=True):
             targets = alike.with_numbers(own).transform_targets(targets)
+        targets = torch.cat([targets, *of_teacher], dim=-1) if of_teacher else targets
         penalties = [
             alike.with_numbers(own).penalty for alike, own in zip(self.penalizing, numbers["penalties"], strict=True)
         ]
         criterion = self.criteria.with_numbers(numbers["loss"])
         return self._losses_of(network, parameters, criterion, penalties, images, targets)
 
-    def _targets(self, images: Tensor, labels: Tensor, step: int) -> Batch:
+    def _targets(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Labels as they are, or class probabilities, mixed; the transforms are part of each trial's loss."""
         self.next_pass = step * self.accumulate_steps * self.num_passes
         if not (self.mixes or self.target_transforms):

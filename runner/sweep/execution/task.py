@@ -57,6 +57,7 @@ class TrainingTask:
     def prepare(self, trial: TrialRecord) -> None:
         cfg, trial.choices = self.configs.of(trial.values)
         config.check(cfg)
+        config.settle(cfg)
         trial.signature = vectorizable.signature(cfg)
         path = self.folder.trial(trial.trial)
         path.mkdir(parents=True, exist_ok=True)
