@@ -8,4 +8,5 @@ from runner.average.weight_average import (
     Snapshots,
     WeightAverage,
     recompute_statistics,
+    scored_weights,
 )

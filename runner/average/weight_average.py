@@ -1,7 +1,7 @@
 """Averages: a second set of weights beside the trained ones."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -170,6 +170,13 @@ class Snapshots:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.snapshots = [dict(one) for one in state[SNAPSHOTS]]
+
+
+def scored_weights(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a saved state, the weights whose scores count: the averaged ones, where the run averages as it trains."""
+    average: dict[str, Any] | None = saved["average"]
+    weights: dict[str, Any] = saved["network"]
+    return average if average and SNAPSHOTS not in average else weights
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from runner import config as configs
+from runner.average import scored_weights
 from runner.build import parts
 from runner.data import Batches, Data, Preprocess
 from runner.engine.checkpoint_files import BEST, read
@@ -84,7 +85,7 @@ def teacher(
         raise UserError(f"{KEY}: {path}: {error}") from None
     if folder.record["status"] != "finished":
         raise UserError(f"{KEY}: {path} is {folder.record['status']}; go on with it first: runner resume {path}")
-    own_dataset = parts.data(own)
+    own_dataset = parts.described(own, folder.record)
     for what, theirs, ours in (
         ("classes", own_dataset.class_names, dataset.class_names),
         ("images [C, H, W]", own_dataset.image_shape, dataset.image_shape),
@@ -92,7 +93,7 @@ def teacher(
         if list(theirs) != list(ours):
             raise UserError(f"{KEY}: {path} was trained on other {what}: {_short(theirs)}, not {_short(ours)}")
     before = random_state(device)  # so that the student starts as it would without a teacher
-    network, own_preprocess = parts.scored_network(own, own_dataset, saved)
+    network, own_preprocess = parts.stored_network(own, own_dataset, scored_weights(saved), saved["preprocess"])
     restore_random_state(before, device)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     return Teacher(network.to(device), own_preprocess.to(device), preprocess, precision, digest)

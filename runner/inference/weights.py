@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from runner import build
-from runner.average import SNAPSHOTS
+from runner.average import SNAPSHOTS, scored_weights
 from runner.data import Data, Preprocess
 from runner.engine.checkpoint_files import read
 from runner.errors import UserError, reason
@@ -82,8 +82,7 @@ def load_network(folder: RunFolder, cfg: DictConfig, dataset: Data, weights: str
         built = [build.stored_network(cfg, dataset, one, saved["preprocess"]) for one in kept]
         ensemble = SnapshotEnsemble([network for network, _ in built]).eval()
         return StoredNetwork(ensemble, built[0][1], name, SNAPSHOTS, *position)
-    chosen = average if is_average else saved["network"]
-    network, preprocess = build.stored_network(cfg, dataset, chosen, saved["preprocess"])
+    network, preprocess = build.stored_network(cfg, dataset, scored_weights(saved), saved["preprocess"])
     return StoredNetwork(network, preprocess, name, "averaged" if is_average else "trained", *position)
 
 
