@@ -55,7 +55,7 @@ class RandomErasing(Augmentation):
         acts_B1 = fits_BN.any(1, keepdim=True) & draws["erased"][:, None]
         size_B2 = torch.cat([part.gather(1, first_B1) for part in (heights_BN, widths_BN)], dim=1)
         size_B2 = torch.where(acts_B1, size_B2, 0.0)
-        room_B2 = torch.tensor([float(height), float(width)], device=size_B2.device) - size_B2
+        room_B2 = torch.stack([height - size_B2[:, 0], width - size_B2[:, 1]], dim=1)
         place_B2 = (draws["place"] * (room_B2 + 1)).floor().minimum(room_B2)
         return torch.cat([place_B2, size_B2], dim=1)
 
@@ -66,5 +66,6 @@ class RandomErasing(Augmentation):
         rows_BH = (row_H >= top) & (row_H < top + height)
         columns_BW = (column_W >= left) & (column_W < left + width)
         inside = (rows_BH[:, :, None] & columns_BW[:, None, :])[:, None]
-        colors = draws["color"][:, torch.arange(images_BCHW.shape[1]) % 3, None, None]
+        C = images_BCHW.shape[1]
+        colors = draws["color"].repeat(1, -(-C // 3))[:, :C, None, None]
         return torch.where(inside, colors if self.fill == "color" else 0.0, images_BCHW)

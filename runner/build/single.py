@@ -62,11 +62,12 @@ class SharedSetup:
             self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed, view=train_view)
             self.val = parts.batches(self.dataset, "val", *given, view=eval_view)
 
-        with stage("reading the teacher"):
-            self.teacher = teacher(cfg, self.dataset, self.preprocess, self.device, self.precision)
-            mixes = any(overrides(one, "mix") for one in parts.regularizers(cfg))
-            if self.teacher is not None and not (augment or mixes):
-                self.train.known = self.teacher.of_all(self.train)
+        self.teacher = None
+        if cfg.loss.get("teacher") is not None:
+            with stage("asking the teacher"):
+                self.teacher = teacher(cfg, self.dataset, self.preprocess, self.device, self.precision)
+                if not (augment or any(overrides(one, "mix") for one in parts.regularizers(cfg))):
+                    self.train.known = self.teacher.of_all(self.train)
 
     def training(self, state: TrainState, step: Any, train: Any, evaluate: Evaluate) -> Training:
         """All of a training together."""

@@ -43,11 +43,12 @@ class Teacher:
         with self.precision.autocast():
             return self.network(images if self.convert is None else self.convert(images)).float()
 
+    @torch.no_grad()
     def of_all(self, batches: Batches) -> Tensor:
         """Its scores [n, K] of all training images, as they are without augmentation."""
-        order = torch.arange(batches.total_images)
-        pixels = (batches.loader.read(chunk)[0] for chunk in order.split(CHUNK))
-        return torch.cat([self(batches.preprocess(batches.plain(part))) for part in pixels])
+        chunks = torch.arange(batches.total_images).split(CHUNK)
+        parts = [self(batches.preprocess(batches.plain(pixels))) for pixels, _ in batches.loader.batches(chunks)]
+        return torch.cat(parts)
 
 
 class _Converted:
@@ -62,16 +63,13 @@ class _Converted:
 
 def teacher(
     cfg: DictConfig, dataset: Data, preprocess: Preprocess, device: torch.device, precision: Precision
-) -> Teacher | None:
-    """The teacher that a config's loss names; None where it names none.
+) -> Teacher:
+    """The teacher that a config's loss names.
 
     Raises:
         UserError: there is no such run, it is not finished, it builds classes of a user's own, or it knows other
             classes or images.
     """
-    word = cfg.loss.get("teacher")
-    if word is None:
-        return None
     configs.settle(cfg)
     path = Path(cfg.loss.teacher)
     try:
