@@ -1,7 +1,7 @@
 """The teacher of a distillation: the network of a finished run, frozen."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -79,17 +79,19 @@ def teacher(
         configs.check(own)
         file = folder.checkpoints / BEST
         saved = read(file)["state"]
+        own_dataset = parts.described(own, folder.record)
+        theirs: Mapping[str, Sequence[object]] = {
+            "classes": own_dataset.class_names,
+            "images [C, H, W]": own_dataset.image_shape,
+        }
     except UserError as error:
         raise UserError(f"{KEY}: {path}: {error}") from None
     if folder.record["status"] != "finished":
         raise UserError(f"{KEY}: {path} is {folder.record['status']}; go on with it first: runner resume {path}")
-    own_dataset = parts.described(own, folder.record)
-    for what, theirs, ours in (
-        ("classes", own_dataset.class_names, dataset.class_names),
-        ("images [C, H, W]", own_dataset.image_shape, dataset.image_shape),
-    ):
-        if list(theirs) != list(ours):
-            raise UserError(f"{KEY}: {path} was trained on other {what}: {_short(theirs)}, not {_short(ours)}")
+    ours: Mapping[str, Sequence[object]] = {"classes": dataset.class_names, "images [C, H, W]": dataset.image_shape}
+    for what, values in theirs.items():
+        if list(values) != list(ours[what]):
+            raise UserError(f"{KEY}: {path} was trained on other {what}: {_short(values)}, not {_short(ours[what])}")
     before = random_state(device)  # so that the student starts as it would without a teacher
     network, own_preprocess = parts.stored_network(own, own_dataset, scored_weights(saved), saved["preprocess"])
     restore_random_state(before, device)
@@ -97,6 +99,6 @@ def teacher(
     return Teacher(network.to(device), own_preprocess.to(device), preprocess, precision, digest)
 
 
-def _short(values: object) -> str:
-    text = ", ".join(map(str, values))  # type: ignore[call-overload]
+def _short(values: Sequence[object]) -> str:
+    text = ", ".join(map(str, values))
     return text if len(text) < 60 else text[:57] + "..."
