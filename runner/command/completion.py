@@ -47,7 +47,21 @@ complete -c runner -a '(__runner_complete)'
 """
 SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 HYDRAS = ("train", "sweep")
-RUNS = ("resume", "test", "predict", "export", "average", "compare", "list", "board", "stop", "tag", "note", "remove")
+RUNS = (
+    "resume",
+    "test",
+    "predict",
+    "export",
+    "average",
+    "report",
+    "compare",
+    "list",
+    "board",
+    "stop",
+    "tag",
+    "note",
+    "remove",
+)
 ROOT_KEYS = ("name", "seed", "output_dir", "objective.name", "objective.mode")
 FLAGS = {
     "train": ("--dry-run", "--like", "--multirun", "--config-dir", "--cfg", "--info", "--help"),
@@ -56,6 +70,7 @@ FLAGS = {
     "test": ("--trust", "--weights", "--data", "--calibrate", "--average", "--greedy", "--out", "--help"),
     "export": ("--format", "--out", "--quantize", "--max-drop", "--weights", "--trust", "--help"),
     "average": ("--weights", "--out", "--trust", "--help"),
+    "report": ("--out", "--help"),
     "predict": (
         *("--top", "--threshold", "--format", "--out", "--lists", "--embeddings", "--pictures", "--average"),
         *("--weights", "--trust", "--help"),

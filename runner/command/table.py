@@ -26,6 +26,7 @@ COMMANDS = {
     "export": Command("write a network as one file: ONNX, torch.export or its weights", "runner.command.export"),
     "average": Command("average the weights of several checkpoints", "runner.command.average"),
     "compare": Command("compare runs: which is better, and how sure is that", "runner.command.compare"),
+    "report": Command("write a page about a run, or about several side by side", "runner.command.report"),
     "list": Command("list runs and sweeps: status, best value, size", "runner.command.list"),
     "board": Command("start TensorBoard on the runs that are named or found", "runner.command.board"),
     "stop": Command("ask a run or a sweep to save and end", "runner.command.stop"),
