@@ -27,7 +27,7 @@ def outputs(tmp_path_factory):
     root = tmp_path_factory.mktemp("files") / "outputs"
     where = f"output_dir={root}"
     run = runner.train([*SMALL, where, "engine.eval_every_epochs=2", "log.histograms=true"])
-    score_run(RunFolder.open(run.folder))
+    score_run(RunFolder.open(run.folder), calibrate=True)
     assert cli.run(["tag", str(run.folder), "baseline"]) == 0
     assert runner.train([*SMALL, where, "optimizer=sgd", "optimizer.lr=1e30"]).status == "diverged"
     with pytest.MonkeyPatch.context() as patch:
