@@ -34,14 +34,12 @@ class Classifier:
     """A stored run's network with the weights that count, on its device. B images, C channels, K classes.
 
     Attributes:
-        stored: which weights the network has.
-        described: classes and shape of the images.
+        stored: the network, and which weights it has.
     """
 
     folder: RunFolder
     cfg: DictConfig
     stored: StoredNetwork
-    described: Described
     preprocess: Preprocess
     device: torch.device
     precision: Precision
@@ -61,16 +59,20 @@ class Classifier:
         device = select_device(settings.device)
         precision = Precision(settings.precision, device)
         process.prepare(settings, cfg.seed, device)
-        described = build.described(cfg, folder.record)
-        stored = load_network(folder, cfg, described, weights)
+        stored = load_network(folder, cfg, weights)
         if device.type == "cpu" and not settings.num_threads:
-            process.set_num_threads(stored.network, described.image_shape, cfg.data.eval_batch_size)
+            process.set_num_threads(stored.network, stored.described.image_shape, cfg.data.eval_batch_size)
         stored.network.to(device)
-        return cls(folder, cfg, stored, described, stored.preprocess.to(device), device, precision, settings)
+        return cls(folder, cfg, stored, stored.preprocess.to(device), device, precision, settings)
 
     @property
     def class_names(self) -> list[str]:
         return self.described.class_names
+
+    @property
+    def described(self) -> Described:
+        """Classes and shape of the images."""
+        return self.stored.described
 
     @property
     def network(self) -> nn.Module:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from runner import build
 from runner.average import SNAPSHOTS, scored_weights
-from runner.data import Data, Preprocess
+from runner.data import Preprocess
+from runner.data.described import Described
 from runner.engine.checkpoint_files import read
 from runner.errors import UserError, reason
 from runner.store import RunFolder
@@ -28,6 +29,7 @@ class StoredNetwork:
     """A network with stored weights, on the CPU, in evaluation mode.
 
     Args:
+        described: classes and shape of the images.
         checkpoint: the name of the checkpoint, or that of the file.
         kind: trained, averaged, snapshots or file.
         epoch, step: where the training was.
@@ -35,6 +37,7 @@ class StoredNetwork:
 
     network: nn.Module
     preprocess: Preprocess
+    described: Described
     checkpoint: str
     kind: str
     epoch: int
@@ -53,11 +56,10 @@ class SnapshotEnsemble(nn.Module):
         return torch.stack(log_probabilities).logsumexp(0) - math.log(len(log_probabilities))
 
 
-def load_network(folder: RunFolder, cfg: DictConfig, dataset: Data, weights: str = BEST) -> StoredNetwork:
+def load_network(folder: RunFolder, cfg: DictConfig, weights: str = BEST) -> StoredNetwork:
     """The network of a run with the weights of that name.
 
     Args:
-        dataset: gives classes and shape of the images.
         weights: best, last or a checkpoint such as epoch-0010, of these the averaged ones if the run averages; average:
             those at the end; snapshots: those of average=snapshots together; or a file.
 
@@ -66,10 +68,12 @@ def load_network(folder: RunFolder, cfg: DictConfig, dataset: Data, weights: str
     """
     if weights.endswith(".pt") and Path(weights).is_file():
         stored = read_file(Path(weights))
-        network, preprocess = build.stored_network(cfg, dataset, stored["network"], stored["preprocess"])
-        return StoredNetwork(network, preprocess, weights, "file", 0, 0)
+        described = build.described(cfg, folder.record)
+        network, preprocess = build.stored_network(cfg, described, stored["network"], stored["preprocess"])
+        return StoredNetwork(network, preprocess, described, weights, "file", 0, 0)
     name = LAST if weights in (AVERAGE, SNAPSHOTS) else weights
     saved = read(folder.checkpoints / f"{name}.pt")["state"]
+    described = build.described(cfg, folder.record)
     position = saved["position"]["epoch"], saved["position"]["step"]
     average = saved["average"] or {}
     is_average = bool(average) and SNAPSHOTS not in average
@@ -79,11 +83,11 @@ def load_network(folder: RunFolder, cfg: DictConfig, dataset: Data, weights: str
         kept = average.get(SNAPSHOTS) or []
         if not kept:
             raise UserError(f"--weights: {folder.path} keeps no snapshots; train with average=snapshots")
-        built = [build.stored_network(cfg, dataset, one, saved["preprocess"]) for one in kept]
+        built = [build.stored_network(cfg, described, one, saved["preprocess"]) for one in kept]
         ensemble = SnapshotEnsemble([network for network, _ in built]).eval()
-        return StoredNetwork(ensemble, built[0][1], name, SNAPSHOTS, *position)
-    network, preprocess = build.stored_network(cfg, dataset, scored_weights(saved), saved["preprocess"])
-    return StoredNetwork(network, preprocess, name, "averaged" if is_average else "trained", *position)
+        return StoredNetwork(ensemble, built[0][1], described, name, SNAPSHOTS, *position)
+    network, preprocess = build.stored_network(cfg, described, scored_weights(saved), saved["preprocess"])
+    return StoredNetwork(network, preprocess, described, name, "averaged" if is_average else "trained", *position)
 
 
 def read_file(path: Path) -> dict[str, Any]:

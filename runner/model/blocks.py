@@ -19,13 +19,13 @@ Stem = Literal["auto", "imagenet", "cifar"]
 SMALL_IMAGE = 64  # pixels; up to here `stem: auto` means cifar
 
 
-def is_small(stem: Stem, image_size: int, network: str = "", smallest: int = 1) -> bool:
+def is_small(stem: Stem, image_size: int, network: str = "", smallest: int = 1, up_to: int = SMALL_IMAGE) -> bool:
     """Whether the network begins in its form for small images.
 
     Raises:
         UserError: it does not, and its other form takes none below `smallest` pixels.
     """
-    small = stem == "cifar" or (stem == "auto" and image_size <= SMALL_IMAGE)
+    small = stem == "cifar" or (stem == "auto" and image_size <= up_to)
     if not small and image_size < smallest:
         raise UserError(
             f"data.image_size: {network} takes images of {smallest} pixels or more, not {image_size}; "

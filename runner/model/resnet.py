@@ -15,6 +15,7 @@ from runner.model.blocks import Stem, is_small
 Depth = Literal[18, 34, 50, 101, 152, 20, 32, 44, 56, 110]
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
+SMALL_IMAGE = 40  # pixels; up to here `stem: auto` means cifar
 
 
 def resnet(
@@ -30,7 +31,7 @@ def resnet(
     """A residual network by depth: 18, 34, 50, 101, 152 of table 1; 20, 32, 44, 56, 110 of section 4.2 (CIFAR).
 
     `stem` of the first kind: `imagenet`, 7x7 stride 2 and max pooling; `cifar`, 3x3 stride 1; `auto`, by the image size
-    (cifar up to 64 pixels). `width` is the first stage's number of channels in the second kind, 16 for null. Images of
+    (cifar up to 40 pixels, above which it costs many times as much). `width` is the first stage's number of channels in the second kind, 16 for null. Images of
     any size. In the first kind the activations of a block share the slope of a PReLU. Without `residual` it is the
     plain network of the same layers, of section 4.1: no shortcuts, nor the projections on them.
 
@@ -52,7 +53,8 @@ def resnet(
         for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
             for number, block in enumerate(stage):
                 stage[number] = PlainBlock(block)
-    if is_small(stem, image_size):
+    network.stem_form = "cifar" if is_small(stem, image_size, up_to=SMALL_IMAGE) else "imagenet"
+    if network.stem_form == "cifar":
         network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
         network.maxpool = nn.Identity()
     elif in_channels != 3:

@@ -36,7 +36,9 @@ def _lines(training: Training, dataset: Data, layers: Sequence[LayerSummary]) ->
     yield "data", f"{', '.join(counts)} images; {len(training.class_names)} classes; {shape}"
     yield from dataset.about()
     parameters, multiply_adds = totals(layers, state.of(0).network)
-    yield "network", f"{parameters:,} parameters, {count_text(multiply_adds)} multiply-adds per image"
+    stem = getattr(state.of(0).network, "stem_form", None)
+    form = f", {stem} stem" if stem else ""
+    yield "network", f"{parameters:,} parameters, {count_text(multiply_adds)} multiply-adds per image{form}"
     yield "device", ", ".join(_device(training, batches.loader))
 
 

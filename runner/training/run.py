@@ -93,13 +93,12 @@ class Run:
             UserError: there are no such weights, or the config names classes that are not runner's own and
                 the run was loaded without `trust`.
         """
-        from runner import build
         from runner.inference.weights import load_network
 
         cfg = config.with_paths_found(self.config, self._files, self._trust)
         if not self._trust:
             config.check_trusted(cfg)
-        stored = load_network(self._files, cfg, build.described(cfg, self.record), weights)
+        stored = load_network(self._files, cfg, weights)
         return nn.Sequential(stored.preprocess, stored.network).eval()
 
     def print_summary(self, brief: bool = False) -> None:

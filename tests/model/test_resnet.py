@@ -90,7 +90,10 @@ def test_cifar_resnet_scores_the_mean_over_the_last_maps():
     torch.testing.assert_close(network(images), network.fc(maps.flatten(2).mean(2)))
 
 
-@pytest.mark.parametrize(("stem", "image_size", "kernel"), [("auto", 32, 3), ("auto", 224, 7), ("imagenet", 32, 7)])
+@pytest.mark.parametrize(
+    ("stem", "image_size", "kernel"),
+    [("auto", 40, 3), ("auto", 41, 7), ("auto", 64, 7), ("cifar", 64, 3), ("imagenet", 32, 7)],
+)
 def test_stem_is_chosen_by_name_or_by_size(stem, image_size, kernel):
     with torch.device("meta"):
         network = resnet(1, image_size, 10, stem=stem)
