@@ -44,6 +44,7 @@ PositiveInt = Annotated[int, Bounds(1)]
 AtLeastTwo = Annotated[int, Bounds(2)]
 
 
+_TIME = re.compile(r"(?:([0-9.]+)\s*h)?\s*(?:([0-9.]+)\s*m(?:in)?)?\s*(?:([0-9.]+)\s*s)?")
 _DURATION = re.compile(r"\s*([0-9.eE+-]+)\s*(epochs?|steps?|%)?\s*$")
 
 
@@ -73,6 +74,28 @@ def _parse_duration(value: float | str) -> tuple[float, str]:
     if not match:
         raise ValueError(f"no duration: {value!r}")
     return float(match[1]), (match[2] or "epoch").rstrip("s")
+
+
+@dataclass(frozen=True)
+class TimeForm:
+    """A length of time: a number of seconds, or like '20m', '90s', '1h30m'."""
+
+
+Time = Annotated[float | str, TimeForm()]
+
+
+def seconds_of(value: float | str) -> float:
+    """A length of time in seconds.
+
+    >>> seconds_of("1h30m"), seconds_of("90s"), seconds_of(2.5)
+    (5400.0, 90.0, 2.5)
+    """
+    if isinstance(value, int | float):
+        return float(value)
+    match = _TIME.fullmatch(value.strip())
+    if not match or not any(match.groups()):
+        raise ValueError(f"no length of time: {value!r}")
+    return sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
 
 
 @dataclass(frozen=True)
@@ -139,6 +162,13 @@ def _annotated_problem(value: Any, inner: Any, extras: tuple[Any, ...]) -> str |
                 number = -1
             if number < 0:
                 return f"must be a number of epochs, or like '500 steps' or '10%', not {_show(value)}"
+        if isinstance(extra, TimeForm):
+            try:
+                seconds = seconds_of(value)
+            except ValueError:
+                seconds = 0.0
+            if seconds <= 0:
+                return f"must be a length of time such as 20m, 90s or 1h30m, not {_show(value)}"
         if isinstance(extra, Words):
             try:
                 extra.parse(value)

@@ -58,6 +58,8 @@ def reason_against(cfg: DictConfig) -> str | None:
     target = str(cfg.optimizer.get("_target_"))
     if target == "runner.optimizer.lbfgs":
         return "optimizer=lbfgs cannot be vectorized: it evaluates the loss as often as each trial needs"
+    if cfg.engine.get("max_time") is not None:
+        return "engine.max_time cannot be vectorized: each trial has the time for itself"
     if cfg.engine.precision == "fp16":
         return "engine.precision=fp16 cannot be vectorized: all gradients are scaled by one number"
     return None

@@ -22,6 +22,7 @@ FREE_KEYS = (
     "output_dir",
     "engine.epochs",
     "engine.max_steps",
+    "engine.max_time",
     "engine.patience",
     "engine.eval_every_epochs",
     "engine.divergence_factor",

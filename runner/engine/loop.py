@@ -15,6 +15,7 @@ from runner.engine.observer import Observer, Record
 from runner.engine.settings import Settings
 from runner.engine.state import TrainState, Trial
 from runner.engine.step import StepResult
+from runner.engine.time_limit import TimeLimit
 from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted
 from runner.objective import Objective
@@ -69,7 +70,8 @@ def fit(
     for observer in observers:
         observer.started(state)
     beginning = [stage("compiling" if settings.compile else "first step")]  # of this process, which may take long
-    while state.active and not _finished(state, settings):
+    limit = TimeLimit(settings, state, training.train.num_batches)
+    while state.active and not (_finished(state, settings) or limit.is_over(state)):
         if pause_epoch is not None and state.epoch >= pause_epoch:
             return
         state.drop_ended()
@@ -83,19 +85,22 @@ def fit(
             if state.step == 1:
                 meter.first_losses = losses
             if state.step % report_every_steps == 0 or stop.requested:
+                limit.plan(state)
                 _report(state, meter, settings, observers)
             if stop.requested:
                 checkpoints.save(state)
                 raise Interrupted(stop.requested)
-            if not state.active or state.step == settings.max_steps:
+            if not state.active or state.step == settings.max_steps or limit.is_over(state):
                 break
             if checkpoints.due_at_step(state.step):
                 _report(state, meter, settings, ())
                 checkpoints.save(state)
         records = _end_epoch(training, meter)
+        limit.plan(state)
         for observer in observers:
             observer.epoch_ended(state, records)
-        is_last = not state.active or _finished(state, settings) or state.epoch == pause_epoch
+        is_over = _finished(state, settings) or limit.is_over(state)
+        is_last = not state.active or is_over or state.epoch == pause_epoch
         checkpoints.epoch_ended(state, is_last)
     for trial in state.trials:
         trial.status = "finished" if trial.status == "running" else trial.status
@@ -172,7 +177,8 @@ def _end_epoch(training: Training, meter: _Meter) -> list[Record]:
     accuracies = [correct / sums.num_images for correct in sums.num_correct.tolist()]
     state.epoch, state.batch = state.epoch + 1, 0
     scores: Sequence[Record] = [{}] * len(state.trials)
-    if state.active and (_finished(state, settings) or state.epoch % settings.eval_every_epochs == 0):
+    is_last = _finished(state, settings) or (state.planned_steps is not None and state.step >= state.planned_steps)
+    if state.active and (is_last or state.epoch % settings.eval_every_epochs == 0):
         with stage("validation"):
             if state.average:
                 state.average.before_scoring(lambda: training.train.epoch(state.epoch - 1))

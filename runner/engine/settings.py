@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from runner.constraints import NonNegative, NonNegativeInt, Positive, PositiveInt
+from runner.constraints import NonNegative, NonNegativeInt, Positive, PositiveInt, Time
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Compile = Literal[False, True, "reduce-overhead", "max-autotune"]
@@ -15,6 +15,7 @@ class Settings:
 
     epochs: PositiveInt = 20
     max_steps: PositiveInt | None = None
+    max_time: Time | None = None
     limit_batches: PositiveInt | None = None
     eval_every_epochs: PositiveInt = 1
     patience: PositiveInt | None = None

@@ -27,6 +27,7 @@ class Schedule(Protocol):
 
     def step(self) -> None: ...
     def observe(self, metric: float, epoch: int) -> None: ...
+    def redraw(self, total_steps: int) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
@@ -69,6 +70,8 @@ class TrainState:
     epoch: int = 0  # finished epochs
     batch: int = 0  # finished batches of the epoch under way
     step: int = 0  # finished updates
+    planned_steps: int | None = None  # where the time is limited: all updates that fit into it
+    seconds: float = 0.0  # where the time is limited: that have been used
 
     def __post_init__(self) -> None:
         self.sums = MetricSums(len(self.trials), self.device)
@@ -106,6 +109,7 @@ class TrainState:
             "trials": [asdict(trial) for trial in self.trials],
             "sums": self.sums.state_dict(),
             "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step},
+            "time": {"planned_steps": self.planned_steps, "seconds": self.seconds},
             "random": random_state(self.device),
         }
 
@@ -123,6 +127,8 @@ class TrainState:
         self.trials = [Trial(**trial) for trial in state["trials"]]
         self.sums.load_state_dict(state["sums"])
         self.epoch, self.batch, self.step = (state["position"][key] for key in ("epoch", "batch", "step"))
+        limited = state.get("time") or {}  # checkpoints of before have none
+        self.planned_steps, self.seconds = limited.get("planned_steps"), limited.get("seconds", 0.0)
         restore_random_state(state["random"], self.device)
 
 

@@ -85,24 +85,23 @@ class LineProgress:
 
     def __init__(self, console: Console, num_epochs: int, steps_per_epoch: int, objective: Objective) -> None:
         self.console = console
-        self.num_epochs = num_epochs
-        self.num_steps = num_epochs * steps_per_epoch
-        self.clock = WorkClock(self.num_steps)
+        self.length = _Length(num_epochs, steps_per_epoch)
         self.told = time.monotonic()
 
     def started(self, state: TrainState) -> None:
-        self.clock = WorkClock(self.num_steps - state.step)
+        self.length.begin(state)
         self.told = time.monotonic()
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         if time.monotonic() - self.told < LINE_SECONDS:
             return
-        parts = [f"epoch {state.epoch + 1}/{self.num_epochs}", f"step {state.step}/{self.num_steps}"]
-        self._tell([*parts, f"loss {number(losses[0])}", self.clock.left(self.num_steps - state.step)])
+        num_epochs, num_steps = self.length.of(state)
+        parts = [f"epoch {state.epoch + 1}/{num_epochs}", f"step {state.step}/{num_steps}"]
+        self._tell([*parts, f"loss {number(losses[0])}", self.length.left(state)])
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         record = records[0]
-        parts = [f"epoch {record['epoch']}/{self.num_epochs}"]
+        parts = [f"epoch {record['epoch']}/{self.length.of(state)[0]}"]
         parts += [f"{name} {number(value)}" for name, value in record.items() if "/" in name]
         self._tell([*parts, f"{rate(record['images_per_second'])} images/s"])
 
@@ -128,8 +127,7 @@ class LiveProgress:
         self.console = console
         self.objective = objective
         self.num_epochs = num_epochs
-        self.num_steps = num_epochs * steps_per_epoch
-        self.clock = WorkClock(self.num_steps)
+        self.length = _Length(num_epochs, steps_per_epoch)
         self.columns = fitting(console.width, num_epochs)
         self.in_place = console.is_jupyter
         self.rows: list[str] = []  # in place: the latest; else those that are yet to be printed
@@ -144,7 +142,7 @@ class LiveProgress:
 
     def started(self, state: TrainState) -> None:
         self.state = state
-        self.clock = WorkClock(self.num_steps - state.step)
+        self.length.begin(state)
         if not self.in_place:
             self.console.print(self._heading())
         self.live.start()
@@ -207,9 +205,10 @@ class LiveProgress:
         if state is None:
             return ""
         loss = "" if self.loss is None else f"loss {number(self.loss)}"
-        begin = f"epoch {min(state.epoch + 1, self.num_epochs)}/{self.num_epochs}"
-        steps = f"{state.step}/{self.num_steps} steps"
-        ends = [steps, self.stage or loss, self.clock.elapsed(), self.clock.left(self.num_steps - state.step)]
+        num_epochs, num_steps = self.length.of(state)
+        begin = f"epoch {min(state.epoch + 1, num_epochs)}/{num_epochs}"
+        steps = f"{state.step}/{num_steps} steps"
+        ends = [steps, self.stage or loss, self.length.clock.elapsed(), self.length.left(state)]
         room = self.console.width - len(begin) - 2 - MIN_BAR
         for least in (2, 1, 3):  # where they do not all fit: elapsed, loss, left
             if sum(len(part) + 2 for part in ends if part) <= room:
@@ -221,13 +220,40 @@ class LiveProgress:
         parts = list(filter(None, ends))
         for _ in parts:
             bar.add_column(no_wrap=True)
-        bar.add_row(begin, ProgressBar(total=self.num_steps, completed=state.step), *parts)
+        bar.add_row(begin, ProgressBar(total=num_steps, completed=state.step), *parts)
         trial = state.trials[0]
         best = ""
         if trial.best_value is not None:
             best = f"best {self.objective.name} {number(trial.best_value)} (epoch {trial.best_epoch})"
         below = [bar, Text(best, style="green")] if best else [bar]
         return Group(*([self._table()] if self.in_place else []), *below)
+
+
+class _Length:
+    """How long a run is and what is left of it, which a limit of its time may change on the way."""
+
+    def __init__(self, num_epochs: int, steps_per_epoch: int) -> None:
+        self.num_epochs = num_epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.num_steps = num_epochs * steps_per_epoch
+        self.first_step = 0
+        self.clock = WorkClock(0)
+
+    def begin(self, state: TrainState) -> None:
+        self.first_step = state.step
+        self.clock = WorkClock(0)
+
+    def of(self, state: TrainState) -> tuple[int, int]:
+        """Epochs and steps of the whole run."""
+        if state.planned_steps is None:
+            return self.num_epochs, self.num_steps
+        return max(1, -(-state.planned_steps // self.steps_per_epoch)), state.planned_steps
+
+    def left(self, state: TrainState) -> str:
+        """The time left, in words."""
+        left = self.of(state)[1] - state.step
+        self.clock.work = left + state.step - self.first_step
+        return self.clock.left(left)
 
 
 def fitting(width: int, num_epochs: int) -> list[tuple[str, str, int]]:

@@ -30,10 +30,10 @@ def resnet(
 ) -> nn.Module:
     """A residual network by depth: 18, 34, 50, 101, 152 of table 1; 20, 32, 44, 56, 110 of section 4.2 (CIFAR).
 
-    `stem` of the first kind: `imagenet`, 7x7 stride 2 and max pooling; `cifar`, 3x3 stride 1; `auto`, by the image size
-    (cifar up to 40 pixels, above which it costs many times as much). `width` is the first stage's number of channels in the second kind, 16 for null. Images of
-    any size. In the first kind the activations of a block share the slope of a PReLU. Without `residual` it is the
-    plain network of the same layers, of section 4.1: no shortcuts, nor the projections on them.
+    `stem` of the first kind: `imagenet`, 7x7 stride 2 and max pooling; `cifar`, 3x3 stride 1; `auto`: cifar up to 40
+    pixels, above which it costs many times as much. `width` is the first stage's number of channels in the second kind,
+    16 for null. Images of any size. In the first kind the activations of a block share the slope of a PReLU. Without
+    `residual` it is the plain network of the same layers, of section 4.1: no shortcuts, nor the projections on them.
 
     Raises:
         UserError: a key does not belong to this depth.

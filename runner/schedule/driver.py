@@ -40,6 +40,11 @@ class Schedule:
         self.curve.observe(metric, epoch)
         self._apply()
 
+    def redraw(self, total_steps: int) -> None:
+        """Draw the curve over so many updates from now on; the update to come has its rate by the new one."""
+        self.curve.total_steps = total_steps
+        self._apply()
+
     def state_dict(self) -> dict[str, Any]:
         return {"num_steps": self.num_steps, "used_lrs": self.used_lrs, "curve": self.curve.state_dict()}
 

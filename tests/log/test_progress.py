@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 import runner
-from runner.formatting import WorkClock
 from runner.log import progress
 from runner.objective import training_objective
 from runner.stages import shown_by, stage
@@ -97,8 +96,8 @@ def test_the_bar_counts_every_step_whenever_it_is_drawn(live):
 def test_time_left_is_that_of_the_steps_so_far(live, monkeypatch):
     shown, state = live
     state.step = 100
-    shown.clock = WorkClock(456 - 100)  # gone on with
-    began = shown.clock.began
+    shown.length.begin(state)  # gone on with
+    began = shown.length.clock.began
     monkeypatch.setattr("time.monotonic", lambda: began + 65)
     assert latest(shown)[0].endswith("1:05 elapsed")
     state.step = 126
@@ -173,7 +172,7 @@ def test_a_long_epoch_has_a_line_now_and_then(monkeypatch):
     state = runner.build.training(runner.compose(["model=linear"])).state
     shown.started(state)
     for step, passed in ((10, 20), (20, 40), (30, 50), (40, 80)):
-        state.step, now = step, shown.clock.began + passed
+        state.step, now = step, shown.length.clock.began + passed
         shown.reported(state, [0.5])
     assert console.file.getvalue().splitlines() == [
         "epoch 1/2  step 20/200  loss 0.5000  6:00 left",
