@@ -26,7 +26,7 @@ from runner.constraints import problem
         ("train optimizer=adam,ada", ["optimizer=adam,adagrad", "optimizer=adam,adamw"]),
         ("train reg=[l2,dropo", ["reg=[l2,dropout"]),
         ("train reg=[drop", ["reg=[dropconnect", "reg=[dropout"]),
-        ("train +loss=", ["+loss=cross_entropy", "+loss=hinge"]),
+        ("train +loss=", [f"+loss={name}" for name in ("bce", "cross_entropy", "distillation", "focal", "hinge")]),
         ("train optimizer=adam optimizer.be", ["optimizer.betas="]),
         ("train optimizer=momentum optimizer.be", []),
         ("train optimizer=momentum optimizer.mo", ["optimizer.momentum="]),

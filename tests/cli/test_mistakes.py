@@ -47,7 +47,7 @@ MISTAKES = {
     "tta=true": "tta=true: true names no option; choose from none, flip,",
     "average=[1]": "average=[1]: [1] names no option; choose from ema, lookahead, none",
     "schedule=+1": "schedule=+1: +1 names no option; choose from constant,",
-    "loss=null": "loss=null: null names no option; choose from cross_entropy, hinge",
+    "loss=null": "loss=null: null names no option; choose from bce, cross_entropy, distillation, focal, hinge",
     "-m model=0,1": "model=0: 0 names no option",
     "=3": "config: ValueError: Config group override must be",
     "--config-dir nowhere": "--config-dir: no folder nowhere; correct it",
