@@ -123,6 +123,10 @@ def _check_deterministic(
     train: Batches = setup.train
     if train.num_batches > 1:
         raise UserError(f"data.batch_size: {why}; set it to {train.total_images} or more")
+    if train.images.draws:
+        raise UserError(f"data.balance: {why}, and it draws the images of each epoch; set it to none")
+    if train.sizes is not None:
+        raise UserError(f"data.progressive_sizes: {why}, and the images change; set it to null")
     if setup.precision.name != "fp32":
         raise UserError(f"engine.precision: {why}, and {setup.precision.name} rounds it; set it to fp32")
     if setup.settings.clip_grad_norm is not None:

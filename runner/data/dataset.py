@@ -163,6 +163,9 @@ class Data(LoaderSettings):
             keys = [f"data.fraction={self.fraction:g}"] * (self.fraction < 1)
             keys += [f"data.images_per_class={self.images_per_class}"] * (self.images_per_class is not None)
             yield "limit", f"train has {len(train):,} of {self._num_before:,} images ({', '.join(keys)})"
+        if self.progressive_sizes:
+            sides = ", ".join(map(str, self.progressive_sizes))
+            yield "sizes", f"training images of {sides} pixels in equal parts of the epochs; validation has the last"
         yield from self._about_balance(train)
 
     def _about_balance(self, train: Source) -> Iterator[tuple[str, str]]:

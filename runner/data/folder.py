@@ -124,10 +124,18 @@ def _files(folder: str) -> Iterator[str]:
     with _scanning(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                if not is_hidden(entry.name):
+                if not is_hidden(entry.name) and not _leads_up(entry):
                     yield from _files(entry.path)
             elif is_image(entry.name):
                 yield entry.path
+
+
+def _leads_up(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a link to a folder that it lies in, below which there would be no end."""
+    if not entry.is_symlink():
+        return False
+    target, place = (Path(path).resolve() for path in (entry.path, Path(entry.path).parent))
+    return place.is_relative_to(target)
 
 
 def _scanning(folder: str | Path) -> "os._ScandirIterator[str]":

@@ -19,7 +19,8 @@ from runner.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_SHARE = 0.1  # of images that come without any split
-SAMPLE = 1000  # images whose sizes are looked at, spread evenly
+SAMPLE = 1000  # images whose sizes are compared, spread evenly
+SAMPLE_OF_SHAPES = 200  # images whose median shape is told
 UNKNOWN_SIZE = 32  # to which images are decoded only to see whether they can be
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -164,7 +165,7 @@ class OwnImages(Data):
         if not isinstance(source, Files):
             return []
         sizes = []
-        for item in source.paths[:: max(1, len(source) // SAMPLE)]:
+        for item in source.paths[:: max(1, len(source) // SAMPLE_OF_SHAPES)]:
             with suppress(UnreadableImage):  # it is told elsewhere
                 sizes.append(size_of(item))
         return sizes
@@ -207,7 +208,10 @@ class OwnImages(Data):
         refuse_many(files.unreadable, len(files), self.unreadable_limit, self.cache_folder)
         self._skipped.extend(files.unreadable)
         broken = {failure.place for failure in files.unreadable}
-        return files.subset(torch.tensor([i for i in range(len(files)) if i not in broken])).alone()
+        left = [place for place in range(len(files)) if place not in broken]
+        if not left:
+            raise UserError(f"{self.named_by}: none of the images of {self.place} can be read; repair or replace them")
+        return files.subset(torch.tensor(left)).alone()
 
     def _try(self, source: Source) -> None:
         """Refuse files that cannot be decoded, all at once."""

@@ -42,6 +42,11 @@ class Order:
                 raise UserError(f"data.balance: weights can draw from {MAX_DRAWN:,} images at most; set it to none")
 
     @property
+    def draws(self) -> bool:
+        """Whether an epoch holds other images than each one once."""
+        return self.weights is not None or bool(self.members)
+
+    @property
     def num_images(self) -> int:
         """Of an epoch."""
         return max(map(len, self.members)) * len(self.members) if self.members else self.total_images

@@ -94,6 +94,14 @@ class TestFlatFolder:
         (photos / "cat/1.png").rename(photos / "cat/deep/er/1.Png")
         assert sum(sizes(Folder(root=str(photos)))) == 60
 
+    def test_ends_where_a_link_leads_back(self, photos):
+        (photos / "cat/again").symlink_to(photos, target_is_directory=True)
+        (photos / "cat/self").symlink_to(photos / "cat", target_is_directory=True)
+        elsewhere = photos.parent / "elsewhere"
+        save(elsewhere / "x.png")
+        (photos / "cat/more").symlink_to(elsewhere, target_is_directory=True)
+        assert sum(sizes(Folder(root=str(photos)))) == 61
+
     def test_is_told_before_training(self, photos):
         lines = header("data=folder", f"data.root={photos}")
         assert lines[0] == "data     48 train, 6 val, 6 test images; 2 classes; 3 x 12 x 12"
@@ -318,6 +326,14 @@ class TestUnreadable:
             UserError,
             match=r"^data\.unreadable_limit: 2 of 60 images \(3\.3%\) cannot be read, and 1\.0% may be left out",
         ):
+            data.source("train")
+
+    @pytest.mark.parametrize("image_size", [None, 12])
+    def test_nothing_is_left_of_a_folder_of_damaged_files(self, photos, image_size):
+        for path in photos.glob("*/*.png"):
+            path.write_bytes(b"no image")
+        data = Folder(root=str(photos), unreadable="skip", unreadable_limit=1.0, image_size=image_size)
+        with pytest.raises(UserError, match=r"^data\.root: none of the images of .*photos can be read"):
             data.source("train")
 
     def test_what_could_be_read_is_not_tried_again(self, broken, monkeypatch, tmp_path):
@@ -675,6 +691,55 @@ class TestArrays:
 def test_a_data_set_of_torchvisions_that_cannot_be_had_is_said(tmp_path, keys, message):
     with pytest.raises(UserError, match=message):
         runner.data.Torchvision(root=str(tmp_path), **keys).source("train")
+
+
+class TestTorchvision:
+    def test_a_val_split_under_another_name_is_taken(self, tmp_path):
+        for split in ("train", "valid", "test"):
+            for name in ("AD", "AE"):
+                for index in range(4):
+                    save(tmp_path / "country211" / split / name / f"{split}{index}.png")
+        data = runner.data.Torchvision(name="Country211", root=str(tmp_path))
+        assert data.class_names == ["AD", "AE"]
+        assert sizes(data) == [8, 8, 8]
+        assert not data.is_cut
+
+    @staticmethod
+    def write_mnist(folder, letters=False):
+        """Random digits in the published format."""
+        folder.mkdir(parents=True)
+        stems = {"train": 30, "t10k": 10}
+        if letters:
+            stems = {"emnist-letters-train": 60, "emnist-letters-test": 30}
+        for stem, count in stems.items():
+            numbers = np.random.default_rng(count)
+            pixels = numbers.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+            labels = (np.arange(count) % 3 + letters).astype(np.uint8)
+            shape = b"".join(size.to_bytes(4, "big") for size in pixels.shape)
+            (folder / f"{stem}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + shape + pixels.tobytes())
+            (folder / f"{stem}-labels-idx1-ubyte").write_bytes(
+                b"\0\0\x08\x01" + count.to_bytes(4, "big") + labels.tobytes()
+            )
+
+    def test_mnist_is_the_same_as_by_its_own_word(self, tmp_path):
+        self.write_mnist(tmp_path / "MNIST/raw")
+        chosen = {"classes": [0, 1, 2]}
+        digits = runner.data.MNIST(root=str(tmp_path), **chosen)
+        names = ["0 - zero", "1 - one", "2 - two"]
+        data = runner.data.Torchvision(name="MNIST", root=str(tmp_path), classes=names)
+        for split in ("train", "val", "test"):
+            own = data.source(split)
+            assert torch.equal(own.read(range(len(own))), digits.source(split).pixels)
+            assert torch.equal(own.labels, digits.source(split).labels)
+        assert digits.num_test_images == 10
+
+    def test_a_class_that_hands_arguments_on_takes_those_too(self, tmp_path):
+        self.write_mnist(tmp_path / "EMNIST/raw", letters=True)
+        words = {"name": "EMNIST", "root": str(tmp_path), "classes": ["a", "b", "c"]}
+        data = runner.data.Torchvision(**words, options={"split": "letters"})
+        assert sizes(data) == [54, 6, 30]
+        with pytest.raises(UserError, match=r"^data\.options: EMNIST needs other arguments \(.*split"):
+            runner.data.Torchvision(**words).source("train")
 
 
 class TestHuggingFace:

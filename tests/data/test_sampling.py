@@ -64,3 +64,11 @@ def test_vectorized_trials_draw_as_they_do_alone(balance):
     for place, cfg in enumerate(cfgs):
         alone = [labels for _, labels in runner.build.training(cfg).train.epoch(1)]
         assert all(torch.equal(one[place], other) for one, other in zip(together, alone, strict=True))
+
+
+@pytest.mark.parametrize("key", ["data.balance=oversample", "data.balance=weights", "data.progressive_sizes=[4,8]"])
+def test_lbfgs_refuses_what_makes_its_loss_another_one(key):
+    words = ["data=synthetic", "data.num_images=60", "data.num_classes=3", "data.image_size=8", "data.batch_size=100"]
+    cfg = runner.compose([*words, "model=resnet", "model.depth=20", "model.width=2", "optimizer=lbfgs", key])
+    with pytest.raises(UserError, match=f"^{key.partition('=')[0]}: optimizer=lbfgs needs the full batch"):
+        runner.build.training(cfg)
