@@ -11,6 +11,8 @@ from runner.data.dataset import Split
 from runner.data.own_images import SPLITS, SUFFIXES, Listing, OwnImages, cache_folder, is_hidden, is_image
 from runner.errors import UserError
 
+VAL_ELSEWHERE = ("valid", "validation")  # what others call the folder
+
 
 @dataclass(kw_only=True)
 class Folder(OwnImages):
@@ -34,7 +36,8 @@ class Folder(OwnImages):
         assert train is not None
         names = class_folders(train)
         if not names:
-            raise UserError(f"data.root: {train} has no class folders; expected {train}/CLASS/*.jpg")
+            loose = "; data=files and data=table read images that lie side by side" if image_files(train) else ""
+            raise UserError(f"data.root: {train} has no class folders; expected {train}/CLASS/*.jpg{loose}")
         if len(names) < 2:
             raise UserError(f"data.root: {train} has a single class folder ({names[0]}); two or more are needed")
         return names
@@ -61,6 +64,13 @@ class Folder(OwnImages):
         if self.is_cut:
             return f"data.test_fraction: 0 leaves no test split of {self.root}; set it to 0.1"
         return f"data.root: {self.root} has no folder 'test'; {expected}, or cut one by data.test_fraction=0.1"
+
+    def about(self) -> Iterator[tuple[str, str]]:
+        if not self.is_cut and self._listed("val") is None:
+            for name in VAL_ELSEWHERE:
+                if (existing_folder(self.root) / name).is_dir():
+                    yield "unused", f"{self.root}/{name} is not read; rename it to val to validate on it"
+        yield from super().about()
 
     def list_images(self, split: Split) -> Listing | None:
         folder = self._folder(split)

@@ -121,6 +121,11 @@ class TestTrainAlone:
             f"splits   no test split in {split_photos}/train; data.test_fraction=0.1 would cut one from train"
         )
 
+    def test_a_folder_that_others_read_as_val_is_told(self, split_photos):
+        (split_photos / "valid").mkdir()
+        lines = header("data=folder", f"data.root={split_photos}")
+        assert lines[1] == f"unused   {split_photos}/valid is not read; rename it to val to validate on it"
+
     def test_gets_one_by_the_key(self, split_photos):
         assert sizes(Folder(root=str(split_photos), test_fraction=0.2)) == [43, 5, 12]
 
@@ -254,6 +259,13 @@ class TestClassChoice:
             r"^data\.root: class 'dog' has 1 image, in train alone; every class needs images in train and",
         ),
         (lambda root: (root / "dog").rename(root.parent / "dog"), "single class folder"),
+        (
+            lambda root: (
+                [path.rename(root / f"{path.parent.name}{path.name}") for path in root.glob("*/*")]
+                and [folder.rmdir() for folder in (root / "cat", root / "dog")]
+            ),
+            r"photos has no class folders; expected .*/CLASS/\*\.jpg; data=files and data=table read images that lie",
+        ),
     ],
 )
 def test_classes_without_enough_images_are_refused_before_training(photos, break_it, message):
