@@ -113,8 +113,8 @@ OPTIONS = {
         "linear": ([], RATES),
         "mlp": (["model.hidden=[16,8]", "model.norm=batch", "model.activation=maxout", "optimizer=momentum"], RATES),
         "convnet": (["model.channels=[4,6]", "model.hidden=0", "model.norm=none", "model.activation=prelu"], RATES),
-        "resnet": (["model.depth=20", "model.width=2"], RATES),
-        # The bias of a key changes nothing, so its gradient is rounding, of which Adam would make whole steps.
+        # Where a gradient is near 0 Adam makes whole steps of its rounding, which a processor may do otherwise.
+        "resnet": (["model.depth=20", "model.width=2", "optimizer=momentum"], RATES),
         "vit": (["model.width=12", "model.depth=2", "optimizer=momentum"], RATES),
         "convnext": (["model.channels=[4,6]", "model.depths=[1,1]", "model.layer_scale=0.1"], RATES),
         "nin": (["model.width=0.05", "model.dropout=0", "model.activation=tanh", "optimizer=momentum"], RATES),
