@@ -33,6 +33,13 @@ def _fresh_switches():
     hydra.version_base = base
 
 
+@pytest.fixture(autouse=True)
+def _no_figures(request, monkeypatch):
+    """Trainings in this process draw no figures, which take longer than most; with the mark `figures` they do."""
+    if "figures" not in request.keywords:
+        monkeypatch.setattr("runner.training.train.draw_run", lambda folder, training: [])
+
+
 @pytest.fixture
 def train(tmp_path):
     """`train("optimizer=adam")` trains quietly in a temporary folder and gives the run."""

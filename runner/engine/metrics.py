@@ -18,6 +18,13 @@ def count_confusions(predicted_N: Tensor, labels_N: Tensor, K: int) -> Tensor:
     return torch.bincount(labels_N * K + predicted_N, minlength=K * K).reshape(K, K)
 
 
+def surest_mistakes(probabilities_NK: Tensor, labels_N: Tensor, number: int) -> Tensor:
+    """Indices [n] of the images whose wrong class is the most probable, the surest first."""
+    sureness_N, predicted_N = probabilities_NK.max(1)
+    mistaken = (predicted_N != labels_N).nonzero().flatten()
+    return mistaken[sureness_N[mistaken].argsort(descending=True, stable=True)][:number]
+
+
 class MetricSums:
     """Sums [T] over the training batches of an epoch, kept on the device and read rarely.
 

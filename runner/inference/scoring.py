@@ -14,6 +14,7 @@ from torch import Tensor
 from runner import build
 from runner.data import Data
 from runner.data.source import Files
+from runner.engine.metrics import surest_mistakes
 from runner.files import replace_file
 from runner.inference.calibration import Reliability, fit_temperature, reliability
 from runner.inference.classifier import CALIBRATION, Classifier
@@ -115,8 +116,7 @@ def _draw(scored: Scored, result: dict[str, Any], reliabilities: tuple[Reliabili
     ]
     replace_file(figures / RELIABILITY, draw_reliability(curves, f"Reliability ({which})"))
     sureness, predicted = scored.probabilities.max(1)
-    mistaken = (predicted != scored.labels).nonzero().flatten()
-    worst = mistaken[sureness[mistaken].argsort(descending=True, stable=True)][:NUM_SHOWN]
+    worst = surest_mistakes(scored.probabilities, scored.labels, NUM_SHOWN)
     least_sure = sureness.argsort(stable=True)[:NUM_SHOWN]
     for name, chosen in ((MISTAKES, worst), (UNSURE, least_sure)):
         if len(chosen):

@@ -15,5 +15,6 @@ class LogSettings:
     tensorboard: bool = True
     histograms: Literal["auto", True, False] = "auto"
     num_images: NonNegativeInt = 32
+    figures: bool = True
     observers: Sequence[Mapping[str, Any]] = ()
     progress: Literal["auto", "live", "lines", "none"] = "auto"

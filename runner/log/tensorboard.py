@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from runner.engine.loop import Training
-from runner.engine.metrics import count_confusions
+from runner.engine.metrics import count_confusions, surest_mistakes
 from runner.engine.observer import Record, how_it_ended
 from runner.engine.state import TrainState
 from runner.log import event_files, tags, texts
@@ -171,8 +171,7 @@ class TensorBoard:
         names = self.training.class_names
         probabilities = scores.float().softmax(1)
         sureness, predicted = probabilities.max(1)
-        mistaken = (predicted != labels).nonzero().flatten()
-        surest = mistaken[sureness[mistaken].argsort(descending=True, stable=True)][: self.settings.num_images]
+        surest = surest_mistakes(probabilities, labels, self.settings.num_images)
         images = self.training.evaluate.batches.originals(surest) if len(surest) else torch.zeros(0, 1, 1, 1)
         captions = [
             f"{names[true]}?\n{names[said]} {sure:.0%}"

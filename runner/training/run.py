@@ -122,6 +122,9 @@ class Run:
         last = {name: value for name, value in record["metrics"].items() if "/" in name and value is not None}
         lines |= {f"last {name}": number(value) for name, value in last.items()}
         lines |= {"time": f"{record['seconds']:.1f} s", "folder": escape(str(self.folder))}
+        drawn = sorted(path.stem for path in (self.folder / "figures").glob("*.png"))
+        if drawn:
+            lines["figures"] = escape(f"{', '.join(drawn)} in {self.folder / 'figures'}")
         width = max(map(len, lines))
         for name, text in lines.items():
             console.print(f"{name:<{width}}  {text}", highlight=False, soft_wrap=True)

@@ -29,6 +29,7 @@ from runner.model.summary import LayerSummary
 from runner.signals import Stop
 from runner.stages import shown_by, stage
 from runner.store import RunFolder
+from runner.training.figures import draw_run
 from runner.training.header import network_layers, print_header, print_layers
 from runner.training.run import Run
 from runner.warnings import failure_as_warning, note, warn
@@ -196,7 +197,11 @@ def _train_alone(
     """`shown`: the data set of the header; None for no header."""
     identity = config.identity(member.cfg)
     checkpoints = Checkpoints(member.folder.checkpoints, training.settings, identity, **_options(training, member))
+    figures = member.cfg.log.get("figures", False) and not member.is_trial
+    training.evaluate.keeps |= figures
     _fit(training, checkpoints, [member], console, shown, pause_epoch)
+    if figures:
+        draw_run(member.folder, training)
     return Run(member.folder.path)
 
 
