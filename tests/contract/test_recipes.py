@@ -165,6 +165,30 @@ def test_trains_small_on_embedded_data(train, name):
     assert run.metrics[0]["step"] == 2
 
 
+TODAYS = {  # beside airbench94: with what makes each network small
+    "cifar10_cpu": ["model.channels=[4,8]", "average.start_epochs=0"],
+    "cifar10_resnet": ["model.width=4"],
+    "cifar10_vit": ["model.width=12", "model.depth=1"],
+    "cifar10_convnext": ["model.channels=[4,6]", "model.depths=[1,1]"],
+}
+
+
+@pytest.mark.parametrize("name", TODAYS)
+def test_todays_recipes_train_small_on_embedded_data(train, name):
+    run = train(f"experiment={name}", *SMALL, *TODAYS[name], "engine.epochs=1", "log.tensorboard=false")
+    assert run.status == "finished"
+    assert run.metrics[0]["step"] == 2
+
+
+def test_cifar10_cpu_is_airbench94_in_proportion_to_its_batch():
+    cpu, gpu = (runner.compose([f"experiment={name}"]) for name in ("cifar10_cpu", "airbench94"))
+    assert cpu.optimizer.lr / gpu.optimizer.lr == cpu.data.batch_size / gpu.data.batch_size
+    assert cpu.optimizer.weight_decay == gpu.optimizer.weight_decay
+    assert [group.weight_decay for group in cpu.optimizer.param_groups] == [
+        group.weight_decay for group in gpu.optimizer.param_groups
+    ]
+
+
 @pytest.mark.parametrize("words", [["data=cifar10"], ["data=folder", "data.root=here"]])
 def test_airbench94_takes_cifar10_or_a_folder_of_it(words):
     cfg = runner.compose(["experiment=airbench94", *words])
