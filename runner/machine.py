@@ -14,7 +14,8 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can be had on the device now; of the host's, no more than the job or container may take."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for what comes
+        return int(free) + int(kept)
     return min([int(psutil.virtual_memory().available), *_left_to_groups()])
 
 

@@ -34,6 +34,15 @@ def _fresh_switches():
 
 
 @pytest.fixture(autouse=True)
+def _on_the_cpu(request, monkeypatch):
+    """Tests see no GPU unless they are marked `cuda`: losses and bits that they hold are those of the CPU."""
+    if "cuda" not in request.keywords and torch.cuda.is_available():
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # of processes that are started
+
+
+@pytest.fixture(autouse=True)
 def _no_figures(request, monkeypatch):
     """Trainings in this process draw no figures, which take longer than most; with the mark `figures` they do."""
     if "figures" not in request.keywords:

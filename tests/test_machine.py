@@ -47,3 +47,12 @@ def test_a_group_without_a_limit_leaves_what_the_system_has(group, limit):
 def test_without_control_groups_it_is_what_the_system_has(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "none")
     assert machine.free_memory(CPU) == pytest.approx(machine.psutil.virtual_memory().available, rel=0.5)
+
+
+def test_what_torch_keeps_of_a_gpus_memory_is_free_for_what_comes(monkeypatch):
+    """60 GiB are cached of which 1 is in use, and 18 are free: 77 can be had."""
+    gib = 2**30
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (18 * gib, 80 * gib))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 60 * gib)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 1 * gib)
+    assert machine.free_memory(torch.device("cuda:0")) == 77 * gib

@@ -8,6 +8,7 @@ from runner.errors import UserError, did_you_mean
 
 NAMES = ["auto", "cpu", "cuda", "mps"]
 OTHER_NAMES = ("gpu", "GPU", "nvidia")
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which is read once, before the first product of matrices
 JOB, WORKER = "RUNNER_JOB", "RUNNER_WORKER"  # environment variables: the number of a job, of a worker process
 
 
@@ -26,7 +27,7 @@ def select_device(name: str) -> torch.device:
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", _gpu_of_job()) if torch.cuda.device_count() > 1 else torch.device("cuda")
+            return torch.device("cuda", _gpu_of_job() if torch.cuda.device_count() > 1 else 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     if name.partition(":")[0] in OTHER_NAMES:
         raise UserError(f"engine.device: no device '{name}'; use cuda, or auto, which takes a GPU where there is one")
@@ -41,7 +42,7 @@ def select_device(name: str) -> torch.device:
         raise UserError("engine.device: no device 'mps' on this machine; use auto or cpu")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"engine.device: '{name}' is not supported; choose from auto, cpu, cuda, mps")
-    return device
+    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
 
 
 def _gpu_of_job() -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from runner.engine.metrics import exact
 from runner.engine.precision import Precision
 from runner.engine.state import TrainState
 
@@ -39,7 +40,7 @@ class Evaluate:
     def __call__(self, state: TrainState) -> list[dict[str, float]]:
         scores, labels, loss = predict(state.scored_network, self.batches, self.criterion, self.precision, self.tta)
         self.keep(state.present, scores, labels)
-        accuracy = (scores.argmax(-1) == labels).double().mean()
+        accuracy = (scores.argmax(-1) == labels).to(exact(labels.device)).mean()
         return [{"val/loss": loss.item(), "val/accuracy": accuracy.item()}]
 
     def keep(self, trials: Sequence[int], scores: Tensor, labels: Tensor) -> None:
@@ -61,7 +62,8 @@ def predict(
     with precision.autocast():
         for images, batch_labels in batches.epoch():
             batch_scores = tta(network, images)
-            loss_sum.append(criterion(batch_scores, batch_labels).double() * len(batch_labels))
+            loss = criterion(batch_scores, batch_labels)
+            loss_sum.append(loss.to(exact(loss.device)) * len(batch_labels))
             scores.append(batch_scores.float())
             labels.append(batch_labels)
             count += len(batch_labels)

@@ -13,6 +13,11 @@ MAX_WAITING = 16  # batches
 MAX_SCORES_WAITING = 2**22
 
 
+def exact(device: torch.device) -> torch.dtype:
+    """The type of sums on that device: double precision, where it has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def count_confusions(predicted_N: Tensor, labels_N: Tensor, K: int) -> Tensor:
     """How many images of each class (row) were taken for each class (column): [K, K]."""
     return torch.bincount(labels_N * K + predicted_N, minlength=K * K).reshape(K, K)
@@ -33,8 +38,7 @@ class MetricSums:
     """
 
     def __init__(self, num_trials: int, device: torch.device) -> None:
-        exact = torch.float32 if device.type == "mps" else torch.float64
-        self._loss_sum = torch.zeros(num_trials, dtype=exact, device=device)
+        self._loss_sum = torch.zeros(num_trials, dtype=exact(device), device=device)
         self._num_correct = torch.zeros(num_trials, dtype=torch.int64, device=device)
         self._waiting: list[tuple[Tensor, tuple[Tensor, Tensor], int]] = []
         self._num_waiting = 0  # numbers in the scores that wait
@@ -54,10 +58,14 @@ class MetricSums:
             return
         losses, predictions, sizes = zip(*self._waiting, strict=True)
         self._forget()
-        exact, device = self._loss_sum.dtype, self._loss_sum.device
-        weights = torch.tensor(sizes, dtype=exact).to(device, non_blocking=True)
-        sums = torch.stack(losses).to(exact) * weights[:, None]
-        self._loss_sum.copy_(torch.cat([self._loss_sum[None], sums]).cumsum(0)[-1])
+        dtype, device = self._loss_sum.dtype, self._loss_sum.device
+        weights = torch.tensor(sizes, dtype=dtype).to(device, non_blocking=True)
+        sums = torch.stack(losses).to(dtype) * weights[:, None]
+        if device.type == "cuda":  # whose cumulative sum raises in deterministic mode, up to torch 2.11
+            for one in sums.unbind():
+                self._loss_sum += one
+        else:
+            self._loss_sum.copy_(torch.cat([self._loss_sum[None], sums]).cumsum(0)[-1])
         scores, labels = zip(*predictions, strict=True)
         self._num_correct += (torch.cat(scores, -2).argmax(-1) == torch.cat(labels, -1)).sum(-1)
 

@@ -19,8 +19,8 @@ class Precision:
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
         self.device = device
         if name == "auto":
-            name = "fp32" if device.type != "cuda" else "bf16" if _has_bf16() else "fp16"
-        if name == "bf16" and device.type == "cuda" and not _has_bf16():
+            name = "fp32" if device.type != "cuda" else "bf16" if _has_bf16(device) else "fp16"
+        if name == "bf16" and device.type == "cuda" and not _has_bf16(device):
             raise UserError("engine.precision: this GPU has no bf16; use fp16 or fp32")
         if name != "fp32" and device.type == "mps":
             raise UserError(f"engine.precision: {name} is not supported on mps; use fp32")
@@ -34,5 +34,5 @@ class Precision:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def _has_bf16() -> bool:
-    return torch.cuda.get_device_capability()[0] >= 8
+def _has_bf16(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device)[0] >= 8

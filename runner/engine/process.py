@@ -5,7 +5,6 @@ another process wants one of the cores they lose much: a step can take ten times
 """
 
 import ctypes
-import os
 from typing import Any
 
 import torch
@@ -24,13 +23,14 @@ def prepare(settings: Settings, seed: int, device: torch.device) -> None:
     """Set the process-wide switches: threads, determinism, random seeds."""
     if settings.num_threads:
         torch.set_num_threads(settings.num_threads)
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if settings.deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports the compiler: seconds
         torch.use_deterministic_algorithms(settings.deterministic)
     torch.backends.cudnn.benchmark = not settings.deterministic and device.type == "cuda"
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("highest" if settings.deterministic else "high")
+        torch.cuda.set_device(device)  # else what asks for the current one makes a context on the first GPU
+        exact = settings.deterministic or settings.precision == "fp32"  # without TF32, which has 10 bits
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact
     if not settings.compile:
         _leave_compiler_out()
     if device.type == "cpu":

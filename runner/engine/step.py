@@ -5,7 +5,7 @@ B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here 
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -78,7 +78,7 @@ class Step:
         self.seed = seed
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.graphs = settings.compile in ("reduce-overhead", "max-autotune")
-        self.losses: Any = compiled(self._losses, settings.compile)
+        self.losses: Any = compiled(self._losses, settings.compile, network.parameters())
 
     def __call__(self, state: TrainState, batch: Batch) -> StepResult:
         images, labels, *known = batch
@@ -246,10 +246,22 @@ class Step:
             project(self.network)
 
 
-def compiled(function: Callable[..., Any], how: Compile) -> Callable[..., Any]:
-    """That function as `engine.compile` says, for shapes that stay; its backward pass compiles with it."""
+_compiled_forms: set[tuple[Any, ...]] = set()  # of this process, since the compiler's memory was cleared
+
+
+def compiled(function: Callable[..., Any], how: Compile, tensors: Iterable[Tensor]) -> Callable[..., Any]:
+    """That function as `engine.compile` says, for shapes that stay; its backward pass compiles with it.
+
+    `tensors`: those of the network. The compiler gives up on a function without a word after eight forms of it, so its
+    memory is cleared whenever a network of another form comes.
+    """
     if not how:
         return function
+    form = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors)
+    if _compiled_forms and form not in _compiled_forms:
+        torch._dynamo.reset()
+        _compiled_forms.clear()
+    _compiled_forms.add(form)
     return torch.compile(function, dynamic=False, mode="default" if how is True else how)
 
 

@@ -34,16 +34,17 @@ class Whitening(nn.Conv2d):
 
     @torch.no_grad()
     def fit(self, images: Iterable[Tensor]) -> None:
-        """Set the filters for the patches of these images [n, C, S, S]; in double precision on the CPU."""
+        """Set the filters for the patches of these images [n, C, S, S]; in double precision, on the images' device."""
         height, width = self.kernel_size
         num_values = self.weight[0].numel()
         products, count = torch.zeros(num_values, num_values, dtype=torch.float64), 0
         for chunk in images:
-            windows = chunk.cpu().double().unfold(2, height, 1).unfold(3, width, 1)  # [n, C, .., .., height, width]
+            chunk = chunk.cpu() if chunk.device.type == "mps" else chunk  # which has no double precision
+            windows = chunk.double().unfold(2, height, 1).unfold(3, width, 1)  # [n, C, .., .., height, width]
             patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, num_values)
-            products += patches.T @ patches
+            products = products.to(chunk.device) + patches.T @ patches
             count += len(patches)
-        eigenvalues, eigenvectors = torch.linalg.eigh(products / count)  # ascending; eigenvectors are columns
+        eigenvalues, eigenvectors = torch.linalg.eigh(products.cpu() / count)  # ascending; eigenvectors are columns
         filters = (eigenvectors / (eigenvalues + self.eps).sqrt()).T.flip(0)
         self.weight.copy_(torch.cat([filters, -filters]).view_as(self.weight))
 

@@ -27,11 +27,36 @@ def environment(device: str) -> dict[str, Any]:
         "host": socket.gethostname(),
         "cpus": os.cpu_count(),
         "device": device,
+        "gpu": _gpu(device),
         "folder": str(Path.cwd()),
         "code": code(),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": _uncommitted_changes(),
     }
+
+
+def _gpu(device: str) -> dict[str, Any] | None:
+    """The GPU of that name and its software, by which the same bits can be expected again; None without one."""
+    torch = sys.modules.get("torch")
+    if not device.startswith("cuda") or torch is None or not torch.cuda.is_available():
+        return None
+    about = torch.cuda.get_device_properties(device)
+    return {
+        "name": about.name,
+        "capability": f"{about.major}.{about.minor}",
+        "memory_mib": about.total_memory // 2**20,
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, as its module says."""
+    try:
+        return Path("/sys/module/nvidia/version").read_text().strip()
+    except OSError:
+        return None
 
 
 def code() -> str:

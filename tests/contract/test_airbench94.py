@@ -15,7 +15,7 @@ B, STEPS_PER_EPOCH, STEPS = 32, 4, 11
 WORDS = ["experiment=airbench94", "data=synthetic", "data.num_images=160", "data.image_size=32", f"data.batch_size={B}"]
 WORDS += ["model.channels=[24,40,40]", "engine.device=cpu", "engine.epochs=3", f"engine.max_steps={STEPS}"]
 # The rate is per 1024 images; what happens in the fourth epoch or every fifth update comes earlier.
-WORDS += [f"optimizer.lr={11.5 / (1 + 1 / 0.15) * B / 1024}", "average.every_steps=3", "average.start_epochs=1"]
+WORDS += [f"optimizer.lr={11.5 / (1 + 1 / 0.15) * B / 1024}", "average.every_steps=3"]
 WORDS += ["optimizer.param_groups.1.freeze_after_epochs=2"]
 
 
@@ -77,7 +77,7 @@ def train_by_hand(network, batches_of):
     up, down = torch.linspace(0.2, 1, peak + 1), torch.linspace(1, 0.07, STEPS - peak + 1)
     factors = torch.cat([up[:-1], down]).tolist()
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: factors[t])
-    losses, slow, t = [], None, 0
+    losses, slow, t = [], copy.deepcopy(network.state_dict()), 0
     while t < STEPS:
         epoch = t // STEPS_PER_EPOCH
         network[0].bias.requires_grad = epoch < 2
@@ -89,14 +89,10 @@ def train_by_hand(network, batches_of):
             schedule.step()
             losses.append(loss.item() / B)
             t += 1
-            if epoch >= 1 and t % 3 == 0:
-                if slow is None:
-                    slow = copy.deepcopy(network.state_dict())
+            if t % 3 == 0:
                 pull(slow, network, 0.95**5 * (t / STEPS) ** 3)
             if t == STEPS:
                 break
-        if slow is not None:
-            pull(slow, network, 1.0)
     return losses, slow
 
 

@@ -1,5 +1,9 @@
 """Which device and which arithmetic a training takes, on machines that are told to be others."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -18,7 +22,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: current)
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
     monkeypatch.delenv("RUNNER_JOB", raising=False)
@@ -31,7 +35,7 @@ def machine(monkeypatch):
     [
         ({}, "cpu"),
         ({"mps": True}, "mps"),
-        ({"gpus": 1, "mps": True}, "cuda"),
+        ({"gpus": 1, "mps": True}, "cuda:0"),
         ({"gpus": 2, "current": 1}, "cuda:1"),
     ],
 )
@@ -51,10 +55,37 @@ def test_jobs_are_spread_over_the_gpus_by_their_worker_or_their_number(machine, 
     assert select_device("auto") == torch.device("cuda", gpu)
 
 
-@pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:1", "mps"])
+@pytest.mark.parametrize("name", ["cpu", "cuda:1", "mps"])
 def test_a_device_that_is_there_is_taken_by_name(machine, name):
     machine(gpus=2, mps=True)
     assert select_device(name) == torch.device(name)
+
+
+def test_a_gpu_without_a_number_is_the_current_one(machine):
+    """So that nothing afterwards asks which it is, and makes a context on another."""
+    machine(gpus=2, current=1)
+    assert select_device("cuda") == torch.device("cuda:1")
+
+
+def test_the_workspace_of_deterministic_products_is_set_before_any_product():
+    code = "import os; import runner.engine.device; print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
+    environment = {key: value for key, value in os.environ.items() if key != "CUBLAS_WORKSPACE_CONFIG"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == ":4096:8\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "matmul", "tf32"),
+    [({}, "high", True), ({"precision": "fp32"}, "highest", False), ({"deterministic": True}, "highest", False)],
+)
+def test_a_gpu_is_made_current_and_fp32_means_fp32(monkeypatch, words, matmul, tf32):
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    prepare(Settings(**words), 0, torch.device("cuda:1"))
+    assert current == [torch.device("cuda:1")]
+    assert torch.get_float32_matmul_precision() == matmul
+    assert torch.backends.cudnn.allow_tf32 is tf32
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,24 @@ def test_sums_are_saved_with_what_waits_and_cleared_with_it():
     add(sums, 0.5, [0, 1], [0, 1])
     sums.clear()
     assert (sums.loss_sum.tolist(), sums.num_correct.tolist(), sums.num_images) == ([0.0], [0], 0)
+
+
+def test_the_sum_has_the_bits_of_additions_one_after_another():
+    """Which is how they are made on CUDA, whose cumulative sum raises in deterministic mode."""
+    draws = torch.Generator().manual_seed(0)
+    losses = [torch.rand(3, generator=draws) * 10 ** (k - 8) for k in range(16)]
+    sums, expected = MetricSums(3, torch.device("cpu")), torch.zeros(3, dtype=torch.float64)
+    for one in losses:
+        sums.add(one, (torch.zeros(3, 4, 2), torch.zeros(3, 4, dtype=torch.long)), 7)
+        expected = expected + one.double() * 7
+    assert torch.equal(sums.loss_sum, expected)
+
+
+@pytest.mark.cuda
+def test_sums_on_a_gpu_are_made_in_deterministic_mode_too():
+    torch.use_deterministic_algorithms(True)
+    sums = MetricSums(1, torch.device("cuda"))
+    for number in range(40):
+        scores, labels = torch.zeros(1, 4, 2, device="cuda"), torch.zeros(1, 4, dtype=torch.long, device="cuda")
+        sums.add(torch.tensor([float(number)], device="cuda"), (scores, labels), 1)
+    assert sums.loss_sum.item() == sum(range(40))

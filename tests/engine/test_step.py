@@ -249,3 +249,15 @@ def test_a_step_on_the_gpu_never_waits_for_the_device(words):
 def test_the_gpu_learns_in_every_precision(train, precision):
     run = train("engine.device=cuda", f"engine.precision={precision}", "engine.epochs=8")
     assert run.objective > 0.95
+
+
+def test_the_compilers_memory_is_cleared_when_another_network_comes(monkeypatch):
+    """It gives up without a word after eight forms of one function."""
+    resets, made = [], []
+    monkeypatch.setattr(torch._dynamo, "reset", lambda: resets.append(len(made)))
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr("runner.engine.step._compiled_forms", set())
+    for width in (4, 4, 5, 5, 6, 4):
+        runner.build.training(runner.compose(["model=mlp", f"model.hidden=[{width}]", "engine.compile=true"]))
+        made.append(width)
+    assert resets == [2, 4, 5]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from runner.engine.evaluate import TTA, Evaluate, predict
+from runner.engine.metrics import exact
 from runner.engine.state import TrainState
 from runner.engine.step import Step
 from runner.engine.vectorized.state import VectorizedState
@@ -39,7 +40,7 @@ class VectorizedEvaluate(Evaluate):
 
         scores, labels, losses = predict(network, self.batches, criterion, self.precision, tta)
         self.keep(state.present, scores, labels)
-        accuracies = (scores.argmax(-1) == labels).double().mean(-1)
+        accuracies = (scores.argmax(-1) == labels).to(exact(labels.device)).mean(-1)
         records: list[dict[str, float]] = [{} for _ in state.trials]
         for trial, loss, accuracy in zip(state.present, losses.tolist(), accuracies.tolist(), strict=True):
             records[trial] = {"val/loss": loss, "val/accuracy": accuracy}

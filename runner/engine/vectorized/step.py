@@ -55,7 +55,7 @@ class VectorizedStep(Step):
         self.rows = state.rows
         self.num_passes = 2 if any(self._radii(state)) else 1
         self.losses = self._losses
-        self.mapped: Any = compiled(self._mapped, settings.compile)
+        self.mapped: Any = compiled(self._mapped, settings.compile, [state.rows.matrix])
         self._take(state)
 
     def __call__(self, state: TrainState, batch: Batch) -> StepResult:
