@@ -64,7 +64,9 @@ def test_train_then_test_then_resume(runner):
     assert result["accuracy"] == pytest.approx(correct / 299)
     assert result["classes"]["3"]["recall"] == pytest.approx(result["confusion"][3][3] / sum(result["confusion"][3]))
     three = result["classes"]["3"]
-    assert rows["3"] == [str(three["num_images"]), f"{three['recall']:.4f}", f"{three['precision']:.4f}"]
+    low, high = (f"{bound:.4f}" for bound in three["recall_ci"])
+    figures = [f"{three[key]:.4f}" for key in ("recall", "precision", "f1")]
+    assert rows["3"] == [str(three["num_images"]), figures[0], low, "to", high, *figures[1:]]
     assert (folder / "figures/confusion.png").read_bytes().startswith(b"\x89PNG")
     done = runner("resume", shown)
     assert "finished after epoch 2; to train on, raise engine.epochs above 2" in done.stdout
@@ -142,7 +144,8 @@ def test_paths_and_commands_can_be_copied_from_a_terminal_with_colors(runner):
         assert f"\n  {line}\n" in out
     out = runner("test", shown, env=COLORS).stdout
     assert out.startswith(f"{shown}: best (epoch 1)\n")
-    assert out.endswith(f" on 299 images\nwrote {shown}/test.json and {shown}/figures/confusion.png\n")
+    assert " on 299 images\ncalibration error " in out
+    assert out.endswith(f"\nwrote {shown}/test.json and figures in {shown}/figures\n")
     search = ["sweep=lr", "sweep.rounds=[{trials: 1, epochs: 1}]", "sweep.num_finalists=0", "sweep.report=false"]
     out = runner("sweep", *quick, *search, "name=it", env=COLORS).stdout
     (path,) = (path.parent.relative_to(runner.folder) for path in runner.folder.glob("outputs/it/*/sweep.json"))

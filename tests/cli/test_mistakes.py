@@ -45,7 +45,7 @@ MISTAKES = {
     "engine.epochs": "engine.epochs: not an override",
     "model=0": "model=0: 0 names no option; choose from alexnet, convnet",
     "tta=true": "tta=true: true names no option; choose from none, flip,",
-    "average=[1]": "average=[1]: [1] names no option; choose from ema, lookahead, none",
+    "average=[1]": "average=[1]: [1] names no option; choose from none, ema, lookahead, snapshots, swa",
     "schedule=+1": "schedule=+1: +1 names no option; choose from constant,",
     "loss=null": "loss=null: null names no option; choose from bce, cross_entropy, distillation, focal, hinge",
     "-m model=0,1": "model=0: 0 names no option",

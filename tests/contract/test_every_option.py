@@ -12,6 +12,7 @@ from runner.config_folders import group_descriptions
 
 # What an option needs beside its word: data that must be on disk, a setting it cannot do without.
 NEEDS = {
+    "average=snapshots": ["schedule=warm_restarts"],
     "data=folder": None,
     "data=table": None,
     "data=files": None,

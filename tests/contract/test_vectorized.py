@@ -191,6 +191,8 @@ def test_every_option_is_held_to_it_or_says_why_not():
         known = set(OPTIONS[group]) | (set(NOISY) if group == "reg" else set())
         if group == "loss":
             known |= {"distillation"}  # see tests/training/test_distillation.py
+        if group == "average":
+            known |= {"swa", "snapshots"}  # see the next
         if group == "model":
             known |= {
                 "alexnet",
@@ -404,3 +406,9 @@ def test_layer_decay_differs_in_its_factor_alone():
     cfgs = configs([*CONVNET, "optimizer=adamw"], {"optimizer.layer_decay": (0.5, None)})
     with pytest.raises(CannotVectorize, match=r"^optimizer.layer_decay"):
         runner.build.vectorize(cfgs)
+
+
+@pytest.mark.parametrize("words", [["average=swa"], ["average=snapshots", "schedule=cyclic"]])
+def test_averages_that_look_at_images_or_keep_copies_are_refused(words):
+    with pytest.raises(CannotVectorize, match="average: .* cannot be vectorized"):
+        runner.build.vectorize(configs([*MLP, *words], RATES))

@@ -193,7 +193,7 @@ def test_the_accuracy_on_the_test_split_is_beside_the_curves_at_the_step_of_its_
 
     run = train("model=linear", "engine.epochs=2", "log.tensorboard=true")
     for checkpoint in ("last", "best"):  # twice: the later one counts
-        accuracy = score_run(RunFolder.open(run.folder), checkpoint=checkpoint)["accuracy"]
+        accuracy = score_run(RunFolder.open(run.folder), weights=checkpoint)["accuracy"]
         (event,) = events_of(run.folder).Scalars("accuracy/test")
         assert event.value == pytest.approx(accuracy)
     assert event.step == 38 * run.record["objective"]["epoch"]
