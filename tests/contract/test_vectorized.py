@@ -410,5 +410,5 @@ def test_layer_decay_differs_in_its_factor_alone():
 
 @pytest.mark.parametrize("words", [["average=swa"], ["average=snapshots", "schedule=cyclic"]])
 def test_averages_that_look_at_images_or_keep_copies_are_refused(words):
-    with pytest.raises(CannotVectorize, match="average: .* cannot be vectorized"):
+    with pytest.raises(CannotVectorize, match=r"average: .* cannot be vectorized"):
         runner.build.vectorize(configs([*MLP, *words], RATES))
