@@ -122,3 +122,9 @@ def scaled(images_BCHW: Tensor, size: int) -> Tensor:
     span = torch.tensor([[0.0, side]], device=images_BCHW.device)
     weight_SN = weights(span, span, side, size)[0].to(images_BCHW.dtype)
     return weight_SN @ images_BCHW @ weight_SN.mT
+
+
+def as_bytes(images_BCHW: torch.Tensor) -> np.ndarray:
+    """Images from 0 to 1 as uint8 [B, H, W, C], to be drawn."""
+    pixels: np.ndarray = images_BCHW.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return pixels

@@ -24,6 +24,7 @@ from runner.log import event_files, tags, texts
 from runner.log.settings import LogSettings
 from runner.log.throttle import Throttle
 from runner.model.summary import parameter_names
+from runner.pictures import as_bytes
 from runner.plot.confusion import draw_confusion_matrix
 from runner.plot.pictures import draw_images
 from runner.warnings import warn
@@ -143,7 +144,7 @@ class TensorBoard:
     def _sample(self) -> tuple[NDArray[np.uint8], list[str]]:
         """Augmented training images and their classes."""
         images, labels = self.training.train.of(self.trial).pictures(self.settings.num_images)
-        return _bytes(images), [self.training.class_names[label] for label in labels.tolist()]
+        return as_bytes(images), [self.training.class_names[label] for label in labels.tolist()]
 
     def _queue_histograms(self, state: TrainState) -> None:
         """Have histograms of weights and gradients written."""
@@ -181,7 +182,7 @@ class TensorBoard:
             state.step,
             f"Confusion matrix (validation split, epoch {state.epoch})",
             count_confusions(predicted, labels, len(names)).tolist(),
-            _bytes(images),
+            as_bytes(images),
             captions,
             labels.cpu().numpy(),
             probabilities.cpu().numpy(),
@@ -278,8 +279,3 @@ def _drawing() -> Iterator[None]:
         raise
     except Exception as error:
         warn(f"pictures for TensorBoard could not be drawn ({type(error).__name__}: {error})")
-
-
-def _bytes(images_NCHW: Tensor) -> NDArray[np.uint8]:
-    """Images in [0, 1] as bytes [N, H, W, C]."""
-    return images_NCHW.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
-
 from runner.engine.loop import Training
 from runner.engine.metrics import surest_mistakes
 from runner.files import replace_file
+from runner.pictures import as_bytes
 from runner.plot.history import draw_history
 from runner.plot.pictures import draw_images
 from runner.store import RunFolder
@@ -39,7 +37,7 @@ def _training_images(folder: RunFolder, training: Training) -> bytes:
     """The first images of an epoch as the network sees them, but before preprocessing, with their labels."""
     images, labels = training.train.of(0).pictures(NUM_IMAGES)
     names = training.class_names
-    return draw_images(_bytes(images), [names[label] for label in labels.tolist()], COLUMNS, SIDE)
+    return draw_images(as_bytes(images), [names[label] for label in labels.tolist()], COLUMNS, SIDE)
 
 
 def _mistakes(folder: RunFolder, training: Training) -> bytes | None:
@@ -57,10 +55,4 @@ def _mistakes(folder: RunFolder, training: Training) -> bytes | None:
         f"{names[said]} {sure:.0%}\nis {names[true]}"
         for said, sure, true in zip(predicted.tolist(), sureness.tolist(), labels[chosen].tolist(), strict=True)
     ]
-    return draw_images(_bytes(training.evaluate.batches.originals(chosen)), captions, COLUMNS, SIDE)
-
-
-def _bytes(images_NCHW: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    """Images from 0 to 1 as uint8 [N, H, W, C]."""
-    pixels: np.ndarray = (images_NCHW.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    return pixels
+    return draw_images(as_bytes(training.evaluate.batches.originals(chosen)), captions, COLUMNS, SIDE)
