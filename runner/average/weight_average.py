@@ -1,7 +1,7 @@
 """Averages: a second set of weights beside the trained ones."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ class WeightAverage:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self._averaged = _floats(self.network)
         self._current = _floats(network)
+        self.held: Collection[str] = ()  # layers whose running statistics stay as they are
         self._counters = list(zip(_counters(self.network), _counters(network), strict=True))
 
     def due(self) -> tuple[float, bool]:
@@ -136,7 +137,7 @@ class SWA(WeightAverage):
 
     def before_scoring(self, batches: Callable[[], Iterable[Any]]) -> None:
         if self.schedule.num_steps > self.first * self.every:
-            recompute_statistics(self.network, batches())
+            recompute_statistics(self.network, batches(), self.held)
 
 
 class Snapshots:
@@ -180,13 +181,17 @@ def scored_weights(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def recompute_statistics(network: nn.Module, batches: Iterable[Any]) -> None:
+def recompute_statistics(network: nn.Module, batches: Iterable[Any], held: Collection[str] = ()) -> None:
     """Set the statistics of batch normalization to the means over these batches of images and labels.
 
     Everything else in the network stays in evaluation mode, so no noise is drawn. A network without such layers needs
-    no pass. Source: Izmailov et al. 2018, section 3.2.
+    no pass; layers `held`, by name, keep theirs. Source: Izmailov et al. 2018, section 3.2.
     """
-    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    norms = [
+        layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats and name not in held
+    ]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

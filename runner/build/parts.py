@@ -17,19 +17,22 @@ from runner.data import Batches, Data, Preprocess
 from runner.data.batches import Sizes
 from runner.data.described import Described
 from runner.data.loader import InMemoryLoader, WorkerLoader
-from runner.data.preprocess import blank, look_at
+from runner.data.preprocess import blank_like, look_at
 from runner.data.sampling import Order
 from runner.data.source import Centers, Images, Source
 from runner.engine.settings import Settings
 from runner.errors import UserError
 from runner.log.settings import LogSettings
 from runner.objective import Objective
+from runner.optimizer.param_groups import LR_SCALE, START, by_transfer
 from runner.pictures import View
 from runner.reg import Regularizer
 from runner.schedule import Curve, Schedule
+from runner.transfer import Pool, StageFeatures, Transfer, up_to
 from runner.tta import TTA
 
 OBSERVERS = "observers"
+TRANSFER_MARKS = ((LR_SCALE, 1.0), (START, 0))
 
 
 def data(cfg: DictConfig) -> Data:
@@ -61,10 +64,29 @@ def model(
     C, S, _ = dataset.image_shape
     num_classes = len(dataset.class_names)
     network: nn.Module = instantiate(cfg.model, "model", in_channels=C, image_size=S, num_classes=num_classes)
+    stage = OmegaConf.select(cfg, "transfer.stage", default=None)
+    if stage is not None:
+        network = at_stage(network, stage, (C, S, S), num_classes)
     instantiate(cfg.init, "init")(network)
     for regularizer in regularizers(cfg) if regularizers_ is None else regularizers_:
         regularizer.attach(network)
     return network
+
+
+def at_stage(network: nn.Module, stage: str, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """A linear classifier on the features of one stage of a network, averaged over their places."""
+    trunk = up_to(network, stage)
+    with torch.no_grad():
+        features = Pool()(trunk.eval()(torch.zeros(2, *image_shape)))
+    if features.ndim != 2:
+        raise UserError(f"transfer.stage: '{stage}' gives no features of an image, but {list(features.shape)}")
+    return StageFeatures(trunk.train(), features.shape[1], num_classes).train()
+
+
+def transfer(cfg: DictConfig) -> Transfer | None:
+    """What learns of a network with trained weights; None for all of it."""
+    chosen: Transfer | None = instantiate(cfg.transfer, "transfer") if cfg.get("transfer") else None
+    return chosen
 
 
 def init_from_data(network: nn.Module, train: Batches) -> None:
@@ -84,7 +106,9 @@ def init_from_data(network: nn.Module, train: Batches) -> None:
 
 def optimizer(cfg: DictConfig, network: nn.Module) -> Optimizer:
     """The optimizer of the network's trainable parameters, on the device they are on."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    trained: Any = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not all(getattr(parameter, mark, none) == none for parameter in trained for mark, none in TRANSFER_MARKS):
+        trained = by_transfer({"params": trained, "lr": cfg.optimizer.get("lr", 1.0)})
     built: Optimizer = instantiate(cfg.optimizer, "optimizer", params=trained, network=network)
     return built
 
@@ -264,7 +288,7 @@ def stored_network(
         UserError: they do not fit the config.
     """
     network = model(cfg, dataset)
-    preprocess = blank(dataset.image_shape, dataset.preprocess)
+    preprocess = blank_like(preprocessing, dataset.image_shape)
     try:
         network.load_state_dict(weights)
         preprocess.load_state_dict(preprocessing)

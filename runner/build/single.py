@@ -1,13 +1,15 @@
 """A training run, from its config."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from runner.build import parts
+from runner.build import parts, pretrained
 from runner.build.teacher import teacher
+from runner.build.transferred import Transferred
 from runner.data import Batches, Data
 from runner.data.preprocess import fit as fit_preprocess
 from runner.engine import process
@@ -39,6 +41,7 @@ def training(cfg: DictConfig, dataset: Data | None = None) -> Training:
     if isinstance(state.optimizer, torch.optim.LBFGS):
         _check_deterministic(cfg, state.network, regularizers, setup)
     evaluate = Evaluate(setup.val, step.criterion, setup.precision, parts.tta(cfg, setup.dataset))
+    evaluate.rest_of = setup.rest_of
     return setup.training(state, step, setup.train, evaluate)
 
 
@@ -56,12 +59,16 @@ class SharedSetup:
             _ = self.dataset.num_test_images  # what is wrong with them shall be said before the training
             train_view, eval_view = parts.train_view(cfg, self.dataset), parts.eval_view(cfg, self.dataset)
             self.source = parts.images_of(self.dataset, "train", self.device, train_view)
-            self.preprocess = fit_preprocess(self.source, self.dataset.preprocess).to(self.device)
+            self.weights = pretrained.weights_of(cfg, self.dataset)
+            prepared = pretrained.preprocess_of(self.weights, self.dataset.image_shape) if self.weights else None
+            self.preprocess = (prepared or fit_preprocess(self.source, self.dataset.preprocess)).to(self.device)
             given = (self.preprocess, self.device, self.settings)
             augment = parts.augment(cfg, self.source)
             self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed, view=train_view)
             self.val = parts.batches(self.dataset, "val", *given, view=eval_view)
 
+        self.rest_of: Callable[[nn.Module], nn.Module] | None = None  # where the images of val are features
+        self.about: list[tuple[str, str]] = []  # lines of the header
         self.teacher = None
         if cfg.loss.get("teacher") is not None:
             with stage("asking the teacher"):
@@ -74,7 +81,9 @@ class SharedSetup:
         images, fingerprint = self.dataset, dict(self.dataset.fingerprint)
         if self.teacher is not None:
             fingerprint["teacher's weights"] = self.teacher.digest
-        about = fingerprint, images.class_names, images.image_shape, images.left_out
+        if self.weights is not None:
+            fingerprint["trained weights"] = self.weights.digest
+        about = fingerprint, images.class_names, images.image_shape, images.left_out, self.about
         return Training(state, step, train, evaluate, self.settings, self.objective, *about)
 
     def choose_threads(self, network: nn.Module, num_trials: int = 1) -> None:
@@ -94,21 +103,29 @@ def build_trial(cfg: DictConfig, setup: SharedSetup, regularizers: list[Regulari
         network.to(memory_format=torch.channels_last)
     network.train()
     parts.check_sizes(network, setup.dataset, setup.device)
-    parts.init_from_data(network, setup.train)
+    if setup.weights is None:
+        parts.init_from_data(network, setup.train)
+    transferred = Transferred(cfg, network, setup)
     if not str(cfg.model["_target_"]).startswith("runner."):
         check_network(network, next(setup.train.sample(1)), len(setup.dataset.class_names))
     optimizer = parts.optimizer(cfg, network)
     schedule = parts.schedule(cfg, optimizer, setup.train.num_batches, setup.objective)
+    average = parts.average(cfg, network, schedule)
+    if transferred.held and hasattr(average, "held"):
+        average.held = transferred.held
     state = TrainState(
         network=network,
         optimizer=optimizer,
         schedule=schedule,
         precision=setup.precision,
         device=setup.device,
-        average=parts.average(cfg, network, schedule),
+        average=average,
         preprocess=setup.preprocess,
     )
-    return state, _step(cfg, state, setup, regularizers, channels_last)
+    step = _step(cfg, state, setup, regularizers, channels_last, transferred)
+    transferred.run_frozen_part_once(step)
+    setup.about = transferred.lines
+    return state, step
 
 
 def _check_deterministic(
@@ -144,7 +161,12 @@ def _check_deterministic(
 
 
 def _step(
-    cfg: DictConfig, state: TrainState, setup: SharedSetup, regularizers: list[Regularizer], channels_last: bool
+    cfg: DictConfig,
+    state: TrainState,
+    setup: SharedSetup,
+    regularizers: list[Regularizer],
+    channels_last: bool,
+    transferred: Transferred,
 ) -> Step:
     """The step, with each regularizer's hooks in their places."""
 
@@ -164,4 +186,6 @@ def _step(
         seed=cfg.seed,
         channels_last=channels_last,
         teacher=setup.teacher,
+        held=transferred.held,
+        resting=transferred.names,
     )

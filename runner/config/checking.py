@@ -34,6 +34,9 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "optimizer.sam": 0,
     "optimizer.param_groups": [],
 }
+# Keys that build reads beside the constructor, which need not have them.
+READ_BY_BUILD: dict[str, Any] = {"model.weights": str | None}
+NEWER_GROUPS = {"transfer"}  # that stored configs of before lack
 ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": NonNegativeInt, "output_dir": str}
 
 
@@ -52,7 +55,7 @@ def check(config: DictConfig) -> None:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
     assert isinstance(plain, dict)
     known = _root_keys() - {"sweep"}
-    for missing in sorted(known - plain.keys()):
+    for missing in sorted(known - plain.keys() - NEWER_GROUPS):
         raise UserError(f"{missing}: missing from the config; it may be of another version of runner, or cut short")
     _check_name(plain.get("name"))
     for word, value in plain.items():
@@ -114,6 +117,9 @@ def _check_node(path: str, node: Any) -> None:
         if key in RESERVED:
             continue
         if key not in known and not takes_any:
+            if f"{path}.{key}" in READ_BY_BUILD:
+                _check_value(f"{path}.{key}", value, READ_BY_BUILD[f"{path}.{key}"])
+                continue
             if is_without_effect(f"{path}.{key}", value):
                 continue
             raise UserError(f"{path}.{key}: no such key{_key_hint(path, str(key), known)}")
@@ -132,8 +138,8 @@ def _check_node(path: str, node: Any) -> None:
 
 
 def is_without_effect(path: str, value: Any) -> bool:
-    """Whether a key does nothing at that value, so that a class without such an argument may be given it."""
-    return path in WITHOUT_EFFECT and value == WITHOUT_EFFECT[path]
+    """Whether a key does nothing for the class at that value, so that one without such an argument may be given it."""
+    return path in READ_BY_BUILD or (path in WITHOUT_EFFECT and value == WITHOUT_EFFECT[path])
 
 
 def is_plain(node: Mapping[str, Any]) -> bool:

@@ -35,6 +35,9 @@ FREE_KEYS = (
     "engine.checkpoint_every_seconds",
     "engine.snapshot_every_epochs",
     "log",
+    "model.weights",  # likewise: their digest is held
+    "transfer.source",
+    "transfer.cache",
     "loss.teacher",  # where it lies; its weights are held to those it had
     "data.root",
     "data.file",
@@ -44,7 +47,8 @@ FREE_KEYS = (
     "data.num_workers",
     "data.eval_batch_size",
 )
-PATH_KEYS = ("data.root", "data.file")  # that may be relative to the working folder
+PATH_KEYS = ("data.root", "data.file", "model.weights", "transfer.source")  # that may be relative to the working folder
+RUN_KEYS = ("loss.teacher", "transfer.source")  # that name finished runs
 FREE_IN_TEST = ("tta",)  # a group whose option may change when a run is tested
 
 
@@ -59,18 +63,19 @@ def settle(config: DictConfig) -> None:
     Raises:
         UserError: a word names no folder, several, or the last one.
     """
-    word = config.loss.get("teacher")
-    if word is None:
-        return
-    if str(word) == "last":
-        raise UserError("loss.teacher: last may be another run by the time it is read; name its folder or number")
-    try:
-        folder = find_folder(str(word))
-    except UserError as error:
-        raise UserError(f"loss.teacher: {error}") from None
-    if not folder.is_dir():
-        raise UserError(f"loss.teacher: there is no run {word}; runner list shows those in outputs")
-    config.loss.teacher = str(folder)
+    for key in RUN_KEYS:
+        word = OmegaConf.select(config, key, default=None)
+        if word is None:
+            continue
+        if str(word) == "last":
+            raise UserError(f"{key}: last may be another run by the time it is read; name its folder or number")
+        try:
+            folder = find_folder(str(word))
+        except UserError as error:
+            raise UserError(f"{key}: {error}") from None
+        if not folder.is_dir():
+            raise UserError(f"{key}: there is no run {word}; runner list shows those in outputs")
+        OmegaConf.update(config, key, str(folder))
 
 
 def is_free(key: str) -> bool:

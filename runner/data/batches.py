@@ -161,6 +161,16 @@ class Batches:
         return other
 
     @torch.no_grad()
+    def all_plain(self, chunk: int = SAMPLE_CHUNK) -> Iterator[Batch]:
+        """All images of the split in their order, as the network sees them but for augmentation, with their labels."""
+        for pixels, labels in self.loader.batches(torch.arange(self.total_images).split(chunk)):
+            yield self.preprocess(self.plain(pixels)), labels
+
+    def replace(self, values: Tensor, labels: Tensor) -> None:
+        """Give these values [N, ...], a row an image of the split, in place of the images from now on."""
+        self.ready = InMemoryLoader(Images(values, labels), self.loader.device)
+
+    @torch.no_grad()
     def sample(self, num_images: int) -> Iterator[Tensor]:
         """At most so many images of the split, whatever the seed, as the network sees them but for augmentation.
 

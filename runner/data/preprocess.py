@@ -1,6 +1,6 @@
 """Preprocessing of the input: fixed shift and scale, from the training split alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -37,6 +37,12 @@ def blank(image_shape: tuple[int, int, int], name: PreprocessName) -> Preprocess
     """A preprocessing of the right shapes whose numbers are still to be loaded."""
     shape = image_shape if name == "mean_image" else (image_shape[0], 1, 1)
     return Preprocess(torch.zeros(shape), torch.ones(image_shape[0], 1, 1))
+
+
+def blank_like(saved: Mapping[str, Tensor], image_shape: tuple[int, int, int]) -> Preprocess:
+    """One whose numbers are still to be loaded from a saved one: of each channel, or of each pixel."""
+    shift = saved.get("shift")
+    return blank(image_shape, "mean_image" if shift is not None and shift.shape[-1] > 1 else "standardize")
 
 
 def fit(source: Source, name: PreprocessName) -> Preprocess:

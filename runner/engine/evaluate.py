@@ -20,6 +20,7 @@ class Evaluate:
     """`evaluate(state)`: loss and accuracy of each trial's scored network on the validation split.
 
     Attributes:
+        rest_of: the part of a network that the batches' values are the inputs of; None where they are images.
         latest: of the evaluation before, where `keeps` is set: the trials, their scores [.., N, K], the labels [N].
     """
 
@@ -27,6 +28,7 @@ class Evaluate:
     criterion: nn.Module
     precision: Precision
     tta: TTA
+    rest_of: Callable[[nn.Module], nn.Module] | None = field(default=None, init=False)
     keeps: bool = field(default=False, init=False)
     latest: tuple[list[int], Tensor, Tensor] | None = field(default=None, init=False)
 
@@ -38,7 +40,8 @@ class Evaluate:
         return (scores[trials.index(trial)] if scores.ndim == 3 else scores), labels
 
     def __call__(self, state: TrainState) -> list[dict[str, float]]:
-        scores, labels, loss = predict(state.scored_network, self.batches, self.criterion, self.precision, self.tta)
+        network = state.scored_network if self.rest_of is None else self.rest_of(state.scored_network)
+        scores, labels, loss = predict(network, self.batches, self.criterion, self.precision, self.tta)
         self.keep(state.present, scores, labels)
         accuracy = (scores.argmax(-1) == labels).to(exact(labels.device)).mean()
         return [{"val/loss": loss.item(), "val/accuracy": accuracy.item()}]

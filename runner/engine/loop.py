@@ -37,6 +37,7 @@ class Training:
         class_names: K names, in the order of the scores.
         image_shape: C, S, S of the network's images.
         left_out: a line for each image that cannot be read, and is not among the others.
+        about: more lines of the header, each with its name.
     """
 
     state: TrainState
@@ -49,6 +50,7 @@ class Training:
     class_names: Sequence[str] = ()
     image_shape: Sequence[int] = ()
     left_out: str = ""
+    about: Sequence[tuple[str, str]] = ()
 
 
 def fit(

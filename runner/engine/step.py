@@ -5,7 +5,7 @@ B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here 
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -43,7 +43,12 @@ class Step:
         freezing_norms: names of normalization layers whose parameters freeze during the run. From then on they
             normalize by their running statistics, which stay.
         seed: of the draws that mix images.
+        held: further normalization layers that rest, by name, each with the parameters that say until when.
+        resting: names of parameters that no penalty touches while they take no gradient.
         teacher: gives scores [B, K] of images, which join the targets; for those batches that do not bring them along.
+
+    Attributes:
+        forward: what gives the scores, the network or a part of it, where its inputs are computed beforehand.
     """
 
     def __init__(
@@ -60,12 +65,18 @@ class Step:
         seed: int = 0,
         channels_last: bool = False,
         teacher: Teacher | None = None,
+        held: Mapping[str, Sequence[nn.Parameter]] = MappingProxyType({}),
+        resting: Collection[str] = (),
     ) -> None:
+        self.forward: nn.Module = network
+        self.resting = frozenset(resting)
         self.teacher = teacher
         self.network = network
         self.criterion = criterion
         self.parameters = dict(network.named_parameters())
-        self.trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
+        self.trained = [
+            parameter for name, parameter in self.parameters.items() if parameter.requires_grad or name in self.resting
+        ]
         self.clip_grad_norm = settings.clip_grad_norm
         self.accumulate_steps = settings.accumulate_steps
         self.num_classes = num_classes
@@ -75,6 +86,7 @@ class Step:
         self.weight_projections = weight_projections
         self.freezing_norms = freezing_norms
         self.freezing = self._freezing(network)
+        self.freezing += [(network.get_submodule(path), list(deciding)) for path, deciding in held.items()]
         self.seed = seed
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.graphs = settings.compile in ("reduce-overhead", "max-autotune")
@@ -175,7 +187,7 @@ class Step:
 
     def _losses(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Data loss, sum of the penalties, scores. This is the part that compiles."""
-        return self._losses_of(self.network, self.parameters, self.criterion, self.penalties, images, targets)
+        return self._losses_of(self.forward, self.parameters, self.criterion, self.penalties, images, targets)
 
     def _losses_of(
         self,
@@ -194,12 +206,16 @@ class Step:
             aux_weight: Any = self.network.aux_weight
             extra = torch.stack([criterion(others, targets) for others in auxiliary]).sum()
             loss = loss + aux_weight * extra
-        values = [penalty(parameters) for penalty in penalties]
+        values = [penalty(self._penalized(parameters)) for penalty in penalties]
         return loss, torch.stack(values).sum() if values else None, scores
+
+    def _penalized(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The parameters that a penalty acts on: not those that a transfer has frozen."""
+        return {name: value for name, value in parameters.items() if value.requires_grad or name not in self.resting}
 
     def _targets(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Labels as they are, or class probabilities where a regularizer acts on them."""
-        images = images.contiguous(memory_format=self.layout)
+        images = images.contiguous(memory_format=self.layout) if images.ndim == 4 else images.contiguous()
         if not (self.mixes or self.target_transforms):
             return images, labels
         targets = F.one_hot(labels, self.num_classes).to(images.dtype)

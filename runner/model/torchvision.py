@@ -8,7 +8,6 @@ from torch import nn
 from torch.func import functional_call
 
 from runner.errors import UserError, did_you_mean
-from runner.init.initializers import KEPT
 
 # Made for one size of images, which their constructors take under this name.
 SIZED = {"vit": "image_size", "maxvit": "input_size"}
@@ -19,32 +18,22 @@ def torchvision(
     image_size: int,
     num_classes: int,
     name: str = "efficientnet_b0",
-    weights: str | None = None,
 ) -> nn.Module:
-    """The classifier `name` of torchvision.models, new, or with its trained `weights` (DEFAULT for the best).
+    """The classifier `name` of torchvision.models, new. `runner.build.pretrained` gives it trained weights.
 
-    Trained weights keep their values whatever `init` says; the last layer is new unless the classes are as many as
-    theirs. Images of other than 3 channels get a new first convolution. GoogLeNet and Inception-v3 come without their
+    Images of other than 3 channels get a new first convolution. GoogLeNet and Inception-v3 come without their
     auxiliary classifiers: use model=googlenet and model=inception_v3 for those.
 
     Raises:
-        UserError: there is no such network, no such weights, or the images do not suit it.
+        UserError: there is no such network, or the images do not suit it.
     """
     import torchvision.models
 
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         raise UserError(f"model.name: torchvision has no classifier '{name}'{did_you_mean(name, names)}")
-    if weights is not None and in_channels != 3:
-        raise UserError(
-            f"model.weights: trained on images of 3 channels, and these have {in_channels}; use model.weights=null"
-        )
-    trained_classes = num_classes
     try:
-        if weights is None:
-            network = _untrained(name, in_channels, image_size, num_classes)
-        else:
-            network, trained_classes = _trained(name, weights)
+        network = _untrained(name, in_channels, image_size, num_classes)
         _probe(network, in_channels, image_size)
     except (RuntimeError, ValueError, AssertionError) as error:
         smallest = torchvision.models.get_model_weights(name).DEFAULT.meta["min_size"][0]
@@ -53,26 +42,7 @@ def torchvision(
         raise UserError(
             f"data.image_size: {name} cannot take images of {image_size} pixels ({reason}); it is made for {sizes}"
         ) from error
-    if weights is not None:
-        for layer in network.modules():
-            setattr(layer, KEPT, True)
-    if num_classes != trained_classes:
-        replace_head(network, trained_classes, num_classes)
     return network
-
-
-def replace_head(network: nn.Module, old_classes: int, num_classes: int) -> None:
-    """Give a built network a new last layer, in place of the last one with `old_classes` outputs."""
-    *_, (name, head) = (
-        (name, layer)
-        for name, layer in network.named_modules()
-        if (isinstance(layer, nn.Linear) and layer.out_features == old_classes)
-        or (isinstance(layer, nn.Conv2d) and layer.out_channels == old_classes)
-    )
-    if isinstance(head, nn.Linear):
-        network.set_submodule(name, nn.Linear(head.in_features, num_classes, bias=head.bias is not None))
-    else:
-        network.set_submodule(name, nn.Conv2d(head.in_channels, num_classes, kernel_size=1))
 
 
 def _untrained(name: str, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
@@ -91,22 +61,6 @@ def _untrained(name: str, in_channels: int, image_size: int, num_classes: int) -
         new = partial(nn.Conv2d, in_channels, first.out_channels, first.kernel_size, first.stride, first.padding)
         network.set_submodule(path, new(bias=first.bias is not None))
     return network
-
-
-def _trained(name: str, weights: str) -> tuple[nn.Module, int]:
-    """The network with trained weights, and for how many classes they are."""
-    import torchvision.models
-
-    known = torchvision.models.get_model_weights(name)
-    if weights not in known.__members__:
-        raise UserError(f"model.weights: {name} has no weights '{weights}'{did_you_mean(weights, known.__members__)}")
-    try:
-        network: Any = torchvision.models.get_model(name, weights=known[weights])
-    except OSError as error:
-        raise UserError(f"model.weights: cannot download those of {name} ({error}); use model.weights=null") from error
-    if name == "inception_v3":
-        network.aux_logits, network.AuxLogits = False, None
-    return network, len(known[weights].meta["categories"])
 
 
 def _probe(network: nn.Module, in_channels: int, image_size: int) -> None:

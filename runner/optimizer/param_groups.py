@@ -14,6 +14,9 @@ from runner.errors import UserError, did_you_mean
 ParamGroups = Sequence[Mapping[str, Any]]
 LayerDecay = Annotated[float, Bounds(0, 1, low_open=True)] | None
 
+# Attributes of parameters, which a transfer sets: a factor on their learning rate, and the epochs before they learn.
+LR_SCALE, START = "lr_scale", "start_epochs"
+
 NORM_LAYERS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm),
@@ -33,7 +36,8 @@ def grouped(
     The optimizer's `weight_decay` is for parameters that `is_decayed` names: the others of a group make a group of
     their own, with weight decay 0, unless `decay_norms_and_biases`. That of a group in `param_groups` is for all its
     parameters. With `layer_decay` d, the rate of layer i of L is multiplied by `d^(L - i)`, so that the last has the
-    whole rate; each layer of a group makes a group of its own, the last layer first. See `layers_of`.
+    whole rate; each layer of a group makes a group of its own, the last layer first. See `layers_of`. Parameters that
+    a transfer has marked with a scale or a start make groups of their own.
 
     Args:
         param_groups: each a mapping with `params` and what differs: `lr_scale` (a factor of `lr`),
@@ -75,6 +79,7 @@ def grouped(
     if layer_decay is not None:
         layers = [{id(parameter) for parameter in layer} for layer in layers_of(network)]
         groups = [part for group in groups for part in _by_layer(group, layers, layer_decay)]
+    groups = [part for group in groups for part in by_transfer(group)]
     return groups if decay_norms_and_biases else [part for group in groups for part in _by_decay(group)]
 
 
@@ -115,6 +120,19 @@ def _by_layer(group: dict[str, Any], layers: Sequence[set[int]], decay: float) -
         if own:
             parts.append(group | {"params": own, "lr": group["lr"] * decay**distance})
     return parts
+
+
+def by_transfer(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """A group as one for each scale and start that its parameters are marked with; those without come first."""
+    parts: dict[tuple[float, int], list[Tensor]] = {}
+    for parameter in group["params"]:
+        mark = (getattr(parameter, LR_SCALE, 1.0), getattr(parameter, START, 0))
+        parts.setdefault(mark, []).append(parameter)
+    made = []
+    for scale, start in sorted(parts, key=lambda mark: (mark[1], -mark[0])):
+        part = group | {"params": parts[scale, start], "lr": group["lr"] * scale}
+        made.append(part | {"start_after_epochs": start} if start else part)
+    return made
 
 
 def _by_decay(group: dict[str, Any]) -> list[dict[str, Any]]:

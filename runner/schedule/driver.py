@@ -12,6 +12,7 @@ class Schedule:
 
     The base rate of each parameter group is the `lr` it was made with. A group with `freeze_after_epochs` ends after
     that duration (0: before the first update): its parameters keep their values, and no gradients are taken for them.
+    One with `start_after_epochs` has none before that.
     """
 
     def __init__(self, optimizer: Optimizer, curve: Curve) -> None:
@@ -23,6 +24,7 @@ class Schedule:
             None if group.get("freeze_after_epochs") is None else curve.steps(group["freeze_after_epochs"])
             for group in optimizer.param_groups
         ]
+        self.starts = [curve.steps(group.get("start_after_epochs") or 0) for group in optimizer.param_groups]
         self.used_lrs: list[float] = []  # rates of the latest update
         self._apply()
 
@@ -55,9 +57,10 @@ class Schedule:
 
     def _apply(self) -> None:
         factor = self.curve(self.num_steps)
-        for group, base_lr, end in zip(self.optimizer.param_groups, self.base_lrs, self.ends, strict=True):
-            ended = end is not None and self.num_steps >= end
-            group["lr"] = 0.0 if ended else base_lr * factor
-            if end is not None:
+        groups = zip(self.optimizer.param_groups, self.base_lrs, self.starts, self.ends, strict=True)
+        for group, base_lr, start, end in groups:
+            rests = self.num_steps < start or (end is not None and self.num_steps >= end)
+            group["lr"] = 0.0 if rests else base_lr * factor
+            if start or end is not None:
                 for parameter in group["params"]:
-                    parameter.requires_grad_(not ended)
+                    parameter.requires_grad_(not rests)

@@ -39,6 +39,7 @@ def _lines(training: Training, dataset: Data, layers: Sequence[LayerSummary]) ->
     stem = getattr(state.of(0).network, "stem_form", None)
     form = f", {stem} stem" if stem else ""
     yield "network", f"{parameters:,} parameters, {count_text(multiply_adds)} multiply-adds per image{form}"
+    yield from training.about
     yield "device", ", ".join(_device(training, batches.loader))
 
 
