@@ -22,6 +22,7 @@ from runner.build.parts import (
     stored_network,
     tta,
 )
+from runner.build.pretrained import settle as settle_weights
 from runner.build.single import training
 from runner.build.vectorized import Timing, most_together, time_vectorized, vectorize
 

@@ -66,7 +66,7 @@ def model(
     network: nn.Module = instantiate(cfg.model, "model", in_channels=C, image_size=S, num_classes=num_classes)
     stage = OmegaConf.select(cfg, "transfer.stage", default=None)
     if stage is not None:
-        network = at_stage(network, stage, (C, S, S), num_classes)
+        network = at_stage(network, str(stage), (C, S, S), num_classes)
     instantiate(cfg.init, "init")(network)
     for regularizer in regularizers(cfg) if regularizers_ is None else regularizers_:
         regularizer.attach(network)

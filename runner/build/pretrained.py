@@ -14,6 +14,7 @@ from runner.build import parts
 from runner.data import Data, Preprocess
 from runner.engine.checkpoint_files import BEST, read
 from runner.errors import UserError, did_you_mean, reason
+from runner.optimizer.param_groups import START
 from runner.store import RunFolder
 from runner.transfer.weights import KEY, Weights, digest_of, read_weights
 
@@ -52,11 +53,40 @@ def weights_of(cfg: DictConfig, dataset: Data) -> Weights | None:
                 "transfer: needs trained weights; set model.weights to a file or to DEFAULT, or transfer.source to a run"
             )
         return None
+    try:
+        return _named(cfg, dataset)
+    except NoWeights:
+        if OmegaConf.select(cfg, "transfer.missing", default="error") == "scratch":
+            return None
+        raise
+
+
+def settle(cfg: DictConfig, dataset: Data) -> str | None:
+    """Where the weights of a config cannot be had and that is allowed, make it one of a new network; why, or None."""
+    if not has_weights(cfg) or OmegaConf.select(cfg, "transfer.missing", default="error") != "scratch":
+        return None
+    try:
+        _named(cfg, dataset)
+    except NoWeights as error:
+        cfg.transfer = {}
+        if "weights" in cfg.model:
+            cfg.model.weights = None
+        if "pretrained" in cfg.model:
+            cfg.model.pretrained = False
+        return f"training from scratch, since the trained weights cannot be had: {error}"
+    return None
+
+
+def _named(cfg: DictConfig, dataset: Data) -> Weights:
+    """The weights that a config names; see `weights_of`."""
+    source, name = _source(cfg), _name(cfg)
     if source is not None:
         return _of_run(cfg, Path(source), dataset)
     if name is None:
         return _of_timm(cfg, dataset)
     if _is_file(name):
+        if not Path(name).expanduser().exists():
+            raise NoWeights(f"{KEY}: {name}: there is no such file")
         return _with_known_preprocess(cfg, read_weights(Path(name).expanduser()), dataset)
     return _of_torchvision(cfg, name, dataset)
 
@@ -206,9 +236,26 @@ def _of_torchvision(cfg: DictConfig, word: str, dataset: Data) -> Weights:
 
 
 def _of_timm(cfg: DictConfig, dataset: Data) -> Weights:
-    from runner.model.timm import trained
+    from runner.model.timm import trained, where
 
-    found = trained(cfg.model.name)
+    name = str(cfg.model.name)
+    source = where(name)
+    if not source:
+        raise UserError(f"model.pretrained: timm has no weights of {name}; set model.pretrained=false, or model.weights")
+    if dataset.image_shape[0] != 3:
+        raise UserError(
+            f"model.pretrained: trained on images of 3 channels, and these have {dataset.image_shape[0]}; set "
+            "data.in_channels=3 where the data set has that key"
+        )
+    try:
+        found = trained(name)
+    except UserError:
+        raise
+    except Exception as error:  # of the package that downloads, which has many of its own
+        raise NoWeights(
+            f"model.pretrained: cannot download the weights of {name} ({reason(error)[:100]}); get model.safetensors of "
+            f"{source} where there is a network, and name the copy: model.weights=FILE"
+        ) from error
     return Weights(
         tensors=found.tensors,
         about=f"timm's weights of {cfg.model.name}",
@@ -250,7 +297,8 @@ def _normalization(mean_and_std: Mapping[str, Sequence[float]]) -> dict[str, Ten
 
 def lines(weights: Weights, fitted: Any, size: int) -> list[tuple[str, str]]:
     """What the header says of weights: what they are, what did not fit, and how images are prepared for them."""
-    head = "a new head" if not fitted.head_rows else f"{fitted.head_rows} of {fitted.num_classes} rows of the head kept"
+    head = "a new head" if fitted.head_rows == 0 else "the whole head kept" if weights.classes is None else None
+    head = head or f"{fitted.head_rows} of {fitted.num_classes} rows of the head kept, by class name"
     text = [f"{weights.about}: {fitted.num_loaded} tensors set, {head}"]
     others = [name for name in fitted.new if not any(one.startswith(f"{name} (") for one in fitted.misfits)]
     if fitted.misfits:
@@ -272,6 +320,8 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 
 def show_blocks(network: nn.Module) -> str:
     """How many parameters learn, in words."""
-    counts = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
-    learning, total = sum(count for count, learns in counts if learns), sum(count for count, _ in counts)
-    return f"{learning:,} of {total:,} parameters learn"
+    sizes = {parameter: parameter.numel() for parameter in network.parameters()}
+    learning = sum(size for parameter, size in sizes.items() if parameter.requires_grad)
+    first = sum(size for parameter, size in sizes.items() if parameter.requires_grad and not getattr(parameter, START, 0))
+    text = f"{learning:,} of {sum(sizes.values()):,} parameters learn"
+    return text if first == learning else f"{text}, of which {first:,} from the start"

@@ -60,6 +60,7 @@ class SharedSetup:
             train_view, eval_view = parts.train_view(cfg, self.dataset), parts.eval_view(cfg, self.dataset)
             self.source = parts.images_of(self.dataset, "train", self.device, train_view)
             self.weights = pretrained.weights_of(cfg, self.dataset)
+            self.lacks_weights = self.weights is None and pretrained.has_weights(cfg)
             prepared = pretrained.preprocess_of(self.weights, self.dataset.image_shape) if self.weights else None
             self.preprocess = (prepared or fit_preprocess(self.source, self.dataset.preprocess)).to(self.device)
             given = (self.preprocess, self.device, self.settings)
@@ -83,6 +84,8 @@ class SharedSetup:
             fingerprint["teacher's weights"] = self.teacher.digest
         if self.weights is not None:
             fingerprint["trained weights"] = self.weights.digest
+        elif self.lacks_weights:
+            fingerprint["trained weights"] = "none"
         about = fingerprint, images.class_names, images.image_shape, images.left_out, self.about
         return Training(state, step, train, evaluate, self.settings, self.objective, *about)
 

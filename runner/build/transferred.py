@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from runner import config as configs
 from runner.build import parts, pretrained
 from runner.data import Batches
 from runner.engine.step import Step
 from runner.errors import UserError
 from runner.machine import free_memory
+from runner.seeds import generator
 from runner.stages import stage
-from runner.transfer import Features, fit_into, split
-from runner.transfer.blocks import blocks_of, freeze, frozen_norms
+from runner.transfer import (
+    Auto,
+    Features,
+    blocks_of,
+    feature_files,
+    fit_into,
+    freeze,
+    frozen_norms,
+    probed_stages,
+    ridge_accuracy,
+    split,
+    watched,
+)
+from runner.warnings import failure_as_warning
 
 if TYPE_CHECKING:
     from runner.build.single import SharedSetup
 
+CHUNK = 256  # images at a time, where some are looked at before the training
 MEMORY_SHARE = 1 / 4  # of what is free, for the outputs of the frozen part
 
 
@@ -46,6 +61,11 @@ class Transferred:
         head = "auto" if self.transfer is None else self.transfer.head
         fitted = fit_into(network, setup.weights, setup.dataset.class_names, head, key)
         self.lines = pretrained.lines(setup.weights, fitted, setup.dataset.image_shape[-1])
+        if isinstance(self.transfer, Auto):
+            with stage("probing the stages of the network"):
+                choice = self.transfer.pick(self._images_per_class(), self._probed(self.transfer.max_images))
+            self.transfer = choice.transfer
+            self.lines.append(("auto", choice.why))
         if self.transfer is not None:
             self._freeze(fitted.new)
 
@@ -56,9 +76,33 @@ class Transferred:
         self.held = frozen_norms(self.network, blocks)
         resting = {id(parameter) for block in blocks.blocks for parameter in block}
         self.names = {name for name, parameter in self.network.named_parameters() if id(parameter) in resting}
-        text = pretrained.show_blocks(self.network)
-        later = any(rate is not None and rate.start_epochs for rate in self.transfer.rates(len(blocks.blocks)))
-        self.lines.append(("transfer", f"{text}{' at first' if later else ''}"))
+        self.lines.append(("transfer", pretrained.show_blocks(self.network)))
+
+    def _images_per_class(self) -> float:
+        return self.setup.train.total_images / len(self.setup.dataset.class_names)
+
+    def _probed(self, max_images: int) -> dict[str, float]:
+        """The validation accuracy of a linear classifier on the features of each of some stages."""
+        names = probed_stages(self.network)
+        train, val = (self._features(batches, names, max_images) for batches in (self.setup.train, self.setup.val))
+        num_classes = len(self.setup.dataset.class_names)
+        return {
+            name: ridge_accuracy((train[name], train["labels"]), (val[name], val["labels"]), num_classes)
+            for name in names
+        }
+
+    @torch.no_grad()
+    def _features(self, batches: Batches, names: Sequence[str], max_images: int) -> dict[str, Tensor]:
+        """Those of each stage [n, F], and the labels [n], of at most so many images of a split, on the CPU."""
+        chosen = torch.randperm(batches.total_images, generator=generator(0, "probe"))[:max_images]
+        found: dict[str, list[Tensor]] = {"labels": [], **{name: [] for name in names}}
+        with watched(self.network, names) as seen:
+            for pixels, labels in batches.loader.batches(chosen.split(CHUNK)):
+                self.network(batches.preprocess(batches.plain(pixels)))
+                found["labels"].append(labels.cpu())
+                for name in names:
+                    found[name].append(seen[name].float().cpu())
+        return {name: torch.cat(chunks) for name, chunks in found.items()}
 
     def run_frozen_part_once(self, step: Step) -> None:
         """Where nothing changes the images: compute what the frozen part gives of each, and train the rest on that.
@@ -128,12 +172,33 @@ class Transferred:
 
     def _outputs(self, frozen: nn.Module, batches: Batches, split_name: str) -> tuple[Tensor, Tensor]:
         """What the frozen part gives of all images of a split, from the disk where it was computed before."""
-        parts_: list[Any] = []
+        file = self._file(split_name)
+        kept = None if file is None else feature_files.read(file)
+        if kept is not None and len(kept[0]) == batches.total_images:
+            values, labels = kept
+            return values.to(self.setup.device), labels.to(self.setup.device)
         with torch.no_grad():
-            for images, labels in batches.all_plain():
-                parts_.append((self._run(frozen, images), labels))
-        values, labels = (torch.cat(column) for column in zip(*parts_, strict=True))
+            chunks = [(self._run(frozen, images), labels) for images, labels in batches.all_plain()]
+        values, labels = (torch.cat(column) for column in zip(*chunks, strict=True))
+        if file is not None:
+            with failure_as_warning(str(file)):
+                feature_files.write(file, values, labels)
         return values, labels
+
+    def _file(self, split_name: str) -> Path | None:
+        """Where the features of a split are kept; None where they are not."""
+        if not isinstance(self.transfer, Features) or self.transfer.cache is None:
+            return None
+        assert self.setup.weights is not None
+        leaves = {key: value for key, value in configs.identity(self.cfg).items() if key.startswith(("data.", "model."))}
+        facts = [
+            *(f"{key}={value}" for key, value in sorted(leaves.items())),
+            *(f"{key}={value}" for key, value in sorted(self.setup.dataset.fingerprint.items())),
+            *(str(tensor.tolist()) for tensor in self.setup.preprocess.state_dict().values()),
+            *(self.setup.weights.digest, self.setup.precision.name, split_name, str(self.transfer.stage)),
+            str(self.setup.train.total_images),
+        ]
+        return feature_files.path(self.transfer.cache, facts)
 
 
 class _RestOf:

@@ -10,6 +10,7 @@ from runner.model.inception_residual import InceptionResNetV2, InceptionV2
 from runner.model.nin import NIN
 from runner.model.resnet import resnet
 from runner.model.small import MLP, ConvNet, Linear
+from runner.model.timm import timm
 from runner.model.torchvision import torchvision
 from runner.model.vit import ViT
 from runner.model.whitened import WhitenedConvNet

@@ -105,7 +105,11 @@ def train(
     _check_combinations(cfg)
     console = Console()
     with _showing_stages(cfg, console):
-        training = build.training(cfg, dataset := build.data(cfg))
+        dataset = build.data(cfg)
+        if why := build.settle_weights(cfg, dataset):
+            note(why)
+            choices = {**(choices or {}), "transfer": "none"}
+        training = build.training(cfg, dataset)
         folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
         if begun is not None:
             begun(folder.path)

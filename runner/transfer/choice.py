@@ -4,14 +4,18 @@ The lectures' advice, as a table of few or many images by near to or far from th
 7; Yosinski et al. 2014, arXiv 1411.1792.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from runner.constraints import PositiveInt
+from runner.decay import is_decayed
+from runner.init.initializers import score_layers
+from runner.transfer.features import Pool
 from runner.transfer.strategies import All, Head, LastBlocks, Transfer
 
 MARGIN = 0.02  # of accuracy, by which an earlier stage has to be better than the last one
@@ -68,6 +72,52 @@ class Auto(Transfer):
 
     def rates(self, num_blocks: int) -> Sequence[None]:
         raise NotImplementedError  # it is replaced by what it picks
+
+
+def probed_stages(network: nn.Module, most: int = 3) -> list[str]:
+    """Names of layers whose outputs are probed, spread over the network, the last one that before the head.
+
+    Each ends a block: it is the last layer before another one with weights.
+    """
+    heads = {id(layer) for layer in score_layers(network)}
+    entries: list[tuple[str, nn.Module]] = []
+    pending = list(network.named_children())
+    while pending:
+        path, module = pending.pop(0)
+        if isinstance(module, nn.Sequential | nn.ModuleList):
+            pending[:0] = [(f"{path}.{name}", child) for name, child in module.named_children()]
+        elif not any(id(layer) in heads for layer in module.modules()):
+            entries.append((path, module))
+    ends: list[str] = []
+    for path, module in entries:
+        if any(is_decayed(parameter) for parameter in module.parameters()):
+            ends.append(path)
+        elif ends:
+            ends[-1] = path
+    count = min(most, len(ends))
+    return [ends[round((place + 1) * len(ends) / count) - 1] for place in range(count)]
+
+
+@contextmanager
+def watched(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """In evaluation mode, what these layers gave at the latest pass, averaged over places: features [B, F] by name."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Tensor) -> None:
+        seen[name] = Pool()(output).flatten(1)
+
+    hooks = [
+        network.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: keep(name, output))
+        for name in names
+    ]
+    was_training = network.training
+    network.eval()
+    try:
+        yield seen
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
 
 
 def ridge_accuracy(

@@ -111,7 +111,7 @@ class Features(Transfer):
         cache: the folder of the features; `auto` for runner/ in the user's cache folder, None for no files.
     """
 
-    stage: str | None = None
+    stage: str | int | None = None
     cache: str | None = "auto"
 
     def rates(self, num_blocks: int) -> Sequence[Rate | None]:
