@@ -1,4 +1,4 @@
-"""Trained weights for a network that is built: a file's, torchvision's or timm's by name, or those of a finished run."""
+"""Trained weights for a network that is built: of a file, of torchvision or timm by name, or of a finished run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,7 +50,7 @@ def weights_of(cfg: DictConfig, dataset: Data) -> Weights | None:
     if not named:
         if cfg.get("transfer"):
             raise UserError(
-                "transfer: needs trained weights; set model.weights to a file or to DEFAULT, or transfer.source to a run"
+                "transfer: needs trained weights; set model.weights to a file or DEFAULT, or transfer.source to a run"
             )
         return None
     try:
@@ -107,8 +107,8 @@ def preprocess_of(weights: Weights, image_shape: tuple[int, int, int]) -> Prepro
         )
     if shift.shape[-1] not in (1, image_shape[-1]):
         raise UserError(
-            f"{KEY}: {weights.about} was trained on images of {shift.shape[-1]} pixels less their mean image, and these "
-            f"have {image_shape[-1]}; set data.image_size={shift.shape[-1]} where the data set has that key"
+            f"{KEY}: {weights.about} was trained on images of {shift.shape[-1]} pixels less their mean image, and "
+            f"these have {image_shape[-1]}; set data.image_size={shift.shape[-1]} where the data set has that key"
         )
     return Preprocess(shift.clone(), scale.clone())
 
@@ -241,7 +241,9 @@ def _of_timm(cfg: DictConfig, dataset: Data) -> Weights:
     name = str(cfg.model.name)
     source = where(name)
     if not source:
-        raise UserError(f"model.pretrained: timm has no weights of {name}; set model.pretrained=false, or model.weights")
+        raise UserError(
+            f"model.pretrained: timm has no weights of {name}; set model.pretrained=false, or model.weights"
+        )
     if dataset.image_shape[0] != 3:
         raise UserError(
             f"model.pretrained: trained on images of 3 channels, and these have {dataset.image_shape[0]}; set "
@@ -253,8 +255,8 @@ def _of_timm(cfg: DictConfig, dataset: Data) -> Weights:
         raise
     except Exception as error:  # of the package that downloads, which has many of its own
         raise NoWeights(
-            f"model.pretrained: cannot download the weights of {name} ({reason(error)[:100]}); get model.safetensors of "
-            f"{source} where there is a network, and name the copy: model.weights=FILE"
+            f"model.pretrained: cannot download the weights of {name} ({reason(error)[:100]}); get "
+            f"model.safetensors of {source} where there is a network, and name the copy: model.weights=FILE"
         ) from error
     return Weights(
         tensors=found.tensors,
@@ -322,6 +324,8 @@ def show_blocks(network: nn.Module) -> str:
     """How many parameters learn, in words."""
     sizes = {parameter: parameter.numel() for parameter in network.parameters()}
     learning = sum(size for parameter, size in sizes.items() if parameter.requires_grad)
-    first = sum(size for parameter, size in sizes.items() if parameter.requires_grad and not getattr(parameter, START, 0))
+    first = sum(
+        size for parameter, size in sizes.items() if parameter.requires_grad and not getattr(parameter, START, 0)
+    )
     text = f"{learning:,} of {sum(sizes.values()):,} parameters learn"
     return text if first == learning else f"{text}, of which {first:,} from the start"

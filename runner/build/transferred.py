@@ -190,7 +190,9 @@ class Transferred:
         if not isinstance(self.transfer, Features) or self.transfer.cache is None:
             return None
         assert self.setup.weights is not None
-        leaves = {key: value for key, value in configs.identity(self.cfg).items() if key.startswith(("data.", "model."))}
+        leaves = {
+            key: value for key, value in configs.identity(self.cfg).items() if key.startswith(("data.", "model."))
+        }
         facts = [
             *(f"{key}={value}" for key, value in sorted(leaves.items())),
             *(f"{key}={value}" for key, value in sorted(self.setup.dataset.fingerprint.items())),

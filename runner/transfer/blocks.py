@@ -58,7 +58,7 @@ def frozen_norms(network: nn.Module, blocks: Blocks) -> dict[str, list[nn.Parame
         id(parameter)
         for block in blocks.blocks
         for parameter in block
-        if not parameter.requires_grad or getattr(parameter, START, 0)
+        if not parameter.requires_grad or getattr(parameter, START, 0) > 0
     }
     found: dict[str, list[nn.Parameter]] = {}
     for path, layer in network.named_modules():

@@ -1,8 +1,8 @@
 """Which blocks of a trained network learn: from none but the head to all of them.
 
-A block is a layer as `runner.optimizer.layers_of` counts them: a convolution, a residual block, a transformer's block.
-The head is the last layer, which gives the class scores. It and layers without trained weights always learn at the whole
-learning rate.
+A block is a layer as `runner.optimizer.layers_of` counts them: a convolution, a residual block, a transformer's
+block. The head is the last layer, which gives the class scores. It and layers without trained weights always learn at
+the whole learning rate.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from runner.constraints import PositiveFraction, PositiveInt
-
-
 
 
 class Rate(NamedTuple):

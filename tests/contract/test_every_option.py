@@ -11,6 +11,7 @@ from runner.command.options import options
 from runner.config_folders import group_descriptions
 
 # What an option needs beside its word: data that must be on disk, a setting it cannot do without.
+# Those of the group transfer need trained weights: see tests/training/test_transfer.py.
 NEEDS = {
     "average=snapshots": ["schedule=warm_restarts"],
     "data=folder": None,
@@ -24,6 +25,7 @@ NEEDS = {
     "data=mnist": None,
     "data=fashion_mnist": None,
     "loss=distillation": None,  # a teacher: see tests/training/test_distillation.py
+    **{f"transfer={word}": None for word in ("head", "last_blocks", "all", "gradual", "features", "auto")},
     "optimizer=lbfgs": ["data.batch_size=2000", "model=linear"],
     "reg=stochastic_depth": ["model=resnet", "model.depth=20", "model.width=4"],
 }

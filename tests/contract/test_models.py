@@ -278,18 +278,10 @@ def test_every_word_trains_through_the_command_s_own_pieces(word):
         ),
         (["model=torchvision", "model.name=fcos_resnet50_fpn"], "model.name: torchvision has no classifier"),
         (
-            ["model=torchvision", "model.weights=DEFAULT"],
-            "model.weights: trained on images of 3 channels, and these have 1",
-        ),
-        (
             ["model=torchvision", "model.name=densenet121"],
             "data.image_size: densenet121 cannot take images of 8 pixels",
         ),
         (["model=torchvision", "model.name=vit_b_16"], "data.image_size: vit_b_16 cannot take images of 8 pixels"),
-        (
-            ["data=synthetic", "model=torchvision", "model.weights=BEST", "model.name=resnet18"],
-            "model.weights: resnet18 has no weights 'BEST'",
-        ),
     ],
 )
 def test_a_misfit_is_one_line_that_names_the_key(overrides, message):

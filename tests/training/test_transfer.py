@@ -1,0 +1,425 @@
+"""Transfer from a finished run, a file or torchvision: what learns, what stays, and what is said of it."""
+
+import json
+
+import pytest
+import torch
+import torchvision.models as theirs
+
+import runner
+from runner import build, config
+from runner.command.export import main as export
+from runner.engine.checkpoint_files import read
+from runner.errors import CannotVectorize, UserError
+from runner.training.resume import resume
+
+QUIET = ["log.tensorboard=false", "log.progress=none"]
+NETWORK = ["model.channels=[16,32]", "model.hidden=32"]
+SOURCE = ["data.classes=[0,1,2,3,4,5]", *NETWORK, *QUIET]
+TARGET = ["data.classes=[6,7,8,9]", "data.images_per_class=5", *NETWORK, *QUIET]
+WAYS = ["head", "last_blocks", "all", "gradual", "features"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    return runner.train([*SOURCE, "engine.epochs=8", f"output_dir={folder}", "name=source"]).folder
+
+
+def words(source, way, *more):
+    return [*TARGET, f"transfer={way}", f"transfer.source='{source}'", *more]
+
+
+def built(source, way, *more):
+    return build.training(runner.compose(words(source, way, *more)))
+
+
+def steps(training, count):
+    losses = []
+    epoch = 0
+    while len(losses) < count:
+        for batch in training.train.epoch(epoch):
+            losses.append(training.step(training.state, batch)[0].item())
+            training.state.step += 1
+        epoch += 1
+    return losses
+
+
+def frozen_names(training, head="8"):
+    return [name for name, parameter in training.state.network.named_parameters() if not name.startswith(f"{head}.")]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_with_five_images_a_class_the_head_alone_beats_training_from_scratch(source, tmp_path, seed):
+    more = [
+        f"seed={seed}",
+        f"data.split_seed={seed}",
+        "engine.epochs=40",
+        "optimizer.lr=0.01",
+        f"output_dir={tmp_path}",
+    ]
+    scratch = runner.train([*TARGET, *more])
+    moved = runner.train([*words(source, "head"), *more])
+    assert moved.objective > scratch.objective
+
+
+@pytest.mark.parametrize("more", [[], ["augment=flip"], ["average=ema", "reg=l2", "optimizer.weight_decay=0.1"]])
+def test_frozen_parameters_and_statistics_keep_their_bits_and_cost_nothing(source, tmp_path, more):
+    training = built(source, "head", *more)
+    state, stored = training.state, read(source / "checkpoints" / "best.pt")["state"]["network"]
+    steps(training, 5)
+    head = {"8.weight", "8.bias"}
+    assert {name for name, value in state.network.state_dict().items() if not torch.equal(value, stored[name])} <= head
+    if state.average:
+        averaged = state.average.network.state_dict()
+        assert all(torch.equal(averaged[name], value) for name, value in stored.items() if name not in head)
+    names = {id(parameter): name for name, parameter in state.network.named_parameters()}
+    assert {names[id(parameter)] for parameter in state.optimizer.state} == head
+    assert all(parameter.grad is None for parameter in state.network.parameters() if names[id(parameter)] not in head)
+
+
+def test_a_penalty_leaves_frozen_weights_out(source):
+    training = built(source, "head", "reg=l2", "reg.l2.strength=0.5", "optimizer=sgd", "optimizer.lr=0.1")
+    step, network = training.step, training.state.network
+    _, penalty, _ = step.losses(*next(iter(training.train.epoch()))[:2])
+    assert penalty.item() == pytest.approx(0.5 * network[8].weight.square().sum().item())
+
+
+def test_without_augmentation_the_frozen_part_sees_each_image_once(source, monkeypatch):
+    training = built(source, "head")
+    passes = []
+    training.state.network[0].register_forward_hook(lambda *_: passes.append(1))
+    steps(training, 4)
+    training.evaluate(training.state)
+    assert not passes
+    assert ("transfer", "132 of 21,636 parameters learn; the frozen part has seen each image once") in training.about
+
+
+@pytest.mark.parametrize("more", [[], ["average=ema"], ["engine.precision=bf16"], ["loss=hinge"], ["tta=flip"]])
+def test_that_gives_the_losses_and_scores_of_training_with_the_whole_network(source, monkeypatch, more):
+    once = built(source, "head", *more)
+    with monkeypatch.context() as patched:
+        patched.setattr("runner.build.transferred.MEMORY_SHARE", 0)
+        whole = built(source, "head", *more)
+    assert once.step.forward is not once.state.network
+    assert whole.step.forward is whole.state.network
+    tolerance = 2e-2 if "engine.precision=bf16" in more else 1e-5
+    assert steps(once, 6) == pytest.approx(steps(whole, 6), rel=tolerance)
+    assert once.evaluate(once.state)[0] == pytest.approx(whole.evaluate(whole.state)[0], rel=tolerance)
+
+
+def test_features_are_a_head_whose_inputs_are_kept_on_the_disk(source, tmp_path, monkeypatch):
+    head, features = built(source, "head"), built(source, "features", f"transfer.cache={tmp_path}")
+    assert steps(head, 6) == pytest.approx(steps(features, 6), rel=1e-5)
+    files = sorted((tmp_path / "runner-features").iterdir())
+    assert len(files) == 2  # train and val
+    with monkeypatch.context() as patched:
+        patched.setattr("runner.build.transferred.Transferred._run", None)  # nothing is computed again but a size
+        patched.setattr("runner.build.transferred.Transferred._fits", lambda *_: True)
+        again = built(source, "features", f"transfer.cache={tmp_path}")
+    assert steps(again, 6) == steps(built(source, "features", f"transfer.cache={tmp_path}"), 6)
+    files[0].write_bytes(b"damaged")
+    files[1].write_bytes(b"damaged")
+    built(source, "features", f"transfer.cache={tmp_path}")
+    assert all(file.stat().st_size > 100 for file in files)
+    built(source, "features", f"transfer.cache={tmp_path}", "data.images_per_class=6")
+    assert len(list((tmp_path / "runner-features").iterdir())) == 4
+
+
+def test_features_of_an_earlier_stage_are_maps_averaged_over_their_places(source, tmp_path, train):
+    run = train(*words(source, "features", "transfer.stage=3", "transfer.cache=null", "engine.epochs=3"))
+    assert run.status == "finished"
+    network = run.model()[1]
+    assert network.linear.in_features == 16
+    stored = read(source / "checkpoints" / "best.pt")["state"]["network"]
+    assert torch.equal(network.state_dict()["trunk.0.weight"], stored["0.weight"])
+    images = torch.rand(2, 1, 8, 8)
+    maps = network.trunk(images)
+    torch.testing.assert_close(network(images), network.linear(maps.mean(dim=(2, 3))))
+
+
+def test_gradual_adds_a_block_at_a_time_from_the_last_to_the_first(source):
+    training = built(source, "gradual", "transfer.every_epochs=1", "engine.epochs=6", "data.batch_size=5")
+    network = training.state.network
+    learning = []
+    for epoch in range(4):
+        learning.append({name.split(".")[0] for name, value in network.named_parameters() if value.requires_grad})
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        for batch in training.train.epoch(epoch):
+            training.step(training.state, batch)
+        changed = {
+            name.split(".")[0] for name, value in network.state_dict().items() if not torch.equal(value, before[name])
+        }
+        assert changed == learning[-1]
+    assert learning == [{"8"}, {"8", "6"}, {"8", "6", "4", "5"} - {"5"}, set()] or learning[:2] == [{"8"}, {"6", "8"}]
+    assert learning[3] > learning[2] > learning[1] > learning[0]
+
+
+def test_rates_fall_from_block_to_block(source):
+    training = built(
+        source, "all", "transfer.lr_scale=0.5", "transfer.block_decay=0.1", "optimizer.lr=1", "schedule=constant"
+    )
+    names = {id(parameter): name for name, parameter in training.state.network.named_parameters()}
+    groups = training.state.optimizer.param_groups
+    rates = {names[id(one)].split(".")[0]: group["lr"] for group in groups for one in group["params"]}
+    assert rates["8"] == 1
+    body = [rate for _, rate in sorted(rates.items(), key=lambda pair: -int(pair[0])) if rate != 1]
+    assert list(dict.fromkeys(body)) == pytest.approx([0.5, 0.05, 0.005])
+
+
+def test_groups_of_parameters_and_layer_decay_multiply_with_a_transfer(source):
+    more = ["optimizer.param_groups=[{params:'*.bias',lr_scale:2}]", "optimizer.lr=1", "schedule=constant"]
+    training = built(source, "all", *more)
+    names = {id(parameter): name for name, parameter in training.state.network.named_parameters()}
+    groups = training.state.optimizer.param_groups
+    rates = {names[id(one)]: group["lr"] for group in groups for one in group["params"]}
+    assert (rates["8.weight"], rates["8.bias"]) == (1, 2)
+    assert (rates["0.weight"], rates["0.bias"]) == pytest.approx((0.1, 0.2))
+
+
+def test_an_optimizer_of_torch_has_the_same_rates(source):
+    more = ["optimizer=sgd", "optimizer._target_=torch.optim.Adamax", "optimizer.lr=1", "schedule=constant"]
+    training = built(source, "all", *more)
+    assert [group["lr"] for group in training.state.optimizer.param_groups] == pytest.approx([1, 0.1])
+
+
+@pytest.mark.parametrize("way", [*WAYS, "auto"])
+def test_a_run_that_goes_on_ends_at_the_bits_of_one_that_never_stopped(source, tmp_path, way):
+    more = words(source, way, "average=ema", f"output_dir={tmp_path}", "schedule=constant", "data.batch_size=8")
+    whole = runner.train([*more, "engine.epochs=4", "name=whole"])
+    part = runner.train([*more, "engine.epochs=2", "name=part"])
+    resume(part.folder, ["engine.epochs=4"])
+    ends = [read(run.folder / "checkpoints" / "last.pt")["state"] for run in (whole, part)]
+    for name, value in ends[0]["network"].items():
+        assert torch.equal(value, ends[1]["network"][name]), name
+    assert runner.test(part.folder)
+
+
+def test_a_run_is_held_to_the_weights_that_it_began_with(source, tmp_path):
+    torch.save(runner.load(source).model()[1].state_dict(), tmp_path / "weights.pt")
+    more = [*TARGET, "transfer=head", f"model.weights={tmp_path}/weights.pt", f"output_dir={tmp_path}"]
+    run = runner.train([*more, "engine.epochs=1"])
+    network = runner.load(run.folder).model()[1]
+    with torch.no_grad():
+        network[0].weight.add_(1)
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(UserError, match="trained weights changed since the run was saved"):
+        resume(run.folder, ["engine.epochs=2"])
+
+
+def test_the_preprocessing_is_that_of_the_source(source):
+    stored = read(source / "checkpoints" / "best.pt")["state"]["preprocess"]
+    training = built(source, "head")
+    assert torch.equal(training.state.preprocess.shift, stored["shift"])
+    assert ("input", "preprocessing: data.preprocess=standardize of that run") in training.about
+    other = build.training(runner.compose(TARGET))
+    assert not torch.equal(other.state.preprocess.shift, stored["shift"])
+
+
+def test_what_runner_exports_brings_classes_and_preprocessing(source, tmp_path):
+    assert export([str(source), "--format", "state_dict", "--output", str(tmp_path / "w.pt")]) == 0
+    some = ["data.classes=[9,3,5]", *NETWORK, *QUIET, "transfer=head", f"model.weights={tmp_path}/w.pt"]
+    training = build.training(runner.compose(some))
+    stored = read(source / "checkpoints" / "best.pt")["state"]["network"]
+    head = training.state.network[8].weight
+    assert torch.equal(head[1:], stored["8.weight"][[3, 5]])
+    assert not torch.equal(head[0], stored["8.weight"][0])
+    assert "2 of 3 rows of the head kept, by class name" in dict(training.about)["weights"]
+
+
+def test_initialization_does_not_touch_loaded_weights(source):
+    stored = read(source / "checkpoints" / "best.pt")["state"]["network"]
+    for init in ("large", "he", "dirac"):
+        network = built(source, "all", f"init={init}").state.network
+        assert torch.equal(network[0].weight, stored["0.weight"])
+
+
+def test_auto_says_what_it_saw_and_picked(source):
+    training = built(source, "auto")
+    about = dict(training.about)
+    assert about["auto"].startswith("picked ")
+    assert "5 images per class are few" in about["auto"]
+    assert training.state.network.training
+
+
+def test_vectorized_trials_are_refused_in_one_line_and_weights_alone_vectorize(source, tmp_path):
+    cfgs = [runner.compose(words(source, "head", f"optimizer.lr={lr}")) for lr in (0.1, 0.2)]
+    with pytest.raises(CannotVectorize, match=r"^transfer cannot be vectorized: "):
+        build.vectorize(cfgs)
+    torch.save(runner.load(source).model()[1].state_dict(), tmp_path / "weights.pt")
+    some = [*TARGET, f"model.weights={tmp_path}/weights.pt", "optimizer=sgd", "schedule=constant"]
+    cfgs = [runner.compose([*some, f"optimizer.lr={lr}"]) for lr in (0.1, 0.2)]
+    together, alone = build.vectorize(cfgs), build.training(cfgs[1])
+    batch = next(iter(alone.train.epoch()))
+    expected = [alone.step(alone.state, batch)[0].item() for _ in range(3)]
+    losses = [together.step(together.state, batch)[0][1].item() for _ in range(3)]
+    assert losses == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_sweep_has_transfers_as_trials(source, tmp_path):
+    more = ["transfer=head,all", f"+transfer.source='{source}'", f"output_dir={tmp_path}", "engine.epochs=1"]
+    result = runner.sweep([*TARGET, *[word.replace("+", "") for word in more], "sweep.finals=0"])
+    assert result is not None
+
+
+def test_stored_configs_of_before_go_on(tmp_path, train):
+    run = train("engine.epochs=1")
+    for name in ("config.json", "config.yaml"):
+        path = run.folder / name
+        if name == "config.json":
+            content = json.loads(path.read_text())
+            inner = content.get("config", content)
+            inner.pop("transfer", None)
+            inner["model"].pop("weights", None)
+            path.write_text(json.dumps(content))
+    resume(run.folder, ["engine.epochs=2"])
+    assert runner.test(run.folder)
+
+
+class Torchvision:
+    """Stands in for the server of trained weights."""
+
+    def __init__(self, monkeypatch):
+        self.network = theirs.shufflenet_v2_x0_5()
+        monkeypatch.setattr(
+            "torchvision.models._api.load_state_dict_from_url", lambda *_, **__: self.network.state_dict()
+        )
+
+
+SHUFFLENET = ["data=synthetic", "model=torchvision", "model.name=shufflenet_v2_x0_5", *QUIET]
+
+
+def test_torchvisions_weights_come_by_name_with_their_preprocessing(monkeypatch):
+    server = Torchvision(monkeypatch)
+    training = build.training(runner.compose([*SHUFFLENET, "model.weights=DEFAULT", "transfer=head"]))
+    network = training.state.network
+    for name, parameter in server.network.named_parameters():
+        if not name.startswith("fc."):
+            assert torch.equal(network.get_parameter(name), parameter), name
+    assert network.fc.out_features == 10
+    pixels = torch.rand(1, 3, 32, 32)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    torch.testing.assert_close(training.state.preprocess(pixels), (pixels - mean) / std)
+    about = dict(training.about)
+    assert "trained on images of 224 pixels, and these have 32" in about["weights"]
+    assert about["input"] == "preprocessing: torchvision's for these weights"
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_inceptions_preprocessing_is_what_torchvision_makes_of_its_own(name):
+    made = build.pretrained._for(name, build.pretrained.IMAGENET)
+    ours = build.pretrained._normalization(made)
+    pixels = torch.rand(2, 3, 4, 4)
+    mean, std = (torch.tensor(build.pretrained.IMAGENET[key]).view(3, 1, 1) for key in ("mean", "std"))
+    network = theirs.get_model(name, weights=None, init_weights=False, transform_input=True)
+    expected = network._transform_input((pixels - mean) / std)
+    torch.testing.assert_close((pixels - ours["shift"]) * ours["scale"], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_offline_one_line_names_the_file_its_place_and_the_other_way(monkeypatch, tmp_path):
+    def fail(*_args, **_keys):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    cfg = runner.compose(["data=synthetic", "model=resnet", "model.weights=DEFAULT", "transfer=head"])
+    with pytest.raises(UserError) as raised:
+        build.training(cfg)
+    assert str(raised.value) == (
+        "model.weights: cannot download resnet18-f37072fd.pth of resnet18 (no route to host); put the file into "
+        f"{tmp_path}/checkpoints, or name a copy: model.weights=FILE"
+    )
+
+
+def test_where_no_weights_can_be_had_finetune_trains_from_scratch_and_says_so(monkeypatch, tmp_path, train, capsys):
+    def fail(*_args, **_keys):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    some = [*SHUFFLENET, "model.weights=DEFAULT", "transfer=all", "transfer.missing=scratch"]
+    run = train(*some, "engine.epochs=1", "engine.limit_batches=1")
+    assert (
+        "training from scratch, since the trained weights cannot be had: model.weights: cannot"
+        in capsys.readouterr().err
+    )
+    assert (run.config.model.weights, run.config.transfer) == (None, {})
+    assert run.record["choices"]["transfer"] == "none"
+    trial = build.training(runner.compose(some))  # as a trial of a sweep, whose config stays
+    assert all(parameter.requires_grad for parameter in trial.state.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["transfer=head"], r"transfer: needs trained weights; set model.weights to a file or DEFAULT"),
+        (["transfer=head", "transfer.source=nowhere"], r"transfer.source: there is no run nowhere"),
+        (["transfer=head", "transfer.source=last"], r"transfer.source: last may be another run"),
+        (["transfer=head", "model.weights=nowhere.pt"], r"model.weights: nowhere.pt: there is no such file"),
+        (["model.weights=DEFAULT"], r"model.weights: torchvision has no weights of this network; name a file"),
+        (["data=synthetic", "model=resnet", "model.weights=BEST"], r"model.weights: resnet18 has no weights 'BEST'"),
+        (
+            ["model=resnet", "model.weights=DEFAULT"],
+            r"model.weights: trained on images of 3 channels, and these have 1",
+        ),
+        (["model=timm", "model.name=resnet19x"], r"model.name: timm has no network 'resnet19x'; did you mean"),
+        (["model.weights=3"], r"model.weights: must be text or null, not 3"),
+        (["transfer=all", "transfer.lr_scale=2"], r"transfer.lr_scale: must be above 0 and at most 1"),
+        (["transfer=last_blocks", "transfer.num_blocks=0"], r"transfer.num_blocks: must be at least 1"),
+    ],
+)
+def test_bad_words_are_one_line(more, message):
+    cfg = runner.compose(more)
+    with pytest.raises(UserError, match=f"^{message}") as raised:
+        config.check(cfg)
+        config.settle(cfg)
+        build.training(cfg)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["model.channels=[16,16]"], r"transfer.source: .* was trained with model.channels=\[16, 32\], not \[16, 16\]"),
+        (["model=mlp", "~model.channels"], r"transfer.source: .* trained another network; add model=convnet"),
+        (["data=synthetic", "data.in_channels=3"], r"transfer.source: .* images of 1 channels, and these have 3"),
+        (
+            ["data=synthetic", "data.in_channels=1"],
+            r"transfer.source: .* fits 12 of 14 .*choose the network, and the size",
+        ),
+        (["model.weights=some.pt"], r"transfer.source and model.weights: both name trained weights"),
+        (["transfer=features", "augment=flip"], r"transfer=features: augmentation changes the images"),
+        (["transfer=features", "transfer.stage=77"], r"transfer.stage: the network has no layer '77'"),
+    ],
+)
+def test_a_source_that_does_not_fit_is_one_line(source, more, message):
+    some = [word for word in TARGET if not (more[0].startswith("model=") and word.startswith("model."))]
+    if more[0] == "data=synthetic":
+        some = [*NETWORK, *QUIET]
+    more = [word for word in more if not word.startswith("~")]
+    cfg = runner.compose([*some, *(["transfer=head"] if not more[0].startswith("transfer") else []), *more])
+    cfg.transfer.source = str(source)
+    with pytest.raises(UserError, match=f"^{message}") as raised:
+        config.check(cfg)
+        build.training(cfg)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_timm_its_networks_are_one_line(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    with pytest.raises(UserError, match=r"^model: timm is not installed: pip install 'runner\[timm\]'"):
+        build.training(runner.compose(["model=timm"]))
+
+
+def test_a_network_of_timm_takes_a_file_and_timms_own_preprocessing(tmp_path):
+    timm = pytest.importorskip("timm")
+    own = timm.create_model("resnet10t", num_classes=1000)
+    torch.save(own.state_dict(), tmp_path / "weights.pt")
+    more = ["data=synthetic", "model=timm", "model.name=resnet10t", f"model.weights={tmp_path}/weights.pt", *QUIET]
+    training = build.training(runner.compose([*more, "transfer=head"]))
+    network = training.state.network
+    assert torch.equal(network.conv1[0].weight, own.conv1[0].weight)
+    assert network.fc.out_features == 10
+    settings = timm.data.resolve_model_data_config(own)
+    expected = torch.tensor(settings["mean"])
+    torch.testing.assert_close(training.state.preprocess.shift.flatten(), expected)
+    assert training.step.forward is not network
