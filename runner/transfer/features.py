@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from runner.errors import UserError, did_you_mean
 from runner.init.initializers import SCORES
 
+TRUNK = "trunk"  # whose layers have the names that they have in the whole network
+
 
 class StageFeatures(nn.Module):
     """Images to class scores [B, K]: a network up to a stage, its maps averaged over their places, a linear layer."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from runner.errors import UserError, reason
 from runner.init.initializers import score_layers
+from runner.transfer.features import TRUNK
 
 KEY = "model.weights"
 WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "trunk.")  # before every name, where another tool put it
@@ -176,8 +177,8 @@ def fit_into(
     rows = min((_fit_head(own, weights, name, classes, head) for name in heads), default=0)
     known = {*own}
     unused = [name for name in weights.tensors if name not in known and not name.endswith("num_batches_tracked")]
-    trainable = {_plain(name) for name, _ in network.named_parameters()}
-    return Fitted(loaded, [name for name in new if name in trainable], misfits, unused, rows, len(classes))
+    names = {_plain(name): name for name, _ in network.named_parameters()}
+    return Fitted(loaded, [names[name] for name in new if name in names], misfits, unused, rows, len(classes))
 
 
 def _fit_head(own: Mapping[str, Tensor], weights: Weights, name: str, classes: Sequence[str], head: str) -> int:
@@ -208,7 +209,8 @@ def _word(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """The name of a parameter as it is without a parametrization, such as DropConnect's."""
+    """The name of a parameter as it is in the whole network, without a parametrization such as DropConnect's."""
+    name = name.removeprefix(f"{TRUNK}.")
     if ".parametrizations." not in name:
         return name
     return name.replace(".parametrizations.", ".").removesuffix(".original")
