@@ -38,6 +38,7 @@ SHAPING = (
     *("augment.scale_crop.max_scale", "augment.*.picture_scale"),
     *("loss.class_weights", "loss.target_threshold"),
 )
+WHOLE = "runner.transfer.Whole"  # of transfer=none
 OWN = ("name", "output_dir", "seed")  # keys that every trial may have for itself
 
 
@@ -60,7 +61,7 @@ def reason_against(cfg: DictConfig) -> str | None:
         return "optimizer=lbfgs cannot be vectorized: it evaluates the loss as often as each trial needs"
     if cfg.engine.get("max_time") is not None:
         return "engine.max_time cannot be vectorized: each trial has the time for itself"
-    if cfg.get("transfer"):
+    if (cfg.get("transfer") or {}).get("_target_", WHOLE) != WHOLE:
         return "transfer cannot be vectorized: the frozen part of a network is the same for all trials, and runs once"
     if cfg.engine.precision == "fp16":
         return "engine.precision=fp16 cannot be vectorized: all gradients are scaled by one number"

@@ -22,6 +22,7 @@ SOURCE = "transfer.source"
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 # torchvision's networks of these names turn its normalization into this one themselves, where they have its weights.
 INCEPTION = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+WHOLE = "runner.transfer.Whole"  # of transfer=none
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 
@@ -32,6 +33,11 @@ class NoWeights(UserError):
 def has_weights(cfg: DictConfig) -> bool:
     """Whether a config names trained weights."""
     return _name(cfg) is not None or bool(cfg.model.get("pretrained")) or _source(cfg) is not None
+
+
+def transfers(cfg: DictConfig) -> bool:
+    """Whether a config chooses what learns of trained weights."""
+    return (cfg.get("transfer") or {}).get("_target_", WHOLE) != WHOLE
 
 
 def weights_of(cfg: DictConfig, dataset: Data) -> Weights | None:
@@ -48,7 +54,7 @@ def weights_of(cfg: DictConfig, dataset: Data) -> Weights | None:
     if len(named) > 1:
         raise UserError(f"{named[0]} and {named[1]}: both name trained weights; set one of them to null")
     if not named:
-        if cfg.get("transfer"):
+        if transfers(cfg):
             raise UserError(
                 "transfer: needs trained weights; set model.weights to a file or DEFAULT, or transfer.source to a run"
             )

@@ -21,6 +21,7 @@ from runner.stages import stage
 from runner.transfer import (
     Auto,
     Features,
+    Whole,
     blocks_of,
     feature_files,
     fit_into,
@@ -54,7 +55,7 @@ class Transferred:
         self.held: dict[str, list[nn.Parameter]] = {}
         self.names: set[str] = set()
         self.lines: list[tuple[str, str]] = []
-        self.transfer = parts.transfer(cfg)
+        self.transfer = None if setup.weights is None else parts.transfer(cfg)
         if setup.weights is None:
             return
         key = pretrained.SOURCE if pretrained.of_run(cfg) else pretrained.KEY
@@ -66,7 +67,7 @@ class Transferred:
                 choice = self.transfer.pick(self._images_per_class(), self._probed(self.transfer.max_images))
             self.transfer = choice.transfer
             self.lines.append(("auto", choice.why))
-        if self.transfer is not None:
+        if self.transfer is not None and not isinstance(self.transfer, Whole):
             self._freeze(fitted.new)
 
     def _freeze(self, new: Sequence[str]) -> None:
@@ -110,7 +111,7 @@ class Transferred:
         Raises:
             UserError: transfer=features, and something does change them, or the network cannot be cut.
         """
-        if self.transfer is None:
+        if self.transfer is None or isinstance(self.transfer, Whole):
             return
         chosen = isinstance(self.transfer, Features)
         reason = self._against(step)

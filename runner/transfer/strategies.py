@@ -39,6 +39,17 @@ class Transfer:
         raise NotImplementedError
 
 
+class Whole(Transfer):
+    """Every layer learns at the whole learning rate; the weights at the start need not be trained ones.
+
+    >>> Whole().rates(1)
+    [Rate(scale=1.0, start_epochs=0)]
+    """
+
+    def rates(self, num_blocks: int) -> Sequence[Rate | None]:
+        return [Rate()] * num_blocks
+
+
 class Head(Transfer):
     """The head alone learns.
 
