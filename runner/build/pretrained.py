@@ -1,6 +1,8 @@
 """Trained weights for a network that is built: of a file, of torchvision or timm by name, or of a finished run."""
 
+import io
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from runner.data import Data, Preprocess
 from runner.engine.checkpoint_files import BEST, read
 from runner.errors import UserError, did_you_mean, reason
 from runner.optimizer.param_groups import START
+from runner.stages import stage
 from runner.store import RunFolder
 from runner.transfer.weights import KEY, Weights, digest_of, read_weights
 
@@ -223,10 +226,12 @@ def _of_torchvision(cfg: DictConfig, word: str, dataset: Data) -> Weights:
     weights: Any = known[word]
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
     try:
-        tensors = weights.get_state_dict(progress=False, check_hash=True)
+        with stage(f"getting {file.name}"), redirect_stderr(io.StringIO()):  # torch has a line of its own
+            tensors = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
+        why = getattr(error, "reason", None) or reason(error)
         raise NoWeights(
-            f"{KEY}: cannot download {file.name} of {name} ({reason(error)}); put the file into {file.parent}, or name "
+            f"{KEY}: cannot download {file.name} of {name} ({why}); put the file into {file.parent}, or name "
             f"a copy: model.weights=FILE"
         ) from error
     transforms = weights.transforms()
@@ -256,7 +261,8 @@ def _of_timm(cfg: DictConfig, dataset: Data) -> Weights:
             "data.in_channels=3 where the data set has that key"
         )
     try:
-        found = trained(name)
+        with stage(f"getting the weights of {name}"), redirect_stderr(io.StringIO()):
+            found = trained(name)
     except UserError:
         raise
     except Exception as error:  # of the package that downloads, which has many of its own
