@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 EXIT_USER_ERROR = 2
 EXIT_DIVERGED = 3
+EXIT_WRONG = 4  # runner check found something wrong
 
 
 class UserError(Exception):

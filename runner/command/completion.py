@@ -46,7 +46,7 @@ end
 complete -c runner -a '(__runner_complete)'
 """
 SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
-HYDRAS = ("train", "sweep")
+HYDRAS = ("train", "sweep", "check")
 RUNS = (
     "resume",
     "test",
@@ -66,6 +66,7 @@ ROOT_KEYS = ("name", "seed", "output_dir", "objective.name", "objective.mode")
 FLAGS = {
     "train": ("--dry-run", "--like", "--multirun", "--config-dir", "--cfg", "--info", "--help"),
     "sweep": ("--config-dir", "--cfg", "--info", "--help"),
+    "check": ("--only", "--skip", "--list", "--profile", "--config-dir", "--cfg", "--info", "--help"),
     "resume": ("--trust", "--accept-changed-data", "--help"),
     "test": ("--trust", "--weights", "--data", "--calibrate", "--average", "--greedy", "--out", "--help"),
     "export": ("--format", "--out", "--quantize", "--max-drop", "--weights", "--trust", "--help"),

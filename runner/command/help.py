@@ -19,6 +19,9 @@ FLAGS = {
 -m runs every combination of values; --dry-run builds everything, shows the network and writes nothing;
 --like RUN [CHANGES] begins from what was said for an old run; """,
     "sweep": "",
+    "check": """\
+--list names the checks; --only data,loss and --skip cost choose; --profile writes a trace for Perfetto;
+""",
 }
 
 
@@ -28,6 +31,11 @@ Choose an option of any group, change any key of the chosen ones:
   runner train model=mlp optimizer=momentum optimizer.lr=0.1
   runner train reg=[l2,dropout] reg.dropout.p=0.3
   runner train -m optimizer=sgd,adam seed=1,2""",
+    "check": """\
+The line of runner train, before it is trained. Exit status 4 if something is wrong:
+  runner check
+  runner check data=folder data.root=photos model=resnet optimizer=momentum
+  runner check --only lr,overfit optimizer=adam optimizer.lr=1e-2""",
     "sweep": """\
 As runner train, with ranges for some of the keys, or a space from the group sweep:
   runner sweep sweep=lr_l2 model=mlp

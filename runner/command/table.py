@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": Command("classify new images with a run's best weights", "runner.command.predict"),
     "export": Command("write a network as one file: ONNX, torch.export or its weights", "runner.command.export"),
     "average": Command("average the weights of several checkpoints", "runner.command.average"),
+    "check": Command("is this training sane? measured before hours are spent", "runner.command.check", "train"),
     "compare": Command("compare runs: which is better, and how sure is that", "runner.command.compare"),
     "report": Command("write a page about a run, or about several side by side", "runner.command.report"),
     "list": Command("list runs and sweeps: status, best value, size", "runner.command.list"),

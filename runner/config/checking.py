@@ -37,11 +37,14 @@ WITHOUT_EFFECT: dict[str, Any] = {
 # Keys that build reads beside the constructor, which need not have them.
 READ_BY_BUILD: dict[str, Any] = {"model.weights": str | None}
 NEWER_GROUPS = {"transfer"}  # that stored configs of before lack
+LR, AUTO = "optimizer.lr", "auto"
 ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": NonNegativeInt, "output_dir": str}
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, auto_lr: bool = False) -> None:
     """Hold every key to the constructor it is meant for, before any file or device is touched.
+
+    `auto_lr`: whether the learning rate may be one that is yet to be found.
 
     Raises:
         UserError: a key is unknown, missing, of the wrong type or out of range.
@@ -58,6 +61,10 @@ def check(config: DictConfig) -> None:
     for missing in sorted(known - plain.keys() - NEWER_GROUPS):
         raise UserError(f"{missing}: missing from the config; it may be of another version of runner, or cut short")
     _check_name(plain.get("name"))
+    if has_auto_lr(config):
+        if not auto_lr:
+            raise UserError(f"{LR}: {AUTO} is found by runner train alone; give a number, say what runner check finds")
+        plain["optimizer"] = {**plain["optimizer"], "lr": 1.0}
     for word, value in plain.items():
         key = str(word)
         if key in ROOT_TYPES:
@@ -69,6 +76,11 @@ def check(config: DictConfig) -> None:
                 _check_node(f"{key}.{option}", node)
         elif value:
             _check_node(key, value)
+
+
+def has_auto_lr(config: DictConfig) -> bool:
+    """Whether the learning rate is to be found before the training."""
+    return bool(OmegaConf.select(config, LR, default=None) == AUTO)
 
 
 def check_sweep(config: DictConfig) -> None:

@@ -79,7 +79,7 @@ def train_overrides(*overrides: str | Sequence[str], **keys: Any) -> Run:
     words = config.words_of(overrides, keys)
     try:
         cfg, choices = config.compose_with_choices(words)
-        config.check(cfg)
+        config.check(cfg, auto_lr=True)
         return train(cfg, words, choices)
     except UserError as error:
         raise error from None  # in a notebook, one line and not that of Hydra's thousands
