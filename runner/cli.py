@@ -21,7 +21,10 @@ from runner.errors import (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command and leave with its exit status: 0 done, 2 user's mistake, 3 diverged, 4 a check found something wrong, 130/143 interrupted."""
+    """Run a command and leave with its exit status.
+
+    0 done, 2 user's mistake, 3 diverged, 4 a check found something wrong, 130/143 interrupted.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         sys.exit(run(words))

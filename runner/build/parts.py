@@ -106,6 +106,8 @@ def init_from_data(network: nn.Module, train: Batches) -> None:
 
 def optimizer(cfg: DictConfig, network: nn.Module) -> Optimizer:
     """The optimizer of the network's trainable parameters, on the device they are on."""
+    if configs.has_auto_lr(cfg):
+        raise UserError("optimizer.lr: auto is found by runner train alone; give a number, say what runner check finds")
     trained: Any = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not all(getattr(parameter, mark, none) == none for parameter in trained for mark, none in TRANSFER_MARKS):
         trained = by_transfer({"params": trained, "lr": cfg.optimizer.get("lr", 1.0)})

@@ -238,7 +238,8 @@ def _duplicates(subject: Subject, found: Mapping[str, Images]) -> Check:
     dataset = subject.dataset
     pairs = duplicates({split: images.pixels for split, images in found.items()})
     sizes = {split: len(images) for split, images in found.items()}
-    whole = {split: len(dataset.source(split)) for split in found}
+    splits: tuple[Any, ...] = tuple(found)
+    whole = {split: len(dataset.source(split)) for split in splits}
     names = dataset.class_names
 
     def caption(split: str, place: int) -> str:
@@ -270,9 +271,7 @@ def verdict_on_duplicates(
         f"{count:,} {'exact' if exact else 'near'} in {one} and {other}"
         for ((one, other), exact), count in sorted(counts.items())
     ]
-    leaked = max(
-        counts[splits, True] / max(1, sizes[splits[1]]) for splits in {pair.splits for pair in pairs}
-    )
+    leaked = max(counts[splits, True] / max(1, sizes[splits[1]]) for splits in {pair.splits for pair in pairs})
     verdict: Verdict = "wrong" if leaked >= LEAKED else "warning"
     measured = ", ".join(parts) + (f"; {conflicts} with different labels" if conflicts else "")
     advice = "see figures/duplicates.png; remove them from train, or cut the splits by group (docs/data.md)"
@@ -326,7 +325,9 @@ def statistics(pixels_NCHW: Tensor, preprocess: str) -> Check:
         return Check("data.statistics", "wrong", measured, expected, advice, values)
     if preprocess == "none" or abs(mean) > MEAN or not DEVIATION[0] <= deviation <= DEVIATION[1]:
         advice = "data.preprocess=standardize" if preprocess != "standardize" else "look at figures/batch.png"
-        return Check("data.statistics", "warning", f"{measured} (data.preprocess={preprocess})", expected, advice, values)
+        return Check(
+            "data.statistics", "warning", f"{measured} (data.preprocess={preprocess})", expected, advice, values
+        )
     return Check("data.statistics", "ok", measured, expected, "", values)
 
 

@@ -17,7 +17,9 @@ FAMILIES = {
     "data": Family("classes, duplicates across splits, odd images, pixel statistics", "runner.check.data"),
     "loss": Family("the loss at the start against the formula, and what penalties add", "runner.check.loss"),
     "overfit": Family("whether 20 images can be learned by heart", "runner.check.overfit"),
-    "layers": Family("activations and gradients by layer: dead, saturated, vanishing, exploding", "runner.check.layers"),
+    "layers": Family(
+        "activations and gradients by layer: dead, saturated, vanishing, exploding", "runner.check.layers"
+    ),
     "gradients": Family("analytic against numerical gradients; unused and frozen parameters", "runner.check.gradients"),
     "updates": Family("update-to-weight ratios; training and evaluation mode agree", "runner.check.updates"),
     "lr": Family("the learning-rate range, and a rate to begin with", "runner.check.lr"),

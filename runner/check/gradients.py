@@ -117,9 +117,7 @@ def flow(frozen: Sequence[str], ties: Sequence[tuple[str, ...]], start: dict[str
     return Check("gradients.flow", "ok", "; ".join(parts), expected, "", values)
 
 
-def compare(
-    network: nn.Module, criterion: Callable[..., Tensor], images: Tensor, labels: Tensor
-) -> list[Difference]:
+def compare(network: nn.Module, criterion: Callable[..., Tensor], images: Tensor, labels: Tensor) -> list[Difference]:
     """Central differences of the loss by some parameters of every tensor, in the precision of the network.
 
     The largest gradient of each tensor comes first, then two of its other parameters while the time lasts.
@@ -207,7 +205,9 @@ def verdict_on(differences: Sequence[Difference], num_tensors: int) -> Check:
     smooth = [one for one in differences if not one.kink]
     kinks = len(differences) - len(smooth)
     worst = max(smooth, key=lambda one: one.error, default=differences[0])
-    measured = f"largest relative error {worst.error:.1e} ({worst.name}), of {len(differences)} in {num_tensors} tensors"
+    measured = (
+        f"largest relative error {worst.error:.1e} ({worst.name}), of {len(differences)} in {num_tensors} tensors"
+    )
     measured += f"; {kinks} at a kink" if kinks else ""
     expected = f"at most {UNEASY:g}; above {WRONG:g} is wrong"
     values = {"error": worst.error, "analytic": worst.analytic, "numerical": worst.numerical, "kinks": kinks}

@@ -32,7 +32,11 @@ def check(subject: Subject) -> Iterator[Check]:
     subject.write("layers.png", draw_layers(layers))
     yield dead(layers)
     yield saturated(layers)
-    yield trend("layers.forward", "the standard deviation of the output", [(one.name, one.std) for one in layers if one.is_weighted])
+    yield trend(
+        "layers.forward",
+        "the standard deviation of the output",
+        [(one.name, one.std) for one in layers if one.is_weighted],
+    )
     flow = [(one.name, one.gradient_norm) for one in layers if one.is_weighted and one.gradient_norm is not None]
     # From the scores back to the images.
     yield trend("layers.backward", "the gradient's norm", [(name, norm) for name, norm in reversed(flow)])
@@ -63,7 +67,9 @@ def _share(name: str, what: str, shares: Sequence[tuple[str, float]], advice: st
         return Check(name, "skipped", "no layer of this network can have them")
     layer, most = max(shares, key=lambda pair: pair[1])
     bad = [layer for layer, share in shares if share >= MANY]
-    measured = f"at most {most:.0%} {what} ({layer})" if not bad else f"{most:.0%} {what} in {layer}; many in {listed(bad)}"
+    measured = (
+        f"at most {most:.0%} {what} ({layer})" if not bad else f"{most:.0%} {what} in {layer}; many in {listed(bad)}"
+    )
     verdict: Verdict = "wrong" if most >= NEARLY_ALL else "warning" if bad else "ok"
     expected = f"under {MANY:.0%} in each layer"
     return Check(name, verdict, measured, expected, advice if bad else "", {"shares": dict(shares)})
@@ -120,7 +126,9 @@ def draw_layers(layers: Sequence[Activity]) -> bytes:
             axes.xaxis.get_offset_text().set_fontsize(6)
         dead_units = "" if one.dead is None else f"\ndead {one.dead:.0%}"
         at_end = "" if one.saturated is None else f"\nsaturated {one.saturated:.0%}"
-        panels[0][column].set_title(f"{one.name}\nmean {one.mean:.2g}, std {one.std:.2g}{dead_units}{at_end}", fontsize=7)
+        panels[0][column].set_title(
+            f"{one.name}\nmean {one.mean:.2g}, std {one.std:.2g}{dead_units}{at_end}", fontsize=7
+        )
         norm = "" if one.gradient_norm is None else f"norm {one.gradient_norm:.2g}"
         panels[1][column].set_title(norm, fontsize=7)
     panels[0][0].set_ylabel("output", fontsize=8)

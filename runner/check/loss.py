@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.check.subject import Subject, loss_of, same_noise
-from runner.check.verdict import Check
+from runner.check.verdict import Check, Verdict
 from runner.loss import BinaryCrossEntropy, CrossEntropy, Distillation, Focal, Hinge
 
 NUM_IMAGES = 256
@@ -66,7 +66,7 @@ def at_start(measured: float, expected: float, formula: str) -> Check:
     advice = "smaller weights at the start (init=auto, init=he), or data.preprocess=standardize"
     if measured < expected:
         advice = "the network knows the answer before it is trained: look for a leak, or for loaded weights"
-    verdict = "warning" if distance <= FAR else "wrong"
+    verdict: Verdict = "warning" if distance <= FAR else "wrong"
     return Check("loss.start", verdict, text, wanted, advice, values)  # NaN is wrong
 
 

@@ -48,7 +48,9 @@ def check(subject: Subject) -> Iterator[Check]:
     small = SMALL_LOSS if isinstance(subject.criterion, KNOWN) else OTHER_SHARE * abs(first.losses[0])
     other = None
     if not first.is_done(small):
-        other = fit_few(subject.bare_network(), subject.criterion, images, labels, lambda n: Adam(n.parameters(), OTHER_RATE))
+        other = fit_few(
+            subject.bare_network(), subject.criterion, images, labels, lambda n: Adam(n.parameters(), OTHER_RATE)
+        )
     yield verdict_on(first, other, small, len(images))
 
 
@@ -109,7 +111,7 @@ def verdict_on(first: Outcome, other: Outcome | None, small: float, num_images: 
     updates = len(first.losses) - 1
     measured = f"loss {first.losses[-1]:.3g}, accuracy {first.accuracy:.2f} after {updates} updates"
     expected = f"loss under {small:.3g} and accuracy 1 on {num_images} images in {MAX_UPDATES} updates"
-    values = {"loss": first.losses[-1], "accuracy": first.accuracy, "updates": updates}
+    values: dict[str, Any] = {"loss": first.losses[-1], "accuracy": first.accuracy, "updates": updates}
     if first.is_done(small):
         return Check("overfit.few", "ok", measured, expected, "", values)
     silent = first.without_gradient
@@ -125,4 +127,3 @@ def verdict_on(first: Outcome, other: Outcome | None, small: float, num_images: 
         return Check("overfit.few", "warning" if learns else "wrong", measured, expected, advice, values)
     advice = "no optimizer.lr is to blame, as Adam fails too: look at the network, its loss and the labels"
     return Check("overfit.few", "wrong", measured, expected, advice, values)
-

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runner import config, store
+from runner import build, config, store
+from runner.check import lr
 from runner.check.families import FAMILIES
 from runner.check.subject import CheckFolder, Subject
 from runner.check.verdict import Check, Verdict, worst
@@ -46,7 +47,9 @@ def check(
     console = Console()
     began = time.perf_counter()
     with _showing_stages(cfg, console):
-        subject = Subject(cfg, profile=profile)
+        dataset = build.data(cfg)
+        cfg, _ = lr.settled(cfg, dataset)
+        subject = Subject(cfg, profile=profile, dataset=dataset)
         folder = subject.folder = _new_folder(cfg, overrides, choices, str(subject.device))
         try:
             checks: list[Check] = []

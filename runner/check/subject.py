@@ -18,6 +18,7 @@ from runner.engine.loop import Training
 from runner.engine.rng import seed_everything
 from runner.files import replace_file
 from runner.model.summary import layer_names
+from runner.store.names import CHECK
 from runner.store.run_folder import Folder
 
 NOISE = ("drop", "stochasticdepth")  # in the class names of layers that draw noise, whose `p` says how much
@@ -26,7 +27,7 @@ NOISE = ("drop", "stochasticdepth")  # in the class names of layers that draw no
 class CheckFolder(Folder):
     """The folder that a check leaves; `record` is the content of check.json."""
 
-    FILE, COMMAND = "check.json", "check"
+    FILE, COMMAND = CHECK, "check"
 
 
 class Subject:
@@ -36,13 +37,20 @@ class Subject:
         cfg: its config, checked.
         folder: for figures; None for none.
         profile: whether a trace of the profiler is wanted.
+        dataset: that of the config, where it has been read before.
     """
 
-    def __init__(self, cfg: DictConfig, folder: CheckFolder | None = None, profile: bool = False) -> None:
+    def __init__(
+        self,
+        cfg: DictConfig,
+        folder: CheckFolder | None = None,
+        profile: bool = False,
+        dataset: Data | None = None,
+    ) -> None:
         self.cfg = cfg
         self.folder = folder
         self.profile = profile
-        self.dataset: Data = build.data(cfg)
+        self.dataset: Data = dataset or build.data(cfg)
         self.training: Training = build.training(cfg, self.dataset)
         self._start = copy.deepcopy(self.training.state.state_dict())
 
@@ -66,6 +74,11 @@ class Subject:
         state.optimizer.zero_grad()
         state.network.train()
         return self.training
+
+    def rebuild(self) -> None:
+        """Build the training again, where a check has changed more than its state, such as the dropout of a layer."""
+        self.training = build.training(self.cfg, self.dataset)
+        self._start = copy.deepcopy(self.training.state.state_dict())
 
     def batches(self) -> Iterator[tuple[Tensor, ...]]:
         """Training batches, epoch after epoch, as the step takes them."""
@@ -99,6 +112,7 @@ class Subject:
 
 def silence(network: nn.Module) -> None:
     """Set the dropout of a network to nothing."""
+    module: Any
     for module in network.modules():
         kind = type(module).__name__.lower()
         if any(word in kind for word in NOISE) and isinstance(getattr(module, "p", None), int | float):
@@ -133,4 +147,7 @@ def same_noise(device: torch.device, seed: int = 0) -> Iterator[None]:
 def names_of_layers(network: nn.Module) -> Mapping[nn.Module, str]:
     """A name for every module of a network."""
     shown = layer_names(network)
-    return {module: shown.get(path, path) or type(module).__name__ for path, module in network.named_modules()}
+    return {
+        module: shown.get(path) or f"{path} ({type(module).__name__.lower()})".strip()
+        for path, module in network.named_modules()
+    }

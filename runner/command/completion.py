@@ -140,9 +140,10 @@ def _starting(words: Iterable[str], begin: str) -> list[str]:
 
 def _runs(begin: str) -> list[str]:
     """Folders of runs and sweeps under outputs, by their path, or by a part of their name."""
-    paths = [str(path.parent) for path in Path("outputs").glob("*/*/environment.json")]
-    found = _starting([*paths, "last"], begin)
-    return found or sorted(path for path in paths if begin in path)
+    found = Path("outputs").glob("*/*/environment.json")
+    paths = [str(path.parent) for path in found if not path.with_name("check.json").exists()]
+    fitting = _starting([*paths, "last"], begin)
+    return fitting or sorted(path for path in paths if begin in path)
 
 
 def _overrides(command: str, before: Sequence[str], current: str) -> Iterator[str]:

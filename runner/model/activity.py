@@ -42,7 +42,9 @@ class Activity:
 
 
 @contextmanager
-def observed(network: nn.Module, with_gradients: bool = False, num_kept: int = 0) -> Iterator[dict[nn.Module, Activity]]:
+def observed(
+    network: nn.Module, with_gradients: bool = False, num_kept: int = 0
+) -> Iterator[dict[nn.Module, Activity]]:
     """Within, each forward pass notes the activity of convolutions, linear layers and activations, in their order.
 
     Args:

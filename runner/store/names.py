@@ -11,6 +11,7 @@ ROOT = Path("outputs")  # where folders are looked for that are named in part
 # With a dot before it while a process makes it; not the times that were names in version 0.1.
 NUMBERED = re.compile(r"\.?(\d{4,})(?!-\d\d-\d\d_)(?:-.*)?")
 MAX_LENGTH = 80
+CHECK = "check.json"  # in the folders of runner check, which are no runs
 SHOWN = 8  # of the folders that a word fits
 
 
@@ -70,7 +71,7 @@ def find_folder(word: str | Path) -> Path:
     path, text = Path(word), str(word)
     if path.exists():
         return path
-    folders = sorted(path.parent for path in ROOT.glob("*/*/environment.json"))
+    folders = sorted(path.parent for path in ROOT.glob("*/*/environment.json") if not path.with_name(CHECK).exists())
     if text == "last" and folders:
         return max(folders, key=lambda folder: (folder / "environment.json").stat().st_mtime_ns)  # written at the start
     name, _, number = text.rpartition("/")

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from runner import build, config, store
+from runner.check import lr
 from runner.data import Data
 from runner.engine.checkpoint import Checkpoints
 from runner.engine.loop import Training, fit
@@ -109,8 +110,12 @@ def train(
         if why := build.settle_weights(cfg, dataset):
             note(why)
             choices = {**(choices or {}), "transfer": "none"}
+        cfg, found = lr.settled(cfg, dataset)
         training = build.training(cfg, dataset)
         folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
+        if found is not None:
+            folder.record["lr_range"] = found
+            note(f"optimizer.lr={found['lr']:g}, found in {found['num_updates']} updates with a rising rate")
         if begun is not None:
             begun(folder.path)
         shown = dataset if with_header else None
@@ -139,7 +144,9 @@ def try_out(cfg: DictConfig) -> None:
     _check_combinations(cfg)
     console = Console()
     with _showing_stages(cfg, console):
-        training = build.training(cfg, dataset := build.data(cfg))
+        dataset = build.data(cfg)
+        cfg, _ = lr.settled(cfg, dataset)
+        training = build.training(cfg, dataset)
         layers = network_layers(training)
         print_header(console, training, dataset, layers)
         console.print()
