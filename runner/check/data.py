@@ -37,6 +37,9 @@ MOST_HEADERS = 2_000
 ODD = 4  # times longer or shorter than the median image, or than it is wide
 MEAN, DEVIATION = 0.5, (0.5, 2.0)  # what is near mean 0 and standard deviation 1
 NO_INPUT = 0.02  # standard deviation, below which the network sees next to nothing
+MOST_NEIGHBORS, MOST_ASKED = 10_000, 2_000  # images among which the nearest is sought, and for which
+NEIGHBOR_SIDE = 16  # pixels in each direction that are compared
+BARELY = 1.5  # times chance, below which labels have next to nothing to do with images
 SHOWN_PAIRS, SHOWN_IMAGES = 16, 32
 
 
@@ -50,6 +53,7 @@ def check(subject: Subject) -> Iterator[Check]:
     looked_at = {split: _looked_at(subject, split) for split in ("train", "val", "test")}
     found = {split: images for split, images in looked_at.items() if images is not None}
     yield _duplicates(subject, found)
+    yield neighbors(found["train"], found["val"], len(names))
     yield constant({split: images.pixels for split, images in found.items() if split != "test"})
     if isinstance(train, Files):
         yield _headers(train.paths)
@@ -201,6 +205,40 @@ def _by_bytes(images: Tensor, places: Tensor) -> dict[bytes, list[int]]:
     for place in places.tolist():
         found.setdefault(array[place].tobytes(), []).append(place)
     return found
+
+
+def neighbors(train: Images, val: Images, num_classes: int) -> Check:
+    """Whether labels have to do with images: how often the nearest training image has the label of one of val.
+
+    By the correlation of small pictures. What chance gives is the sum over classes of the product of their shares.
+    """
+    name = "data.neighbors"
+    base, asked = (_thumbnails(split.pixels[:most]) for split, most in ((train, MOST_NEIGHBORS), (val, MOST_ASKED)))
+    base_labels, labels_N = train.labels[: len(base)], val.labels[: len(asked)]
+    if not len(base) or not len(asked):
+        return Check(name, "skipped", "there are no images")
+    nearest = torch.cat([(chunk @ base.T).argmax(1) for chunk in asked.split(512)])
+    agreement = (base_labels[nearest] == labels_N).double().mean().item()
+    shares = [torch.bincount(split, minlength=num_classes).double() / len(split) for split in (base_labels, labels_N)]
+    chance = float((shares[0] * shares[1]).sum())
+    # Two standard errors, of what was found and of chance.
+    error = 2 * (max(agreement * (1 - agreement), chance * (1 - chance)) / len(asked)) ** 0.5
+    measured = f"{agreement:.1%} of {len(asked):,} val images have the label of the nearest in train"
+    expected = f"above {chance:.1%}, which is chance"
+    values = {"agreement": agreement, "chance": chance}
+    if agreement - error > chance:
+        return Check(name, "ok", measured, expected, "", values)
+    verdict: Verdict = "wrong" if agreement + error < BARELY * chance else "warning"
+    advice = "labels may be shuffled, or in another order than the images: look at figures/batch.png"
+    return Check(name, verdict, measured, expected, advice, values)
+
+
+def _thumbnails(images: Tensor) -> Tensor:
+    small = []
+    for chunk in images.split(1024):
+        size = tuple(min(NEIGHBOR_SIDE, side) for side in chunk.shape[-2:])
+        small.append(_standardized(F.interpolate(chunk.float(), size, mode="area")))
+    return torch.cat(small) if small else torch.zeros(0, 1)
 
 
 def constant(pixels: Mapping[str, Tensor]) -> Check:

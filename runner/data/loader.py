@@ -5,6 +5,7 @@ B images, C channels, S by S pixels.
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -62,7 +63,13 @@ class InMemoryLoader:
 
 
 class WorkerLoader:
-    """Worker processes read and decode whole batches; copies to the device overlap with the training."""
+    """Worker processes read and decode whole batches; copies to the device overlap with the training.
+
+    Attributes:
+        seconds_waited: that this process has waited for them so far.
+    """
+
+    seconds_waited = 0.0
 
     def __init__(self, source: Source, device: torch.device, num_workers: int) -> None:
         self.device = device
@@ -84,11 +91,14 @@ class WorkerLoader:
 
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         self.queue[:] = [chunk.tolist() for chunk in chunks]
+        began = time.perf_counter()
         for chunk, pixels in zip(chunks, self.loader, strict=True):
+            self.seconds_waited += time.perf_counter() - began
             if isinstance(pixels, str):
                 raise UserError(pixels)
             labels = self.labels[chunk]
             yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+            began = time.perf_counter()
 
     def read(self, chunk: Tensor) -> Batch:
         """One batch, apart from an epoch, read by this process."""

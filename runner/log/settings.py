@@ -17,4 +17,5 @@ class LogSettings:
     num_images: NonNegativeInt = 32
     figures: bool = True
     observers: Sequence[Mapping[str, Any]] = ()
+    doctor: bool = True
     progress: Literal["auto", "live", "lines", "none"] = "auto"

@@ -37,6 +37,8 @@ FIELDS: dict[str, Any] = {
     "round": dict[str, str | int],
     "rounds": list[dict[str, Any]],
     "best": dict[str, Any] | None,
+    "advice": list[dict[str, Any]],
+    "lr_range": dict[str, Any],
 }
 
 

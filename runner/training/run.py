@@ -128,6 +128,9 @@ class Run:
         width = max(map(len, lines))
         for name, text in lines.items():
             console.print(f"{name:<{width}}  {text}", highlight=False, soft_wrap=True)
+        for advice in record.get("advice", []):
+            text = f"epoch {advice.get('epoch')}: {advice.get('text')}"
+            console.print(f"[yellow]{'advice':<{width}}[/]  {escape(text)}", highlight=False, soft_wrap=True)
         if self.status == "diverged":
             console.print("what to try: " + ADVICE, soft_wrap=True)
             return

@@ -22,6 +22,7 @@ from runner.errors import Interrupted, UserError
 from runner.files import replace_file
 from runner.formatting import number
 from runner.log import progress
+from runner.log.doctor import Doctor
 from runner.log.metrics_file import MetricsFile
 from runner.log.tensorboard import Subject, TensorBoard
 from runner.log.texts import describe_network, describe_run
@@ -300,6 +301,8 @@ def _observers(
     """The observers that the configs ask for; `cleanup` closes them. The display follows one trial alone."""
     log = build.log(members[0].cfg)
     for trial, member in enumerate(members):
+        if log.doctor and not member.is_trial:
+            yield Doctor(member.folder, training, speaks=log.progress != "none" and not console.quiet, trial=trial)
         if not (member.cfg.log.observers or _has_whole_log(member)):
             continue
         path, record = member.folder.path, member.folder.record

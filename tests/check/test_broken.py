@@ -1,0 +1,321 @@
+"""Each check finds what is broken on purpose, and lets a sane training pass."""
+
+import math
+
+import numpy as np
+import pytest
+
+FAMILIES = ("data", "loss", "overfit", "layers", "gradients", "updates", "lr", "cost", "reproducibility")
+NET = """
+class Net(nn.Module):
+    def __init__(self, in_channels, image_size, num_classes):
+        super().__init__()
+        size = in_channels * image_size**2
+        {layers}
+
+    def forward(self, x):
+        x = x.flatten(1)
+        {forward}
+"""
+
+
+def net(layers, forward):
+    return NET.format(layers=layers, forward=forward)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sane_training_passes(checked, family):
+    found = checked(family)
+    assert found
+    assert {check.verdict for check in found.values()} <= {"ok", "skipped"}
+
+
+def test_a_network_of_zeros_learns_nothing(checked, own):
+    layers = "self.a, self.b = nn.Linear(size, 32), nn.Linear(32, num_classes)\n"
+    layers += "        for p in self.parameters(): nn.init.zeros_(p)"
+    words = own(net(layers, "return self.b(F.relu(self.a(x)))"))
+    few = checked("overfit", *words)["overfit.few"]
+    assert few.verdict == "wrong"
+    assert "no gradient reaches a.weight" in few.advice
+    flow = checked("gradients", *words)["gradients.flow"]
+    assert flow.verdict == "wrong"
+    assert set(flow.values["zero"]) == {"a.weight", "a.bias", "b.weight"}
+
+
+@pytest.mark.parametrize(("lr", "direction"), [(100, "lower"), (1e-8, "higher")])
+def test_a_rate_far_out_is_wrong(checked, lr, direction):
+    words = ["optimizer=momentum", f"optimizer.lr={lr}"]
+    found = checked("lr", *words)["lr.range"]
+    assert found.verdict == "wrong"
+    assert 1e-3 < found.values["suggestion"] < 1
+    assert "optimizer.lr=" in found.advice
+    few = checked("overfit", *words)["overfit.few"]
+    assert few.verdict == "wrong"
+    assert "the network can" in few.advice
+    ratio = checked("updates", *words)["updates.ratio"]
+    assert ratio.verdict == "wrong"
+    assert f"a {direction} optimizer.lr" in ratio.advice or "NaN" in ratio.measured
+
+
+def test_dead_units_are_found(checked, own):
+    layers = "self.a, self.relu, self.b = nn.Linear(size, 32), nn.ReLU(), nn.Linear(32, num_classes)\n"
+    layers += "        nn.init.constant_(self.a.bias, -100.0)"
+    words = own(net(layers, "return self.b(self.relu(self.a(x)))"))
+    dead = checked("layers", *words)["layers.dead"]
+    assert (dead.verdict, dead.values["shares"]["relu (relu)"]) == ("wrong", 1.0)
+
+
+def test_twenty_layers_of_sigmoids_let_no_gradient_through(checked):
+    found = checked("layers", f"model.hidden={[32] * 20}".replace(" ", ""), "model.activation=sigmoid", "init=default")
+    assert found["layers.backward"].verdict == "wrong"
+    assert "vanishes" in found["layers.backward"].advice
+
+
+def test_saturated_units_are_found(checked):
+    found = checked("layers", "model.activation=tanh", "init=large")
+    assert found["layers.saturated"].verdict in ("warning", "wrong")
+    assert checked("layers", "model.activation=tanh")["layers.saturated"].verdict == "ok"
+
+
+def test_weights_that_are_too_large_show_in_the_first_loss(checked):
+    found = checked("loss", "init=large")["loss.start"]
+    assert found.verdict == "wrong"
+    assert found.values["formula"] == pytest.approx(math.log(10))
+
+
+@pytest.mark.parametrize(
+    ("words", "formula"),
+    [
+        (["loss=cross_entropy"], math.log(10)),
+        (["loss=hinge"], 9.0),
+        (["loss=hinge", "loss.margin=2"], 18.0),
+        (["loss=bce"], math.log(2)),
+        (["loss=bce", "loss.sum_classes=true"], 10 * math.log(2)),
+        (["loss=focal", "loss.gamma=2"], 0.9**2 * math.log(10)),
+    ],
+)
+def test_the_first_loss_is_the_formulas(checked, words, formula):
+    found = checked("loss", *words)["loss.start"]
+    assert found.values["formula"] == pytest.approx(formula, rel=1e-6)
+    assert found.verdict == "ok"
+
+
+def test_a_penalty_raises_the_loss_by_half_the_sum_of_squares(checked):
+    from runner.check.loss import of_penalty
+
+    found = checked("loss", "reg=l2", "reg.l2.strength=0.01")["loss.penalty"]
+    assert found.verdict == "ok"
+    assert 0 < found.values["penalty"] < 10
+    assert of_penalty(2.3, 0.0).verdict == "wrong"
+    assert of_penalty(2.3, 100.0).verdict == "warning"
+
+
+def _arrays(tmp_path, change):
+    """Digits as arrays in three splits of 400, 100 and 100 images, after a change; gives the words."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = np.kron((images * 15).astype(np.uint8).reshape(-1, 8, 8), np.ones((2, 2), np.uint8))
+    order = np.random.default_rng(0).permutation(len(labels))
+    parts = {"train": order[:800], "val": order[800:1100], "test": order[1100:1400]}
+    stored = {
+        f"{split}_{what}": of[places]
+        for split, places in parts.items()
+        for what, of in (("images", images), ("labels", labels))
+    }
+    change(stored)
+    np.savez(tmp_path / "digits.npz", **stored)
+    return ["data=arrays", f"data.file={tmp_path}/digits.npz"]
+
+
+def test_sane_arrays_pass(checked, tmp_path):
+    found = checked("data", *_arrays(tmp_path, lambda stored: None))
+    assert {check.verdict for check in found.values()} == {"ok"}
+
+
+def test_shuffled_labels_are_found(checked, tmp_path):
+    def shuffle(stored):
+        for split in ("train", "val"):
+            np.random.default_rng(1).shuffle(stored[f"{split}_labels"])
+
+    found = checked("data", *_arrays(tmp_path, shuffle))
+    assert found["data.neighbors"].verdict == "wrong"
+    assert found["data.neighbors"].values["chance"] == pytest.approx(0.1, abs=0.01)
+
+
+def test_leaked_test_images_are_found(checked, tmp_path):
+    def leak(stored):
+        stored["test_images"][:30] = stored["train_images"][:30]
+
+    found = checked("data", *_arrays(tmp_path, leak))["data.duplicates"]
+    assert found.verdict == "wrong"
+    assert "30 exact in train and test" in found.measured
+    assert [pair[2:4] for pair in found.values["pairs"]] == [[place, place] for place in range(30)]
+
+
+def test_a_copy_that_is_a_little_brighter_is_a_near_duplicate(checked, tmp_path):
+    def leak(stored):
+        stored["val_images"][:5] = np.clip(stored["train_images"][100:105].astype(int) * 0.95 + 6, 0, 255)
+
+    found = checked("data", *_arrays(tmp_path, leak))["data.duplicates"]
+    assert found.verdict == "warning"
+    assert "5 near in train and val" in found.measured
+    assert [pair[2:4] for pair in found.values["pairs"]] == [[100 + place, place] for place in range(5)]
+
+
+def test_a_class_that_is_absent_is_found(checked, tmp_path):
+    def drop(stored):
+        kept = stored["val_labels"] != 3
+        stored["val_images"], stored["val_labels"] = stored["val_images"][kept], stored["val_labels"][kept]
+
+    found = checked("data", *_arrays(tmp_path, drop))["data.labels"]
+    assert (found.verdict, found.measured) == ("warning", "val has no image of 3")
+
+
+def test_classes_of_other_sizes_are_found():
+    import torch
+
+    from runner.check.data import balance, labels
+
+    assert balance(torch.tensor([0] * 20 + [1] * 2), ["a", "b"]).verdict == "warning"
+    assert balance(torch.tensor([0] * 20 + [1] * 2), ["a", "b"], made_up=True).verdict == "ok"
+    assert balance(torch.tensor([0] * 19 + [1] * 2), ["a", "b"]).verdict == "ok"
+    assert balance(torch.tensor([0, 0]), ["a", "b"]).verdict == "wrong"
+    assert labels(torch.tensor([0]), torch.tensor([0, 1]), ["a", "b"]).verdict == "wrong"
+
+
+def test_images_that_are_not_normalized_are_found(checked):
+    found = checked("data", "data.preprocess=none")["data.statistics"]
+    assert found.verdict == "warning"
+    assert "data.preprocess=standardize" in found.advice
+
+
+def test_images_of_one_color_are_found(checked, tmp_path):
+    def blank(stored):
+        stored["train_images"][:7] = 128
+
+    found = checked("data", *_arrays(tmp_path, blank))["data.constant"]
+    assert (found.verdict, found.values["train"]) == ("warning", 7)
+
+
+def test_odd_files_are_found():
+    from runner.check.data import headers
+
+    assert headers([(100, 80)] * 9, ["RGB"] * 9).verdict == "ok"
+    found = headers([(100, 80)] * 9 + [(600, 10)], ["RGB"] * 9 + ["CMYK"])
+    assert found.verdict == "warning"
+    assert "1 of another size" in found.measured
+    assert "1 CMYK" in found.measured
+
+
+def test_a_wrong_backward_of_ones_own_is_found(checked, own):
+    code = """
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 3 * gradient
+"""
+    layers = "self.a, self.b = nn.Linear(size, 16), nn.Linear(16, num_classes)"
+    words = own(code + net(layers, "return self.b(Twice.apply(self.a(x)))"))
+    found = checked("gradients", *words)["gradients.numerical"]
+    assert found.verdict == "wrong"
+    assert "a.weight" in found.advice
+    assert "b.weight" not in found.advice
+    assert found.values["analytic"] / found.values["numerical"] == pytest.approx(1.5, rel=1e-4)
+
+
+def test_a_layer_that_forward_leaves_out_is_found(checked, own):
+    layers = "self.a, self.b, self.c = nn.Linear(size, 16), nn.Linear(16, num_classes), nn.Linear(16, 16)"
+    found = checked("gradients", *own(net(layers, "return self.b(F.relu(self.a(x)))")))["gradients.flow"]
+    assert found.verdict == "wrong"
+    assert found.values["unused"] == ["c.weight", "c.bias"]
+
+
+def test_frozen_and_shared_parameters_are_named(checked, own):
+    layers = "self.a, self.b, self.c = nn.Linear(size, 16), nn.Linear(16, num_classes), nn.Linear(16, 16)\n"
+    layers += "        self.d = nn.Linear(16, 16); self.d.weight = self.c.weight; self.a.bias.requires_grad_(False)"
+    words = own(net(layers, "return self.b(self.d(F.relu(self.c(F.relu(self.a(x))))))"))
+    found = checked("gradients", *words)["gradients.flow"]
+    assert found.verdict == "ok"
+    assert found.values["frozen"] == ["a.bias"]
+    assert found.values["shared"] == [["c.weight", "d.weight"]]
+
+
+def test_a_kink_is_no_wrong_gradient():
+    import torch
+    from torch import nn
+
+    from runner.check.gradients import compare, verdict_on
+
+    class Kinked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor([[4e-6]], dtype=torch.float64))
+
+        def forward(self, x):
+            return torch.relu(x @ self.weight) * torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+
+    one = torch.ones(1, 1, dtype=torch.float64)
+    differences = compare(Kinked(), nn.functional.cross_entropy, one, torch.tensor([0]))
+    assert [found.kink for found in differences] == [True] * len(differences)
+    assert verdict_on(differences, 1).verdict == "ok"
+
+
+def test_dropout_that_is_left_on_is_found(checked, own):
+    layers = "self.a, self.b = nn.Linear(size, 32), nn.Linear(32, num_classes)"
+    words = own(net(layers, "return self.b(F.dropout(F.relu(self.a(x)), 0.5))"))
+    found = checked("updates", *words)["updates.evaluation"]
+    assert (found.verdict, "self.training" in found.advice) == ("wrong", True)
+
+
+def test_running_statistics_that_lag_behind_are_found(checked, own):
+    layers = "self.a, self.n = nn.Linear(size, 32), nn.BatchNorm1d(32, momentum=1e-4)\n"
+    layers += "        self.b = nn.Linear(32, num_classes); nn.init.constant_(self.a.bias, 30.0)"
+    words = own(net(layers, "return self.b(F.relu(self.n(self.a(x))))"))
+    assert checked("updates", *words)["updates.modes"].verdict == "wrong"
+    assert checked("updates", "model.norm=batch")["updates.modes"].verdict == "ok"
+
+
+def test_noise_from_another_generator_is_traced_to_its_layer(checked, own):
+    code = "import os\nclass Odd(nn.Module):\n    def forward(self, x):\n        return x + os.urandom(1)[0] * 1e-3\n"
+    layers = "self.a, self.odd, self.b = nn.Linear(size, 32), Odd(), nn.Linear(32, num_classes)"
+    words = own(code + net(layers, "return self.b(F.relu(self.odd(self.a(x))))"))
+    found = checked("reproducibility", *words)["reproducibility.bits"]
+    assert found.verdict == "warning"
+    assert found.values["first"] == "the output of odd (odd) in update 1"
+    again = checked("reproducibility", *words, "engine.deterministic=true")["reproducibility.bits"]
+    assert again.verdict == "wrong"
+
+
+def test_the_bottleneck_is_told():
+    from runner.check.cost import verdict_on
+
+    slow = verdict_on(data=100.0, step=1000.0, together=95.0, num_images=9500)
+    assert slow.verdict == "warning"
+    assert "data.num_workers" in slow.advice
+    assert slow.values["seconds"] == pytest.approx(100)
+    assert verdict_on(data=1000.0, step=100.0, together=95.0, num_images=9500).verdict == "ok"
+
+
+def test_the_cost_of_a_network_is_that_of_its_layers(checked):
+    found = checked("cost", "model.hidden=[16]")["cost.network"]
+    assert found.values["parameters"] == 64 * 16 + 16 + 16 * 10 + 10
+    assert found.values["multiply_adds"] == 64 * 16 + 16 * 10
+    by_layer = {layer["name"]: layer for layer in found.values["layers"]}
+    assert by_layer["linear1"]["output_bytes"] == 16 * 4
+
+
+def test_a_check_that_breaks_is_wrong_and_ends_no_other(checked, own):
+    words = own(
+        "class Net(nn.Linear):\n    def __init__(self, in_channels, image_size, num_classes):\n"
+        "        super().__init__(in_channels * image_size**2, num_classes)\n"
+        "    def forward(self, x):\n        if self.training and len(x) == 128: raise ValueError('odd batch')\n"
+        "        return super().forward(x.flatten(1))\n"
+    )
+    found = checked("layers", *words)
+    assert found["layers.error"].verdict == "wrong"
+    assert "odd batch" in found["layers.error"].measured

@@ -1,0 +1,168 @@
+"""The doctor: silent where a training is sane, and a line for each sign where it is broken."""
+
+import json
+import math
+
+import pytest
+
+import runner
+from runner.log import doctor
+from runner.log.doctor import Vitals
+
+
+def records(train, val=None, accuracy=None, train_accuracy=0.5, lr=0.1):
+    """Epochs with these losses."""
+    val = val or [None] * len(train)
+    accuracy = accuracy or [0.5] * len(train)
+    lrs = lr if isinstance(lr, list) else [lr] * len(train)
+    return [
+        {"epoch": epoch, "lr": rate, "train/loss": loss, "train/accuracy": train_accuracy}
+        | ({} if of_val is None else {"val/loss": of_val, "val/accuracy": right})
+        for epoch, (loss, of_val, right, rate) in enumerate(zip(train, val, accuracy, lrs, strict=True), 1)
+    ]
+
+
+def test_a_gap_that_grows_is_told_once_validation_is_no_better():
+    train = [2.3, 1.5, 1.0, 0.7, 0.5, 0.35, 0.25, 0.2]
+    val = [2.3, 1.7, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9]
+    worse = [0.2, 0.4, 0.6, 0.59, 0.58, 0.58, 0.57, 0.57]
+    text = doctor.gap(Vitals(records(train, val, worse), 20))
+    assert "overfitting" in text
+    assert "engine.patience" in text
+    better = [0.2, 0.4, 0.6, 0.61, 0.62, 0.63, 0.64, 0.65]
+    assert doctor.gap(Vitals(records(train, val, better), 20)) is None
+    assert doctor.gap(Vitals(records(train[:5], val[:5], worse[:5]), 20)) is None
+
+
+def test_a_validation_loss_that_rises_with_the_accuracy_is_overconfidence():
+    val = [1.0, 0.8, 0.85, 0.95, 1.0, 1.05, 1.1, 1.15]
+    rises = [0.5, 0.6, 0.62, 0.63, 0.64, 0.65, 0.65, 0.66]
+    text = doctor.overconfidence(Vitals(records([1.0] * 8, val, rises), 20))
+    assert "since epoch 2" in text
+    assert "44%" in text  # 1.15 / 0.8
+    falls = [0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
+    assert doctor.overconfidence(Vitals(records([1.0] * 8, val, falls), 20)) is None
+
+
+def test_a_loss_that_stands_still_is_a_plateau_or_a_rate_that_fell_too_early():
+    still = [2.0, 1.5, 1.4, 1.4, 1.4, 1.401, 1.399, 1.4, 1.4, 1.4]
+    constant = Vitals(records(still), 40, peak_lr=0.1)
+    assert "a plateau" in doctor.plateau(constant)
+    assert doctor.wasted_rate(constant) is None
+    falling = [0.1 * 0.5**epoch for epoch in range(10)]
+    decayed = Vitals(records(still, lr=falling), 40, peak_lr=0.1)
+    assert doctor.plateau(decayed) is None
+    assert "30 epochs to go" in doctor.wasted_rate(decayed)
+    assert doctor.wasted_rate(Vitals(records(still, lr=falling), 11, peak_lr=0.1)) is None  # near its end it may
+    assert doctor.plateau(Vitals(records(still, train_accuracy=0.99), 40, peak_lr=0.1)) is None
+    moving = [2.0 * 0.97**epoch for epoch in range(10)]
+    assert doctor.plateau(Vitals(records(moving), 40, peak_lr=0.1)) is None
+
+
+def test_a_layer_of_dead_units_is_told():
+    assert "95% of the units of relu1" in doctor.dead_units(Vitals([], 5, dead={"relu1": 0.95, "relu2": 0.1}))
+    assert doctor.dead_units(Vitals([], 5, dead={"relu1": 0.5})) is None
+
+
+def test_updates_that_are_too_small_or_too_large_are_told():
+    assert "a higher" in doctor.update_ratio(Vitals(records([1.0]), 5, 0.1, ratio=1e-8))
+    assert "a lower" in doctor.update_ratio(Vitals(records([1.0]), 5, 0.1, ratio=0.9))
+    assert doctor.update_ratio(Vitals(records([1.0]), 5, 0.1, ratio=1e-3)) is None
+    at_the_end = records([1.0], lr=1e-6)
+    assert doctor.update_ratio(Vitals(at_the_end, 5, 0.1, ratio=1e-8)) is None
+
+
+def test_a_gradient_that_jumps_with_the_loss_is_a_spike():
+    norms, losses = [1.0, 1.2, 0.9, 1.0, 1.1, 1.0, 50.0], [2.0, 1.8, 1.6, 1.5, 1.4, 1.3, 4.0]
+    assert "engine.clip_grad_norm" in doctor.spikes(Vitals([], 5, norms=norms, losses=losses))
+    assert doctor.spikes(Vitals([], 5, norms=norms, losses=[*losses[:-1], 1.2])) is None
+    assert doctor.spikes(Vitals([], 5, norms=[*norms[:-1], 5.0], losses=losses)) is None
+    assert doctor.spikes(Vitals([], 5, norms=norms[3:], losses=losses[3:])) is None
+
+
+def test_a_training_that_waits_for_images_is_told():
+    assert "data.num_workers" in doctor.starved(Vitals([], 5, waited=0.8))
+    assert doctor.starved(Vitals([], 5, waited=0.2)) is None
+
+
+def test_a_loss_that_is_no_number_is_told():
+    assert "optimizer.lr" in doctor.diverging(Vitals(records([1.0, math.nan]), 5))
+    assert doctor.diverging(Vitals(records([1.0, 2.0]), 5)) is None
+
+
+def advice(run):
+    return {one["sign"]: one for one in json.loads((run.folder / "run.json").read_text()).get("advice", [])}
+
+
+SMALL = ["model=mlp", "log.tensorboard=false"]
+BROKEN = {
+    "diverging": ["model.norm=none", "optimizer=sgd", "optimizer.lr=1e6", "engine.divergence_factor=1e30"],
+    "gap": ["data=synthetic", "data.noise=6", "data.image_size=8", "data.num_images=600", "model.hidden=[256]",
+            "optimizer=adam", "optimizer.lr=2e-3", "schedule=constant", "engine.epochs=20"],
+    "plateau": ["init=default", "model.activation=sigmoid", "model.hidden=[32,32,32,32,32,32]", "optimizer=sgd",
+                "optimizer.lr=0.01", "schedule=constant", "engine.epochs=12"],
+    "wasted_rate": ["optimizer=sgd", "optimizer.lr=0.05", "schedule=step", "schedule.step_epochs=1",
+                    "schedule.gamma=0.2", "engine.epochs=20", "engine.max_steps=1000000"],
+    "dead_units": ["optimizer=sgd", "optimizer.lr=20", "engine.epochs=3", "engine.divergence_factor=1e30"],
+    "too_large": ["optimizer.lr=100", "engine.epochs=4", "engine.divergence_factor=1e30"],
+    "update_ratio": ["optimizer.lr=1e-8", "engine.epochs=3"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", BROKEN)
+def test_a_broken_training_is_told_what_to_change(train, sign):
+    run = train(*SMALL, *BROKEN[sign])
+    assert {"too_large": "update_ratio"}.get(sign, sign) in advice(run), run.metrics[-1]
+
+
+def test_labels_that_are_noise_make_a_network_overconfident_or_overfit(train):
+    run = train(*SMALL, "data=synthetic", "data.noise=6", "data.image_size=8", "data.num_images=400", "optimizer=adam",
+                "optimizer.lr=3e-3", "schedule=constant", "engine.epochs=15", "model.hidden=[256]")  # fmt: skip
+    assert {"gap", "overconfidence"} & advice(run).keys()
+
+
+SANE = {
+    "default": [],
+    "mlp": ["model=mlp"],
+    "momentum": ["optimizer=momentum", "schedule=step", "schedule.step_epochs=8"],
+    "dropout": ["model=mlp", "reg=[l2,dropout]", "optimizer=adam"],
+    "linear": ["model=linear", "optimizer=sgd", "engine.epochs=15"],
+    "augmented": ["augment=translate", "schedule=one_cycle", "optimizer=nesterov", "engine.epochs=10"],
+    "tanh": ["model=mlp", "model.activation=tanh", "optimizer=rmsprop", "schedule=cosine"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SANE)
+def test_the_doctor_says_nothing_of_a_sane_training(train, name):
+    run = train("log.tensorboard=false", *SANE[name])
+    assert advice(run) == {}
+    assert run.metrics[-1]["val/accuracy"] > 0.9
+
+
+def test_the_doctor_says_nothing_of_a_short_sane_training(train):
+    assert advice(train(*SMALL, "engine.epochs=6")) == {}
+
+
+def test_a_sign_is_told_once_also_over_a_resume(tmp_path, capsys):
+    words = [*SMALL, "optimizer.lr=1e-8", "engine.epochs=2", f"output_dir={tmp_path}"]
+    run = runner.train([*words, "log.progress=lines"])
+    assert capsys.readouterr().err.count("a higher optimizer.lr") == 1
+    from runner.training.resume import resume
+
+    resume(run.folder, ["engine.epochs=4"])
+    again = capsys.readouterr()
+    assert "a higher optimizer.lr" not in again.err
+    (one,) = advice(run).values()
+    assert one["epoch"] == 2
+    run.print_summary()
+    assert "a higher optimizer.lr" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_doctor_can_be_turned_off_and_changes_nothing(train):
+    words = [*SMALL, "engine.epochs=2", "reg=dropout", "optimizer.lr=1e-8"]
+    with_it, without = train(*words), train(*words, "log.doctor=false")
+    assert advice(with_it) != {}
+    assert advice(without) == {}
+    losses = [[line["train/loss"] for line in run.metrics] for run in (with_it, without)]
+    assert losses[0] == losses[1]
