@@ -23,7 +23,7 @@ SMALL = ["model=linear", "engine.epochs=2", "log.progress=none", "engine.limit_b
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """A finished run that was tested and tagged, one that diverged, one that crashed, and a sweep with finals."""
+    """A finished run that was tested and tagged, a check, a run that diverged, one that crashed, and a sweep with finals."""
     root = tmp_path_factory.mktemp("files") / "outputs"
     where = f"output_dir={root}"
     run = runner.train([*SMALL, where, "engine.eval_every_epochs=2", "log.histograms=true"])
@@ -36,6 +36,7 @@ def outputs(tmp_path_factory):
             runner.train([*SMALL, where])
     rounds = "sweep.rounds=[{trials: 3, epochs: 1}, {trials: 2, epochs: 2}]"
     space = ["optimizer=sgd,adam", "optimizer.lr=loguniform(1e-3,1e-1)"]
+    assert cli.run(["check", "--skip", "reproducibility", *SMALL, where]) in (0, 4)
     assert cli.run(["train", "-m", *SMALL, where, "seed=1,2"]) == 0
     cli.run(["sweep", *SMALL, where, rounds, "sweep.num_finalists=1", "sweep.num_final_seeds=2", *space])
     return root

@@ -213,10 +213,8 @@ def neighbors(train: Images, val: Images, num_classes: int) -> Check:
     By the correlation of small pictures. What chance gives is the sum over classes of the product of their shares.
     """
     name = "data.neighbors"
-    base, asked = (_thumbnails(split.pixels[:most]) for split, most in ((train, MOST_NEIGHBORS), (val, MOST_ASKED)))
-    base_labels, labels_N = train.labels[: len(base)], val.labels[: len(asked)]
-    if not len(base) or not len(asked):
-        return Check(name, "skipped", "there are no images")
+    base, base_labels = _spread(train, MOST_NEIGHBORS)
+    asked, labels_N = _spread(val, MOST_ASKED)
     nearest = torch.cat([(chunk @ base.T).argmax(1) for chunk in asked.split(512)])
     agreement = (base_labels[nearest] == labels_N).double().mean().item()
     shares = [torch.bincount(split, minlength=num_classes).double() / len(split) for split in (base_labels, labels_N)]
@@ -231,6 +229,12 @@ def neighbors(train: Images, val: Images, num_classes: int) -> Check:
     verdict: Verdict = "wrong" if agreement + error < BARELY * chance else "warning"
     advice = "labels may be shuffled, or in another order than the images: look at figures/batch.png"
     return Check(name, verdict, measured, expected, advice, values)
+
+
+def _spread(images: Images, most: int) -> tuple[Tensor, Tensor]:
+    """Small pictures of some of the images, and their labels; files are often in the order of their classes."""
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:most]
+    return _thumbnails(images.pixels[chosen]), images.labels[chosen]
 
 
 def _thumbnails(images: Tensor) -> Tensor:

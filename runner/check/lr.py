@@ -27,6 +27,7 @@ FALLEN = 0.1  # share of the whole fall, at which the rate begins to do somethin
 BELOW_BEST = 10  # the suggestion is this many times below the rate of the lowest loss
 LEAST_FALL = 0.02  # of the loss at the start, below which nothing was learned
 SLACK_LOW, FAR_LOW = 30, 1000  # times below the range: ok to here, and not wrong
+SLACK_HIGH = 3  # times above it, where a warm-up or the running mean of the ramp may be the reason
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,9 @@ def verdict_on(found: LrRange, current: float | None) -> Check:
     if current is None:
         return Check(name, "ok", measured, "a rate at which the loss falls", f"to search: {line}", values)
     measured = f"optimizer.lr={current:g}; {measured}"
-    expected = f"{found.low / SLACK_LOW:.1e} to {found.high:.1e}"
+    expected = f"{found.low / SLACK_LOW:.1e} to {SLACK_HIGH * found.high:.1e}"
     verdict: Verdict = "ok"
-    if current > found.high or current < found.low / SLACK_LOW:
+    if current > SLACK_HIGH * found.high or current < found.low / SLACK_LOW:
         ceiling = found.blown_up or math.inf
         verdict = "wrong" if current >= ceiling or current < found.low / FAR_LOW or current > HIGHEST else "warning"
     advice = (

@@ -128,6 +128,18 @@ def _arrays(tmp_path, change):
     return ["data=arrays", f"data.file={tmp_path}/digits.npz"]
 
 
+def test_images_in_the_order_of_their_classes_are_held_to_all_classes():
+    import torch
+
+    from runner.check.data import neighbors
+    from runner.data.source import Images
+
+    labels = torch.arange(4).repeat_interleave(3000)
+    pixels = (labels * 20)[:, None, None, None] + torch.tensor([[0, 100], [20, 7]])[None, None]
+    images = Images((pixels % 200).byte(), labels)
+    assert neighbors(images, images, 4).values["chance"] == pytest.approx(0.25, abs=0.01)
+
+
 def test_sane_arrays_pass(checked, tmp_path):
     found = checked("data", *_arrays(tmp_path, lambda stored: None))
     assert {check.verdict for check in found.values()} == {"ok"}

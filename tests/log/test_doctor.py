@@ -103,7 +103,7 @@ BROKEN = {
                 "optimizer.lr=0.01", "schedule=constant", "engine.epochs=12"],
     "wasted_rate": ["optimizer=sgd", "optimizer.lr=0.05", "schedule=step", "schedule.step_epochs=1",
                     "schedule.gamma=0.2", "engine.epochs=20", "engine.max_steps=1000000"],
-    "dead_units": ["optimizer=sgd", "optimizer.lr=20", "schedule=constant", "engine.epochs=4", "engine.divergence_factor=1e30"],
+    "dead_units": ["optimizer=momentum", "optimizer.lr=1", "schedule=constant", "engine.epochs=3"],
     "too_large": ["optimizer.lr=100", "engine.epochs=4", "engine.divergence_factor=1e30"],
     "update_ratio": ["optimizer.lr=1e-8", "schedule=constant", "engine.epochs=3"],
 }  # fmt: skip
