@@ -36,8 +36,8 @@ class LrRange:
 
     Args:
         lrs, losses: of each update; `smooth` are the losses smoothed.
-        low, suggestion, high: where the loss begins to fall, a rate to begin with, and where the loss is lowest; None
-            where it never falls.
+        low, suggestion, high: where the loss begins to fall, a rate to begin with, and where the loss is lowest, less
+            the lag of the running mean; None where it never falls.
         blown_up: the rate at which the loss was `BLOWN_UP` times its best, or no number; None where it never was.
     """
 
@@ -117,8 +117,8 @@ def read_off(lrs: Sequence[float], losses: Sequence[float], blown_up: float | No
     lag = round(SMOOTHING / (1 - SMOOTHING) / 2)
     high = lrs[max(0, best - lag)]
     low = min(lrs[max(0, begins - lag)], high / BELOW_BEST)
-    # A tenth of the rate of the lowest loss, and not below where it begins to fall.
-    suggestion = max(high / BELOW_BEST, low)
+    # A tenth of the rate at which the smoothed loss is lowest, as fastai takes it, and inside the range.
+    suggestion = min(max(lrs[best] / BELOW_BEST, low), high)
     return LrRange(list(lrs), list(losses), smooth, low, rounded(suggestion), high, blown_up)
 
 
