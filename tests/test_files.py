@@ -23,7 +23,7 @@ SMALL = ["model=linear", "engine.epochs=2", "log.progress=none", "engine.limit_b
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """A finished run that was tested and tagged, a check, a run that diverged, one that crashed, and a sweep with finals."""
+    """A finished run that was tested and tagged, a check, runs that diverged and crashed, and a sweep with finals."""
     root = tmp_path_factory.mktemp("files") / "outputs"
     where = f"output_dir={root}"
     run = runner.train([*SMALL, where, "engine.eval_every_epochs=2", "log.histograms=true"])

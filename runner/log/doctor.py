@@ -64,6 +64,7 @@ class Vitals:
         dead: share of dead units by layer.
         ratio: estimated update-to-weight ratio, the median of the layers; None where it was not measured.
         norms, losses: gradient norms and mean losses, report by report.
+        diverged: why the training was ended as diverged; empty where it was not.
         waited: share of the epoch in which the step waited for images.
     """
 
@@ -75,6 +76,7 @@ class Vitals:
     norms: Sequence[float] = ()
     losses: Sequence[float] = ()
     waited: float = 0.0
+    diverged: str = ""
 
 
 Sign = Callable[[Vitals], str | None]
@@ -223,6 +225,8 @@ def starved(vitals: Vitals) -> str | None:
 def diverging(vitals: Vitals) -> str | None:
     """The loss became no number, or rose above what it was at first."""
     losses = _values(vitals, "train/loss")
+    if vitals.diverged:
+        return f"{vitals.diverged}; a lower optimizer.lr, schedule.warmup_epochs=1, or engine.clip_grad_norm=1"
     if losses and not math.isfinite(losses[-1]):
         return f"train/loss became {losses[-1]}; a lower optimizer.lr, or engine.clip_grad_norm=1"
     return None
@@ -307,6 +311,8 @@ class Doctor:
             with self.look_throttle.done():
                 vitals.ratio = self._ratio(state)
                 vitals.dead = self._dead(state)
+        trial = state.trials[self.trial]
+        vitals.diverged = trial.reason if trial.status == "diverged" else ""
         waited = self._seconds_waited()
         speed = self.records[-1].get("images_per_second", math.nan)
         if speed > 0:

@@ -88,6 +88,7 @@ def test_a_training_that_waits_for_images_is_told():
 def test_a_loss_that_is_no_number_is_told():
     assert "optimizer.lr" in doctor.diverging(Vitals(records([1.0, math.nan]), 5))
     assert doctor.diverging(Vitals(records([1.0, 2.0]), 5)) is None
+    assert "rose" in doctor.diverging(Vitals(records([1.0, 2.0]), 5, diverged="the loss rose"))
 
 
 def advice(run):
@@ -103,7 +104,8 @@ BROKEN = {
                 "optimizer.lr=0.01", "schedule=constant", "engine.epochs=12"],
     "wasted_rate": ["optimizer=sgd", "optimizer.lr=0.05", "schedule=step", "schedule.step_epochs=1",
                     "schedule.gamma=0.2", "engine.epochs=20", "engine.max_steps=1000000"],
-    "dead_units": ["optimizer=momentum", "optimizer.lr=1", "schedule=constant", "engine.epochs=3"],
+    "dead_units": ["optimizer=adam", "optimizer.lr=1", "schedule=constant", "engine.epochs=3",
+                   "engine.divergence_factor=1e30"],
     "too_large": ["optimizer.lr=100", "engine.epochs=4", "engine.divergence_factor=1e30"],
     "update_ratio": ["optimizer.lr=1e-8", "schedule=constant", "engine.epochs=3"],
 }  # fmt: skip
