@@ -22,6 +22,7 @@ GOOD = (1e-4, 1e-2)  # around the lectures' 1e-3 (CS231n, Neural Networks 3)
 POSSIBLE = (1e-6, 0.3)  # beyond which nothing is learned, or everything forgotten
 NORM_IMAGES = 2048  # that batch normalization sees, at most, before the modes are compared
 MAX_BATCHES = 40
+COMPARED = 256  # images
 NEAR, FAR = 0.3, 1.0  # relative distance of the scores in the two modes: ok, and not wrong
 
 
@@ -101,7 +102,7 @@ def _modes(subject: Subject) -> Iterator[Check]:
     yield fixed_in_evaluation(network, images)
     training = subject.fresh()
     chunks = (batch[0] for batch in islice(subject.batches(), MAX_BATCHES))
-    yield norms_agree(training.state.network, chunks, images)
+    yield norms_agree(training.state.network, chunks)
     subject.rebuild()
 
 
@@ -121,20 +122,26 @@ def fixed_in_evaluation(network: nn.Module, images: Tensor) -> Check:
 
 
 @torch.no_grad()
-def norms_agree(network: nn.Module, chunks: Iterator[Tensor], images: Tensor) -> Check:
-    """Whether the scores are alike in both modes, after batch normalization has seen so many images. Dropout is off."""
+def norms_agree(network: nn.Module, chunks: Iterator[Tensor]) -> Check:
+    """Whether the scores are alike in both modes, after batch normalization has seen those images. Dropout is off.
+
+    They are compared on the last of the images, which have the size and the augmentation of the others.
+    """
     name = "updates.modes"
     norms = [layer for layer in network.modules() if isinstance(layer, _NormBase) and layer.track_running_stats]
     if not norms:
         return Check(name, "skipped", "no layer keeps running statistics")
     silence(network)
     network.train()
-    seen = 0
+    seen, latest = 0, []
     for chunk in chunks:
         network(chunk)
         seen += len(chunk)
+        latest.append(chunk)
         if seen >= NORM_IMAGES:
             break
+    alike = [chunk for chunk in latest if chunk.shape[1:] == latest[-1].shape[1:]]
+    images = torch.cat(alike[-max(1, COMPARED // len(alike[0])) :])
     trained = outputs(network, images)[0].float()
     network.eval()
     evaluated = outputs(network, images)[0].float()

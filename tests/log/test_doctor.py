@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 
@@ -168,3 +169,35 @@ def test_the_doctor_can_be_turned_off_and_changes_nothing(train):
     assert advice(without) == {}
     losses = [[line["train/loss"] for line in run.metrics] for run in (with_it, without)]
     assert losses[0] == losses[1]
+
+
+def test_a_loader_that_is_slow_is_told(train, monkeypatch):
+    from runner.data.source import Images
+
+    quick = Images.read
+
+    def slow(self, indices):
+        time.sleep(0.05)
+        return quick(self, indices)
+
+    monkeypatch.setattr(Images, "read", slow)
+    words = ["model=linear", "log.tensorboard=false", "data.loading=workers", "data.num_workers=0", "engine.epochs=1"]
+    assert "starved" in advice(train(*words, "engine.limit_batches=10"))
+    monkeypatch.setattr(Images, "read", quick)
+    assert "starved" not in advice(train(*words, "data.loading=in_memory"))
+
+
+def test_a_batch_of_huge_pixels_is_a_spike(train, monkeypatch):
+    from runner.engine.step import Step
+    from runner.log.throttle import Throttle
+
+    sane = Step.__call__
+
+    def broken(self, state, batch):
+        return sane(self, state, (batch[0] * 1e3, *batch[1:]) if state.step == 100 else batch)
+
+    monkeypatch.setattr(Throttle, "due", True)
+    words = [*SMALL, "optimizer=sgd", "optimizer.lr=0.05", "engine.epochs=4", "log.every_steps=1"]
+    assert "gradient_spikes" not in advice(train(*words))
+    monkeypatch.setattr(Step, "__call__", broken)
+    assert "gradient_spikes" in advice(train(*words, "engine.divergence_factor=1e30"))
