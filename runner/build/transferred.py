@@ -129,12 +129,14 @@ class Transferred:
         assert cut is not None
         with stage("computing the features of all images"):
             train = self._outputs(cut.frozen, self.setup.train, "train")
-            val = self._outputs(cut.frozen, self.setup.val, "val") if self._validates_plainly() else None
+            rest_of = _RestOf(cut.cut)
+            plain = self._validates_plainly() and rest_of.can(self.network)
+            val = self._outputs(cut.frozen, self.setup.val, "val") if plain else None
         self.setup.train.replace(*train)
         step.forward = cut.rest
         if val is not None:
             self.setup.val.replace(*val)
-            self.setup.rest_of = _RestOf(cut.cut)
+            self.setup.rest_of = rest_of
         self.lines[-1] = ("transfer", f"{self.lines[-1][1]}; the frozen part has seen each image once")
 
     def _against(self, step: Step) -> str | None:
@@ -205,15 +207,24 @@ class Transferred:
 
 
 class _RestOf:
-    """The part of a network after the cut, for the trained network and for averages of it."""
+    """The part of a network after the cut, as in evaluation, for the trained network and for averages of it."""
 
     def __init__(self, cut: str) -> None:
         self.cut = cut
         self.parts: dict[int, tuple[nn.Module, nn.Module]] = {}
 
+    def can(self, network: nn.Module) -> bool:
+        """Whether such a network has that cut in evaluation too."""
+        modes = [(layer, layer.training) for layer in network.modules()]
+        found = split(network.eval(), self.cut)  # dropout that is a function is traced as the mode has it
+        for layer, mode in modes:  # each its own: frozen layers are held in evaluation mode
+            layer.training = mode
+        if found is not None:
+            found.rest.training = network.training  # the mode that an evaluation puts its layers back into
+            self.parts[id(network)] = (network, found.rest)
+        return found is not None
+
     def __call__(self, network: nn.Module) -> nn.Module:
         if id(network) not in self.parts:
-            found = split(network, self.cut)
-            assert found is not None
-            self.parts[id(network)] = (network, found.rest)
+            assert self.can(network)
         return self.parts[id(network)][1]

@@ -35,8 +35,8 @@ def split(network: nn.Module, cut_at: str | None = None) -> Split | None:
     except Exception:  # a network may do anything in its forward pass, and not all of it can be traced
         return None
     if cut_at is not None:
-        (cut,) = (node for node in graph.nodes if node.name == cut_at)
-        return Split(_before(network, graph, cut), _after(network, graph, cut), cut_at)
+        found = [node for node in graph.nodes if node.name == cut_at]
+        return Split(_before(network, graph, found[0]), _after(network, graph, found[0]), cut_at) if found else None
     frozen: set[Any] = set()
     for node in graph.nodes:
         if node.op == "placeholder" or (node.op != "output" and _is_frozen(node, network, frozen)):

@@ -114,6 +114,19 @@ def test_that_gives_the_losses_and_scores_of_training_with_the_whole_network(sou
     assert once.evaluate(once.state)[0] == pytest.approx(whole.evaluate(whole.state)[0], rel=tolerance)
 
 
+def test_dropout_before_the_head_acts_in_training_alone(source):
+    training = built(source, "head", "reg=dropout", "reg.dropout.p=0.9")
+    (batch,) = list(training.train.epoch(0))[:1]
+    with torch.no_grad():
+        first, second = (training.step.forward(batch[0]) for _ in range(2))
+    assert not torch.equal(first, second)
+    scores = [training.evaluate(training.state)[0]["val/loss"] for _ in range(2)]
+    assert scores[0] == scores[1]
+    with torch.no_grad():
+        first, second = (training.step.forward(batch[0]) for _ in range(2))
+    assert not torch.equal(first, second)  # after an evaluation too
+
+
 def test_features_are_a_head_whose_inputs_are_kept_on_the_disk(source, tmp_path, monkeypatch):
     head, features = built(source, "head"), built(source, "features", f"transfer.cache={tmp_path}")
     assert steps(head, 6) == pytest.approx(steps(features, 6), rel=1e-5)
