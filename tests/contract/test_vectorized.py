@@ -202,6 +202,7 @@ def test_every_option_is_held_to_it_or_says_why_not():
                 "inception_v3",
                 "inception_v4",
                 "torchvision",
+                "timm",  # an extra: see tests/training/test_transfer.py
                 "inception_v2",
                 "inception_resnet_v2",
             }  # see the next
