@@ -89,7 +89,11 @@ def test_the_options_of_a_folder_of_ones_own_are_known(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("group", sorted(path.name for path in config.folder().iterdir() if path.is_dir()))
+GROUPS = sorted(path.name for path in config.folder().iterdir() if path.is_dir())
+MANY = ("model", "data")  # whose values take seconds
+
+
+@pytest.mark.parametrize("group", [pytest.param(group, marks=[pytest.mark.slow] * (group in MANY)) for group in GROUPS])
 def test_every_value_that_is_offered_is_one(group):
     for path in sorted((config.folder() / group).glob("[!_]*.yaml")):
         target = re.search(r"^\s*_target_: (\S+)", path.read_text(), re.MULTILINE)

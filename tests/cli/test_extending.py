@@ -53,6 +53,7 @@ class Net(nn.Sequential):
 """
 
 
+@pytest.mark.slow
 def test_a_run_finds_its_images_and_modules_from_another_folder(process, tmp_path):
     begun, elsewhere = tmp_path / "begun", tmp_path / "elsewhere"
     elsewhere.mkdir()
