@@ -49,8 +49,10 @@ def _parser() -> ArgumentParser:
     )
     what = "runs or sweeps: path, last, number, or any part of the name; and changes, such as tta=flip"
     parser.add_argument("words", nargs="+", metavar="RUN [RUN ..] [KEY=VALUE ..]", help=what)
-    parser.add_argument("--format", choices=("onnx", "torch_export", "state_dict"), default="onnx")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx, .pt2 or .pt in the run's folder")
+    parser.add_argument("--format", choices=("onnx", "torch_export", "state_dict", "safetensors"), default="onnx")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: model.onnx, .pt2, .pt or .safetensors in the run's folder"
+    )
     parser.add_argument("--quantize", choices=("int8",), help="weights and activations of 8 bits (onnx)")
     parser.add_argument("--max-drop", type=float, default=0.01, metavar="X", help="of val accuracy at int8 (0.01)")
     parser.add_argument("--weights", default="best", help=WEIGHTS)

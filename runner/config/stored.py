@@ -34,6 +34,7 @@ FREE_KEYS = (
     "engine.checkpoint_every_steps",
     "engine.checkpoint_every_seconds",
     "engine.snapshot_every_epochs",
+    "engine.keep",
     "log",
     "model.weights",  # likewise: their digest is held
     "transfer.source",

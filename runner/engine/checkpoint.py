@@ -4,6 +4,7 @@ A folder holds `last.pt`, the one before it (`previous.pt`), `best.pt`, snapshot
 `manifest.json` with a checksum for each. Files are serialized and written by a thread of their own.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,10 +14,25 @@ from typing import Any, Self
 from torch import Tensor
 
 from runner.data.fingerprint import Fingerprint, what_changed
-from runner.engine.checkpoint_files import BEST, FORMAT, LAST, PREVIOUS, mend_manifest, read, write
+from runner.engine.checkpoint_files import (
+    BEST,
+    FORMAT,
+    LAST,
+    PREVIOUS,
+    holds_weights_only,
+    mend_manifest,
+    read,
+    read_manifest,
+    remove,
+    weights_only,
+    write,
+)
 from runner.engine.settings import Settings
 from runner.engine.state import TrainState, Trial
 from runner.errors import UserError
+from runner.throttle import Throttle
+
+SHARE = 0.02  # of the time, for checkpoints that are saved as often as that allows
 
 
 class AsyncWriter:
@@ -47,6 +63,7 @@ class Checkpoints(AsyncWriter):
         accept_changed_images: go on with other images than those before.
         begin_anew: where every file is damaged, begin anew instead of refusing.
         writer: the thread that writes; its own where none is given.
+        num_trials: that share the time for checkpoints.
     """
 
     def __init__(
@@ -58,6 +75,7 @@ class Checkpoints(AsyncWriter):
         accept_changed_images: bool = False,
         begin_anew: bool = False,
         writer: ThreadPoolExecutor | None = None,
+        num_trials: int = 1,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -68,7 +86,12 @@ class Checkpoints(AsyncWriter):
         self.warnings: list[str] = []
         self._writer = writer or ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
-        self._saved = time.monotonic()
+        seconds = settings.checkpoint_every_seconds
+        if seconds == "auto":
+            self._throttle = Throttle(SHARE / num_trials)
+        else:
+            self._throttle = Throttle(math.inf, seconds)
+            self._throttle.free_at = time.monotonic() + seconds
         self._best: dict[str, Any] | None = None  # that is not on the disk yet
 
     def due_at_step(self, step: int) -> bool:
@@ -85,7 +108,7 @@ class Checkpoints(AsyncWriter):
         every = self.settings.snapshot_every_epochs
         if every and state.epoch % every == 0:
             names.append(f"epoch-{state.epoch:04d}.pt")
-        elif not is_last and time.monotonic() - self._saved < self.settings.checkpoint_every_seconds:
+        elif not is_last and not self._throttle.due:
             if BEST in names:
                 self._best = self._content(state)
             return
@@ -95,12 +118,20 @@ class Checkpoints(AsyncWriter):
     def save(self, state: TrainState, names: list[str] | None = None) -> None:
         """Copy the state and hand it to the writer; waits only for the write before this one."""
         self.wait()
+        began = time.monotonic()
         names = names or [LAST]
         writes = [(self._content(state), names)]
         if self._best and BEST not in names:
             writes.insert(0, (self._best, [BEST]))
-        self._best, self._saved = None, time.monotonic()
-        self._pending = self._writer.submit(self._write, writes)
+        self._best = None
+        self._throttle.queued()
+        self._pending = self._writer.submit(self._write, writes, time.monotonic() - began)
+
+    def trim(self, state: TrainState) -> None:
+        """Leave the checkpoints that `engine.keep` says, of a training that has ended well."""
+        if self.settings.keep != "all" and state.trials[0].status == "finished":
+            self.wait()
+            self._pending = self._writer.submit(self._trim)
 
     def _content(self, state: TrainState) -> dict[str, Any]:
         about = {"format": FORMAT, "identity": self.identity, "images": self.images}
@@ -128,8 +159,17 @@ class Checkpoints(AsyncWriter):
             return False
         for content in found.values():
             self._check_identity(content["identity"])
+        whole = [name for name, content in found.items() if not holds_weights_only(content)]
+        if not whole and not self.begin_anew:
+            raise UserError(
+                f"{damaged[0] if damaged else self.folder}: what is left there has weights only, no state to train on "
+                f"from; start a new run with transfer.source={self.folder.parent}"
+            )
+        if not whole:
+            self.warnings = [f"{self.folder}: only weights are left there; the training begins anew"]
+            return False
         # The best is newer than the last where a crash came between the two.
-        newest = max(found, key=lambda name: _epoch_and_step(found[name]))
+        newest = max(whole, key=lambda name: _epoch_and_step(found[name]))
         self._check_images(found[newest].get("images") or {})
         state.load_state_dict(found[newest]["state"])
         mend_manifest(self.folder)
@@ -183,9 +223,21 @@ class Checkpoints(AsyncWriter):
         if changed and not self.accept_changed_images:
             raise UserError(f"data: {changed} since the run was saved; put it back, or pass --accept-changed-data")
 
-    def _write(self, writes: Sequence[tuple[dict[str, Any], list[str]]]) -> None:
-        for content, names in writes:
-            write(self.folder, content, names)
+    def _write(self, writes: Sequence[tuple[dict[str, Any], list[str]]], seconds_before: float) -> None:
+        with self._throttle.done(seconds_before):
+            for content, names in writes:
+                write(self.folder, content, names)
+
+    def _trim(self) -> None:
+        files = read_manifest(self.folder)["files"]
+        kept = BEST if BEST in files else LAST
+        without_state = kept == BEST or self.settings.keep == "weights"
+        if without_state and not files.get(kept, {}).get("weights_only"):
+            content = self._read(kept)[0].get(kept)
+            if content is None:  # damaged: the others are all that is left
+                return
+            write(self.folder, weights_only(content), [kept])
+        remove(self.folder, [PREVIOUS, LAST] if self.settings.keep == "weights" and kept == BEST else [PREVIOUS])
 
 
 def _epoch_and_step(content: Mapping[str, Any]) -> tuple[int, int]:

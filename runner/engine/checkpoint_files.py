@@ -15,6 +15,7 @@ from runner.files import parse_json, sync_folder, write_temporary
 
 FORMAT = 2
 LAST, PREVIOUS, BEST, MANIFEST = "last.pt", "previous.pt", "best.pt", "manifest.json"
+WEIGHTS = ("network", "average", "preprocess", "trials", "position")  # of a state
 
 
 def position(folder: Path) -> tuple[int, int] | None:
@@ -72,6 +73,26 @@ def mend_manifest(folder: Path) -> None:
         _write_manifest(folder, files, {})
 
 
+def weights_only(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same checkpoint without what only a training needs: optimizer, schedule, random generators."""
+    return {**content, "state": {key: content["state"][key] for key in WEIGHTS}}
+
+
+def holds_weights_only(content: Mapping[str, Any]) -> bool:
+    """Whether no training can go on from a checkpoint."""
+    return "optimizer" not in content["state"]
+
+
+def remove(folder: Path, names: Sequence[str]) -> None:
+    """Remove checkpoints. A crash on the way leaves files that the manifest does not know, which can be read."""
+    manifest = read_manifest(folder)
+    files = {name: entry for name, entry in manifest["files"].items() if name not in names}
+    if files != manifest["files"]:
+        _write_manifest(folder, files, {})
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
 def _write_manifest(folder: Path, files: Mapping[str, Any], replaced: Mapping[str, Any]) -> None:
     text = json.dumps({"format": FORMAT, "files": files, "replaced": replaced}, indent=1)
     write_temporary(folder / MANIFEST, text.encode()).replace(folder / MANIFEST)
@@ -90,6 +111,7 @@ def write(folder: Path, content: Mapping[str, Any], names: Sequence[str]) -> Non
     data = buffer.getbuffer()
     entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     entry |= {key: content["state"]["position"][key] for key in ("epoch", "step")}
+    entry |= {"weights_only": True} if holds_weights_only(content) else {}
     names = sorted(names, key=LAST.__eq__)
     new = [write_temporary(folder / name, data) for name in names]
     manifest = read_manifest(folder)

@@ -106,6 +106,7 @@ def fit(
         checkpoints.epoch_ended(state, is_last)
     for trial in state.trials:
         trial.status = "finished" if trial.status == "running" else trial.status
+    checkpoints.trim(state)
 
 
 def _finished(state: TrainState, settings: Settings) -> bool:

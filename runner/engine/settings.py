@@ -7,6 +7,7 @@ from runner.constraints import NonNegative, NonNegativeInt, Positive, PositiveIn
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Compile = Literal[False, True, "reduce-overhead", "max-autotune"]
+Keep = Literal["all", "resumable", "weights"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,5 +31,6 @@ class Settings:
     accumulate_steps: PositiveInt = 1
     checkpoint_every_epochs: PositiveInt = 1
     checkpoint_every_steps: NonNegativeInt = 0
-    checkpoint_every_seconds: NonNegative = 0
+    checkpoint_every_seconds: NonNegative | Literal["auto"] = "auto"
     snapshot_every_epochs: NonNegativeInt = 0
+    keep: Keep = "resumable"

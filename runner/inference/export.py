@@ -26,8 +26,9 @@ from runner.engine import process
 from runner.errors import UserError
 from runner.inference.classifier import Classifier, check_same_classes
 
-Format = Literal["onnx", "torch_export", "state_dict"]
-SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "state_dict": ".pt"}
+Format = Literal["onnx", "torch_export", "state_dict", "safetensors"]
+SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "state_dict": ".pt", "safetensors": ".safetensors"}
+WEIGHTS = ("state_dict", "safetensors")  # formats without the network
 TOLERANCE = 1e-4  # of probabilities
 NUM_IMAGES = 2000  # of the validation split, that the file is held to
 NUM_CALIBRATION = 256  # of these, by which ranges of activations are found
@@ -99,16 +100,19 @@ def export(
     _check_readable_alike(members)
     if quantize and format_ != "onnx":
         raise UserError("--quantize: is of --format onnx alone")
-    if format_ == "state_dict" and len(members) > 1:
-        raise UserError("--format: a state_dict is of one run; choose onnx or torch_export for several")
+    if format_ in WEIGHTS and len(members) > 1:
+        raise UserError(f"--format: {format_} holds the weights of one run; choose onnx or torch_export for several")
     if format_ == "onnx":
-        _require("onnx", "onnxscript", "onnxruntime")
+        _require("--format: onnx", "export", "onnx", "onnxscript", "onnxruntime")
+    if format_ == "safetensors":
+        _require("--format: safetensors", "timm", "safetensors")
     network = Deployed(members).eval()
     images, labels = _validation(members[0])
     process.set_num_threads(members[0].network, members[0].described.image_shape, max(BATCHES))
     original = _measure(network, images, labels)
-    if format_ == "state_dict":
-        files.replace_file(file, write_weights(members[0]))
+    if format_ in WEIGHTS:
+        write_alone = write_weights if format_ == "state_dict" else write_safetensors
+        files.replace_file(file, write_alone(members[0]))
         return Exported(file, file.stat().st_size, None, original, None, len(labels))
     example = torch.cat([images[:2]] * 2)[:2]
     write = _write_onnx if format_ == "onnx" else _write_torch_export
@@ -147,12 +151,12 @@ def _check_readable_alike(members: Sequence[Classifier]) -> None:
             )
 
 
-def _require(*packages: str) -> None:
+def _require(what: str, extra: str, *packages: str) -> None:
     from importlib.util import find_spec
 
     for package in packages:
         if find_spec(package) is None:
-            raise UserError(f"--format: onnx needs {package}; install it by pip install 'runner[export]'")
+            raise UserError(f"{what} needs {package}; install it by pip install 'runner[{extra}]'")
 
 
 def _validation(member: Classifier) -> tuple[Tensor, Tensor]:
@@ -221,6 +225,16 @@ def write_weights(member: Classifier) -> bytes:
     content = io.BytesIO()
     torch.save(weights_of(member), content)
     return content.getvalue()
+
+
+def write_safetensors(member: Classifier) -> bytes:
+    """The network's state dict in that format, which holds no code; what is known of it stands in the metadata."""
+    from safetensors.torch import save
+
+    tensors = {name: value.clone().contiguous() for name, value in member.network.state_dict().items()}
+    preprocess = {name: value.tolist() for name, value in member.preprocess.state_dict().items()}
+    content: bytes = save(tensors, metadata={**_metadata([member]), "preprocess": json.dumps(preprocess)})
+    return content
 
 
 def _load_onnx(file: Path) -> Classify:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from runner import build
@@ -72,7 +72,10 @@ def load_network(folder: RunFolder, cfg: DictConfig, weights: str = BEST) -> Sto
         network, preprocess = build.stored_network(cfg, described, stored["network"], stored["preprocess"])
         return StoredNetwork(network, preprocess, described, weights, "file", 0, 0)
     name = LAST if weights in (AVERAGE, SNAPSHOTS) else weights
-    saved = read(folder.checkpoints / f"{name}.pt")["state"]
+    file = folder.checkpoints / f"{name}.pt"
+    if name != BEST and not file.exists() and OmegaConf.select(cfg, "engine.keep") == "weights":
+        raise UserError(f"--weights: {folder.path} has no {name}.pt: engine.keep=weights kept best.pt alone")
+    saved = read(file)["state"]
     described = build.described(cfg, folder.record)
     position = saved["position"]["epoch"], saved["position"]["step"]
     average = saved["average"] or {}

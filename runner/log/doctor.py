@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from runner.engine.loop import Training
 from runner.engine.observer import Record
 from runner.engine.state import TrainState
-from runner.log.throttle import Throttle
 from runner.model.activity import observed
 from runner.model.summary import parameter_names
 from runner.store import RunFolder
+from runner.throttle import Throttle
 from runner.warnings import failure_as_warning, note
 
 SHARE = 0.005  # of the time, for each of the two things that are measured

@@ -16,9 +16,9 @@ from rich.text import Text
 from runner.engine.observer import Record
 from runner.engine.state import TrainState
 from runner.formatting import WorkClock, number, rate
-from runner.log.throttle import Throttle
 from runner.objective import Objective
 from runner.stages import shown_by
+from runner.throttle import Throttle
 
 SILENT_SECONDS = 1.0  # after which a stage is named where no live display is
 LINE_SECONDS = 30.0  # within a long epoch, from one line to the next

@@ -22,11 +22,11 @@ from runner.engine.observer import Record, how_it_ended
 from runner.engine.state import TrainState
 from runner.log import event_files, tags, texts
 from runner.log.settings import LogSettings
-from runner.log.throttle import Throttle
 from runner.model.summary import parameter_names
 from runner.pictures import as_bytes
 from runner.plot.confusion import draw_confusion_matrix
 from runner.plot.pictures import draw_images
+from runner.throttle import Throttle
 from runner.warnings import warn
 
 HISTOGRAM_BINS = 60

@@ -100,16 +100,20 @@ def digest_of(content: bytes) -> str:
 
 def _safetensors(path: Path, key: str) -> dict[str, Any]:
     try:
-        from safetensors.torch import load_file
+        from safetensors import safe_open
     except ImportError:
         raise UserError(
             f"{key}: {path} needs the package safetensors, which is not installed: pip install 'runner[timm]'"
         ) from None
     try:
-        content: dict[str, Any] = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+            about = file.metadata() or {}
+        known = json.loads(about.get("preprocess", "{}"))
+        preprocess = {name: torch.tensor(value) for name, value in known.items()}
     except Exception as error:
         raise UserError(f"{key}: {path}: not a file of weights ({reason(error)[:100]})") from None
-    return content
+    return {**about, "preprocess": preprocess, "network": tensors} if preprocess else tensors
 
 
 def _pickled(path: Path, key: str) -> dict[str, Any]:

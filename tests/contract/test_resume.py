@@ -22,7 +22,13 @@ WORDS = {
     "convnext": ["model=convnext", "model.channels=[4,8]", "model.depths=[1,1]", "reg=stochastic_depth"],
     "nin": ["model=nin", "model.width=0.05"],
 }
-SHORT = ["engine.limit_batches=4", "log.tensorboard=false", "log.progress=none", "engine.max_steps=12"]
+SHORT = [
+    "engine.limit_batches=4",
+    "log.tensorboard=false",
+    "log.progress=none",
+    "engine.max_steps=12",
+    "engine.keep=all",
+]
 
 
 @pytest.mark.parametrize("name", WORDS)

@@ -12,7 +12,9 @@ import torch
 import runner
 from runner.engine.checkpoint import Checkpoints
 from runner.engine.checkpoint_files import read
+from runner.engine.settings import Settings
 from runner.errors import UserError
+from runner.training.resume import resume
 
 WORDS = ["model=mlp", "model.hidden=[16]", "average=ema", "optimizer=adam", "reg=dropout"]
 
@@ -186,10 +188,68 @@ def test_an_error_of_the_writer_surfaces(training, checkpoints):
 
 def test_saves_that_come_too_soon_are_left_out_and_the_best_is_kept_all_the_same(train):
     words = ["model=linear", "optimizer=sgd", "optimizer.lr=0.1", "engine.epochs=6", "data.batch_size=400"]
-    often, seldom = train(*words), train(*words, "engine.checkpoint_every_seconds=1000")
+    words += ["engine.keep=all"]
+    often = train(*words, "engine.checkpoint_every_seconds=0")
+    seldom = train(*words, "engine.checkpoint_every_seconds=1000")
     assert seldom.objective == often.objective
     for name in ("best", "last"):
         one, other = (read(run.folder / f"checkpoints/{name}.pt")["state"] for run in (often, seldom))
         assert one["position"] == other["position"]
         assert all(torch.equal(one["network"][key], other["network"][key]) for key in one["network"])
+    assert (often.folder / "checkpoints/previous.pt").exists()
     assert not (seldom.folder / "checkpoints/previous.pt").exists()
+
+
+@pytest.mark.parametrize("best", ["is the last", "came before"])
+def test_a_finished_run_keeps_its_state_once_and_is_lengthened_to_the_bit(train, best):
+    words = [
+        "model=linear",
+        "data.batch_size=400",
+        "optimizer=momentum",
+        "engine.epochs=2",
+        "engine.deterministic=true",
+    ]
+    words += ["objective.name=train/loss", f"objective.mode={'min' if best == 'is the last' else 'max'}"]
+    folder = train(*words).folder / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["best.pt", "last.pt", "manifest.json"]
+    kept = read(folder / "best.pt")["state"]
+    assert (kept["position"]["epoch"], "optimizer" in kept) == (2 if best == "is the last" else 1, False)
+    whole = train(*words, "engine.keep=all", "name=all").folder / "checkpoints"
+    assert torch.equal(kept["network"]["1.weight"], read(whole / "best.pt")["state"]["network"]["1.weight"])
+    longer = [resume(path.parent, ["engine.epochs=4"]).folder / "checkpoints" for path in (folder, whole)]
+    for name in ("last", "best"):
+        one, other = (read(path / f"{name}.pt")["state"] for path in longer)
+        assert one["position"] == other["position"]
+        assert all(torch.equal(one["network"][key], other["network"][key]) for key in one["network"])
+
+
+def test_weights_alone_are_kept_where_asked_for_and_no_training_goes_on_from_them(train):
+    run = train("model=linear", "data.batch_size=400", "engine.epochs=2", "engine.keep=weights")
+    folder = run.folder / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["best.pt", "manifest.json"]
+    assert run.model() is not None
+    with pytest.raises(UserError, match=r"has weights only.*start a new run with transfer\.source="):
+        resume(run.folder, ["engine.epochs=4"])
+    with pytest.raises(UserError, match=r"engine.keep=weights kept best.pt alone"):
+        run.model("last")
+
+
+def test_a_run_that_did_not_end_well_keeps_all(train):
+    words = ["model=linear", "data.batch_size=64", "optimizer=sgd", "optimizer.lr=1e30", "engine.keep=weights"]
+    run = train(*words, "engine.epochs=3")
+    assert run.status == "diverged"
+    assert "optimizer" in read(run.folder / "checkpoints/last.pt")["state"]
+
+
+def test_checkpoints_that_are_as_frequent_as_their_time_allows(monkeypatch, tmp_path):
+    """A save of 1 s may come again after 1 s / 0.02, and one of 4 trials that share the time after four times that."""
+    now = [0.0]
+    monkeypatch.setattr("runner.throttle.time.monotonic", lambda: now[0])
+    for num_trials in (1, 4):
+        checkpoints = Checkpoints(tmp_path, Settings(), {}, num_trials=num_trials)
+        assert checkpoints._throttle.due, "the first epoch is saved"
+        checkpoints._throttle.queued()
+        assert not checkpoints._throttle.due
+        monkeypatch.setattr("runner.engine.checkpoint.write", lambda *_: now.__setitem__(0, now[0] + 0.75))
+        checkpoints._write([({}, [])], 0.25)
+        assert checkpoints._throttle.free_at - now[0] == pytest.approx(num_trials * 1 / 0.02)

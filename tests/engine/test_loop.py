@@ -169,7 +169,7 @@ def test_accuracy_of_the_best_checkpoint_is_the_recorded_one(train):
 def test_snapshots_are_kept_when_asked_for(train):
     run = train(*QUICK, "engine.epochs=4", "engine.snapshot_every_epochs=2")
     names = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
-    assert names == ["best.pt", "epoch-0002.pt", "epoch-0004.pt", "last.pt", "manifest.json", "previous.pt"]
+    assert names == ["best.pt", "epoch-0002.pt", "epoch-0004.pt", "last.pt", "manifest.json"]
 
 
 def test_of_epochs_of_equal_accuracy_the_one_of_lower_loss_is_the_best():

@@ -23,6 +23,7 @@ from runner.inference import export as exporting
 from runner.inference.classifier import Classifier
 from runner.inference.export import export
 from runner.store import RunFolder
+from runner.transfer.weights import read_weights
 
 DOCUMENT = Path(__file__).parents[2] / "docs/deploy.md"
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
@@ -90,6 +91,23 @@ def test_a_state_dict_is_read_without_trust(run, tmp_path):
         assert torch.equal(stored["network"][name], value)
     assert stored["model"]["_target_"] == "runner.model.ConvNet"
     assert json.loads(stored["classes"]) == [str(k) for k in range(10)]
+
+
+def test_safetensors_hold_the_same_weights_and_what_transfer_needs(run, tmp_path):
+    """Read by safetensors itself, and by `model.weights`, which takes classes, size and preprocessing from it."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    member = classifier(run)
+    export([member], tmp_path / "m.safetensors", "safetensors")
+    found = safetensors.load_file(tmp_path / "m.safetensors")
+    network = run.model()[1].state_dict()
+    assert found.keys() == network.keys()
+    assert all(torch.equal(found[name], value) for name, value in network.items())
+    weights = read_weights(tmp_path / "m.safetensors")
+    assert weights.tensors.keys() == network.keys()
+    assert (weights.classes, weights.size) == ([str(k) for k in range(10)], 8)
+    prepared = member.preprocess.state_dict()
+    assert weights.preprocess.keys() == prepared.keys()
+    assert all(torch.allclose(weights.preprocess[name], value) for name, value in prepared.items())
 
 
 @pytest.mark.slow

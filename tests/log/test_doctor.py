@@ -189,7 +189,7 @@ def test_a_loader_that_is_slow_is_told(train, monkeypatch):
 
 def test_a_batch_of_huge_pixels_is_a_spike(train, monkeypatch):
     from runner.engine.step import Step
-    from runner.log.throttle import Throttle
+    from runner.throttle import Throttle
 
     sane = Step.__call__
 

@@ -359,7 +359,7 @@ def test_a_run_that_goes_on_from_an_epochs_last_step_shows_its_figures_once(trai
 
     # Saved at an epoch's last step, and killed before the save at its end.
     words = ["model=linear", "engine.epochs=2", "log.tensorboard=true", "log.every_steps=19", "log.histograms=true"]
-    run = train(*words, "engine.checkpoint_every_steps=38", "engine.checkpoint_every_seconds=1000")
+    run = train(*words, "engine.checkpoint_every_steps=38", "engine.checkpoint_every_seconds=1000", "engine.keep=all")
     last, previous = (run.folder / f"checkpoints/{name}.pt" for name in ("last", "previous"))
     for name in (last, run.folder / "checkpoints/best.pt"):
         name.unlink()

@@ -32,7 +32,6 @@ def test_a_run_leaves_exactly_the_folder_of_the_contract(train):
     assert names == files | {events}
     assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {
         "last.pt",
-        "previous.pt",
         "best.pt",
         "manifest.json",
     }

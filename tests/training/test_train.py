@@ -76,7 +76,14 @@ def test_going_on_says_from_where(train, capsys, monkeypatch):
     run = train(*QUICK)
     resume(run.folder, ["engine.epochs=2", "log.progress=none"])
     assert capsys.readouterr().out == "going on from the end of epoch 1\n"
-    run = train(*QUICK[:1], "engine.epochs=1", "engine.max_steps=5", "engine.checkpoint_every_steps=3", *QUICK[3:])
+    run = train(
+        *QUICK[:1],
+        "engine.epochs=1",
+        "engine.max_steps=5",
+        "engine.checkpoint_every_steps=3",
+        "engine.keep=all",
+        *QUICK[3:],
+    )
     for name in ("last.pt", "best.pt"):
         (run.folder / "checkpoints" / name).unlink()
     capsys.readouterr()

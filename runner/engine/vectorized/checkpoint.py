@@ -23,7 +23,7 @@ class VectorizedCheckpoints(AsyncWriter):
     ) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.members = [
-            Checkpoints(folder, settings, identity, writer=self._writer, **options)
+            Checkpoints(folder, settings, identity, writer=self._writer, num_trials=len(folders), **options)
             for folder, identity in zip(folders, identities, strict=True)
         ]
 
@@ -42,6 +42,10 @@ class VectorizedCheckpoints(AsyncWriter):
     def save(self, state: TrainState) -> None:
         for trial in state.present:
             self.members[trial].save(state.of(trial))
+
+    def trim(self, state: TrainState) -> None:
+        for trial, member in enumerate(self.members):
+            member.trim(state.of(trial))
 
     def wait(self) -> None:
         for member in self.members:

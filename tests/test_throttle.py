@@ -2,13 +2,13 @@
 
 import pytest
 
-from runner.log.throttle import Throttle
+from runner.throttle import Throttle
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("runner.log.throttle.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("runner.throttle.time.monotonic", lambda: now[0])
     return now
 
 
