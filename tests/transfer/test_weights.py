@@ -48,7 +48,7 @@ def test_safetensors_are_read(tmp_path):
 
 
 def test_without_its_package_a_file_of_safetensors_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "safetensors.torch", None)
+    monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
     (tmp_path / "weights.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match=r"^model.weights: .* needs the package safetensors, .*runner\[timm\]"):
         read_weights(tmp_path / "weights.safetensors")
