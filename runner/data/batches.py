@@ -20,7 +20,10 @@ from runner.machine import free_memory
 from runner.pictures import Packed, scaled
 from runner.seeds import generator
 
-READY_SHARE = 1 / 16  # of free memory, for preprocessed images where nothing random happens to them
+# Memory for preprocessed images where nothing random happens to them. On a CPU, preprocessing takes no time that shows
+# beside an update of larger images, and floats take four times the memory of pixels; a GPU waits for each operation.
+READY_BYTES = 64 * 2**20  # on a CPU
+READY_SHARE = 1 / 16  # of what is free elsewhere
 SAMPLE_CHUNK = 256  # images at a time, where some are looked at before training
 
 Draws = list[dict[str, Tensor]]  # of each augmentation, a row an image
@@ -196,10 +199,11 @@ class Batches:
         return self.plain(self.loader.read(indices.cpu())[0])
 
     def _all_ready(self) -> InMemoryLoader | None:
-        """The same images preprocessed once and for all, where they fit."""
+        """The same images preprocessed once and for all, where they are few."""
         assert isinstance(self.loader, InMemoryLoader)
         pixels = self.loader.pixels
-        if pixels.numel() * 4 > READY_SHARE * free_memory(pixels.device):
+        on_cpu = pixels.device.type == "cpu"
+        if pixels.numel() * 4 > (READY_BYTES if on_cpu else READY_SHARE * free_memory(pixels.device)):
             return None
         with torch.no_grad():
             return InMemoryLoader(Images(self.preprocess(as_float(pixels)), self.loader.labels), pixels.device)

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 import runner
+from bench.competitors.by_hand import all_images
 from bench.harness import (
     CUDA,
     Cost,
@@ -172,7 +173,7 @@ def by_timm(overrides: list[str]) -> Cost:
 
 def train_by_hand(cfg: Any, training: Training, network: nn.Module, optimizer: torch.optim.Optimizer) -> Cost:
     """A loop as one writes it, over preprocessed images in memory."""
-    images, labels = images_of(training)
+    images, labels = all_images(training.train)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, cfg.engine.epochs * training.train.num_batches)
     criterion = nn.CrossEntropyLoss()
     clock = EpochClock()
@@ -188,13 +189,6 @@ def train_by_hand(cfg: Any, training: Training, network: nn.Module, optimizer: t
     return clock.cost_of_step(training.train.num_batches)
 
 
-def images_of(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
-    """All training images, preprocessed, and their labels."""
-    ready = training.train.ready
-    assert ready is not None, "the machine has too little memory for this comparison"
-    return ready.pixels, ready.labels
-
-
 def by_lightning(overrides: list[str], switched_off: bool) -> Cost:
     """`Trainer.fit` with a `DataLoader` over the preprocessed images."""
     from bench.competitors.lightning_module import Classifier, trainer
@@ -203,12 +197,11 @@ def by_lightning(overrides: list[str], switched_off: bool) -> Cost:
     num_steps = cfg.engine.epochs * training.train.num_batches
     clock = EpochClock()
     module = Classifier(training.state.network, cfg.optimizer.lr, num_steps, clock.tick)
-    images, labels = (tensor.cpu() for tensor in images_of(training))
+    images, labels = (tensor.cpu() for tensor in all_images(training.train))
     train = loader(images, labels, cfg.data.batch_size, shuffle=True)
     val = None
     if not switched_off:
-        ready = training.evaluate.batches.ready
-        val = loader(ready.pixels.cpu(), ready.labels.cpu(), cfg.data.eval_batch_size)
+        val = loader(*(tensor.cpu() for tensor in all_images(training.evaluate.batches)), cfg.data.eval_batch_size)
     with tempfile.TemporaryDirectory() as folder, hushed():
         trainer(cfg.engine.epochs, folder, switched_off).fit(module, train, val)
     return clock.cost_of_step(len(train))

@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import runner
+from bench.competitors.by_hand import all_images
 from bench.competitors.lightning_module import Classifier, trainer
 from runner import build
 
@@ -37,7 +38,7 @@ def main(cfg: DictConfig) -> float:
 
 
 def loader(batches: Any, batch_size: int, shuffle: bool = False) -> Any:
-    data = torch.utils.data.TensorDataset(batches.ready.pixels, batches.ready.labels)
+    data = torch.utils.data.TensorDataset(*all_images(batches))
     return torch.utils.data.DataLoader(data, batch_size=batch_size, shuffle=shuffle)
 
 
