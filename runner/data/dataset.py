@@ -47,7 +47,7 @@ class Data(LoaderSettings):
     images_per_class: PositiveInt | None = None
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
     _seen: dict[tuple[str, View], Source] = field(default_factory=dict, init=False, repr=False)
-    _in_memory: dict[tuple[str, View | None], Images] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[tuple[str, View | None], Source] = field(default_factory=dict, init=False, repr=False)
     _num_before: int = field(default=0, init=False, repr=False)  # training images before they are limited
     _stays: dict[tuple[str, View | None], bool] = field(default_factory=dict, init=False, repr=False)
 
@@ -195,13 +195,15 @@ class Data(LoaderSettings):
         return self._stays[split, view]
 
     def loaded(self, split: Split, device: torch.device, view: View | None = None) -> Source:
-        """The images of a split, in memory if they are to stay on that device."""
-        source = self.source(split, view)
-        if not self.stays(split, device, view):
-            return source
-        if (split, view) not in self._in_memory:
-            self._in_memory[split, view] = load(source)
-        return self._in_memory[split, view]
+        """The images of a split: in memory if they are to stay on that device, else where readers are quick."""
+        if (split, view) not in self._loaded:
+            source = self.source(split, view)
+            if self.stays(split, device, view):
+                source = load(source)
+            elif isinstance(source, Files):
+                source = source.on_disk()
+            self._loaded[split, view] = source
+        return self._loaded[split, view]
 
     def _has_room(self, split: Split, device: torch.device, view: View | None) -> bool:
         source = self.source(split, view)

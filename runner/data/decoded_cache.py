@@ -12,13 +12,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from runner.errors import UserError
@@ -101,18 +103,54 @@ def remember(cache: Path, name: str, what: Any) -> None:
         replace_file(cache / FOLDER / f"{name}.json", json.dumps(what))
 
 
-def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Callable[[Tensor], None]) -> Tensor:
-    """uint8 pixels of that shape, memory-mapped; `decode` fills them where the cache has none.
+def path_of(cache: Path, name: str) -> Path:
+    """The file of a decoded array."""
+    return cache / FOLDER / f"{name}.npy"
 
-    A cache that cannot be written costs the decoding and nothing else.
-    """
-    path = cache / FOLDER / f"{name}.npy"
+
+def mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """A decoded array of that shape, mapped into memory; None if there is none."""
     with contextlib.suppress(Exception):  # missing, or damaged: numpy's reader has an error for every kind of rubbish
         pixels = np.lib.format.open_memmap(path, mode="c")  # copy on write: torch wants a writable array
         if pixels.shape == shape and pixels.dtype == np.uint8:
             with contextlib.suppress(OSError):  # the cache of another user, or on a disk that is only read
                 os.utime(path)
-            return torch.from_numpy(pixels)
+            return pixels
+    return None
+
+
+def room(cache: Path) -> int:
+    """Bytes that one decoded array may take, for a part of the cache and of the disk."""
+    place = next((folder for folder in (cache, *cache.parents) if folder.exists()), None)
+    return 0 if place is None else min(LIMIT_BYTES // 2, shutil.disk_usage(place).free // 4)
+
+
+def decode_to_disk(cache: Path, name: str, shape: tuple[int, ...], chunks: Iterator[Tensor]) -> None:
+    """Write an array to the cache piece by piece, without holding it in memory; nothing where that fails.
+
+    `chunks`: uint8 rows, in their order.
+    """
+    path = path_of(cache, name)
+    with contextlib.suppress(OSError):
+        _open_folder(path.parent)
+        with replacing(path) as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for chunk in chunks:
+                file.write(chunk.numpy().data)
+            sync(file)
+        _make_room(path.parent, keep=path)
+
+
+def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Callable[[Tensor], None]) -> Tensor:
+    """uint8 pixels of that shape, memory-mapped; `decode` fills them where the cache has none.
+
+    A cache that cannot be written costs the decoding and nothing else.
+    """
+    path = path_of(cache, name)
+    pixels = mapped(path, shape)
+    if pixels is not None:
+        return torch.from_numpy(pixels)
     fresh = torch.empty(shape, dtype=torch.uint8)
     decode(fresh)
     with contextlib.suppress(OSError):

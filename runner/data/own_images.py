@@ -112,9 +112,10 @@ class OwnImages(Data):
         return self._read_splits[split]
 
     def loaded(self, split: Split, device: torch.device, view: Any = None) -> Source:
-        if not self.stays(split, device, view):  # else all are decoded at once
+        source = super().loaded(split, device, view)
+        if isinstance(source, Files):  # else all have been decoded
             self._try(self.source(split))
-        return super().loaded(split, device, view)
+        return source
 
     @property
     def left_out(self) -> str:
@@ -235,7 +236,7 @@ class OwnImages(Data):
             try:
                 if is_of_val and self.loading != "workers" and self._has_room("train", torch.device("cpu"), None):
                     _ = root.pixels
-                else:
+                elif not is_of_val or root.on_disk() is root:
                     found += root.unreadable
             except UnreadableImages as error:
                 found += error.found

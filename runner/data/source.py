@@ -5,26 +5,30 @@ N images, C channels, S by S pixels; pixels are uint8 until they reach the devic
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from runner.data import decoded_cache as decoded
 from runner.data.decoding import Item, Resize, UnreadableImage, decode
 from runner.data.unreadable import Unreadable, refuse
+from runner.errors import UserError
 from runner.pictures import Packed, View
 from runner.stages import stage
 
 PIECE = 32  # images that a thread decodes at a time
 TOLD_PIECES = 100  # after how many pieces the progress is told
+ON_THE_WAY = 4096  # images in memory between the decoder and the disk
 
 
 class Source(Protocol):
@@ -146,13 +150,49 @@ class Files:
             shape = (len(self), *self.image_shape)
             return decoded.read_or_decode(self.cache, name, shape, partial(self._fill, indices=everything))
 
+    def on_disk(self) -> Source:
+        """The same images decoded in a file of the cache, which readers map; or as they are, without a cache or room.
+
+        Raises:
+            UnreadableImages: images cannot be decoded; all of them are named.
+        """
+        root = self.origin or self
+        files, shape = _as_files(root.paths), (len(root), *root.image_shape)
+        if root.cache is None or files is None or math.prod(shape) > decoded.room(root.cache):
+            return self
+        name = decoded.key(root.cache, files, root.size, root.channels, root.whole, root.resize)
+        path = decoded.path_of(root.cache, name)
+        if decoded.mapped(path, shape) is None:
+            with stage(f"decoding {len(root):,} images"):
+                decoded.decode_to_disk(root.cache, name, shape, root._decoded())
+            if decoded.mapped(path, shape) is None:
+                return self
+        root.__dict__["unreadable"] = []
+        indices = torch.arange(len(self)) if self.indices is None else self.indices
+        return Mapped(path, shape, self.labels, self.groups, self.weights, indices)
+
+    def _decoded(self) -> Iterator[Tensor]:
+        """All images, some at a time, in their order."""
+        found: list[Unreadable] = []
+        for start in range(0, len(self), ON_THE_WAY):
+            places = range(start, min(start + ON_THE_WAY, len(self)))
+            pixels = torch.empty((len(places), *self.image_shape), dtype=torch.uint8)
+            found += self._attempt(pixels, places, len(self), start)
+            yield pixels
+        refuse(found, len(self), self.cache)
+
     def _fill(self, pixels: Tensor, indices: Sequence[int]) -> None:
+        refuse(self._attempt(pixels, indices, len(indices), 0), len(indices), self.cache)
+
+    def _attempt(self, pixels: Tensor, indices: Sequence[int], total: int, before: int) -> list[Unreadable]:
+        """Decode those images into the rows of `pixels`; those that cannot be decoded. See `_failures`."""
         rows = pixels.numpy()  # in a thread of ours torch's copies would start threads of their own
 
         def fill(place: int) -> None:
             rows[place] = self._decode(indices[place]).numpy()
 
-        refuse(_failures(fill, range(len(indices))), len(indices), self.cache)
+        failures = _failures(fill, range(len(indices)), total, before)
+        return [failure._replace(place=indices[failure.place]) for failure in failures]
 
     @cached_property
     def unreadable(self) -> list[Unreadable]:
@@ -172,14 +212,18 @@ class Files:
             decode(self.paths[place], self.size, self.channels, False, self.resize)
 
         with stage(f"trying {len(self):,} images"):
-            found = _failures(try_, range(len(self)) if before is None else before)
+            untried: Sequence[int] = range(len(self)) if before is None else before
+            found = _failures(try_, untried, len(untried))
         if self.cache and name and before != [failure.place for failure in found]:
             decoded.remember(self.cache, name, [failure.place for failure in found])
         return found
 
 
-def _failures(act: Callable[[int], None], places: Sequence[int]) -> list[Unreadable]:
-    """Do that for all places by as many threads as there are cores; those where an image cannot be read, in order."""
+def _failures(act: Callable[[int], None], places: Sequence[int], total: int, before: int = 0) -> list[Unreadable]:
+    """Do that for all places by as many threads as there are cores; those where an image cannot be read, in order.
+
+    `total`, `before`: images of the whole work, and those that were done before, for the display.
+    """
 
     def act_on(piece: Sequence[int]) -> list[Unreadable]:
         failures = []
@@ -197,7 +241,7 @@ def _failures(act: Callable[[int], None], places: Sequence[int]) -> list[Unreada
             found += failures
             if done % TOLD_PIECES == 0:
                 telling.close()
-                telling.enter_context(stage(f"reading images: {done * PIECE:,} of {len(places):,}"))
+                telling.enter_context(stage(f"reading images: {before + done * PIECE:,} of {total:,}"))
     return found
 
 
@@ -209,6 +253,48 @@ def _as_files(paths: Sequence[Item]) -> list[Path] | None:
 
 def _rows(indices: Tensor, *columns: Tensor | None) -> list[Tensor | None]:
     return [None if column is None else column[indices] for column in columns]
+
+
+@dataclass
+class Mapped:
+    """Images decoded in a file, which every process that reads them maps for itself: uint8 [M, C, S, S].
+
+    Args:
+        shape: of the file's array.
+        indices: rows of it [N], of M.
+    """
+
+    file: Path
+    shape: tuple[int, ...]
+    labels: Tensor
+    groups: Tensor | None
+    weights: Tensor | None
+    indices: Tensor
+    _rows: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._rows = decoded.mapped(self.file, self.shape)
+        if self._rows is None:
+            raise UserError(f"data.cache: {self.file} is no longer there; start again, or set data.cache=null")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Mapped, (self.file, self.shape, self.labels, self.groups, self.weights, self.indices)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        _, C, H, W = self.shape
+        return C, H, W
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        rows = self.indices[torch.as_tensor(indices)].numpy()
+        return torch.from_numpy(np.asarray(self._rows[rows]))
+
+    def subset(self, indices: Tensor) -> Mapped:
+        groups, weights = _rows(indices, self.groups, self.weights)
+        return Mapped(self.file, self.shape, self.labels[indices], groups, weights, self.indices[indices])
 
 
 @dataclass

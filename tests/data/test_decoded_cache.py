@@ -1,6 +1,7 @@
 """The cache of decoded images: used where nothing changed, and only there."""
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 import runner
 from runner.data import decoded_cache as decoded
 from runner.data import source
-from runner.data.source import load
+from runner.data.source import Mapped, load
 from runner.errors import UserError
 
 
@@ -179,3 +180,65 @@ def test_a_disk_that_fills_up_keeps_nothing_half_written(tmp_path, monkeypatch):
     pixels = decoded.read_or_decode(tmp_path, "name", (4,), lambda fresh: fresh.fill_(7))
     assert pixels.tolist() == [7] * 4
     assert [path.name for path in (tmp_path / "runner-decoded").iterdir()] == ["CACHEDIR.TAG"]
+
+
+def workers(photos, *words):
+    words = ["data=folder", f"data.root={photos}", "data.loading=workers", "data.num_workers=1", *words]
+    return runner.build.data(runner.compose(words))
+
+
+def all_of(data, split="train"):
+    source = data.loaded(split, torch.device("cpu"))
+    return source.read(range(len(source)))
+
+
+def test_workers_read_the_decoded_file_and_the_second_start_decodes_nothing(photos, num_decoded):
+    expected = pixels(photos, "data.cache=null")[0]
+    before = num_decoded()
+    data = workers(photos)
+    assert isinstance(data.loaded("train", torch.device("cpu")), Mapped)
+    assert torch.equal(all_of(data), expected)
+    assert num_decoded() - before == 12, "each once, val with train, from which it is cut"
+    before = num_decoded()
+    assert torch.equal(all_of(workers(photos)), expected)
+    assert torch.equal(pixels(photos)[0], expected), "from the same file"
+    assert num_decoded() == before
+
+
+@pytest.mark.parametrize("what", ["no room", "no cache", "not writable"])
+def test_workers_decode_where_there_is_no_decoded_file(photos, num_decoded, monkeypatch, tmp_path, what):
+    expected = pixels(photos, "data.cache=null")[0]
+    if what == "no room":
+        monkeypatch.setattr(decoded, "LIMIT_BYTES", 2 * 12 * 3 * 8 * 8 - 2)  # a byte less than 12 images of 8 x 8
+    if what == "not writable":
+        (tmp_path / "cache").write_text("a file")
+    cache = {"no cache": ["data.cache=null"], "not writable": [f"data.cache={tmp_path}/cache/in"]}.get(what, [])
+    data = workers(photos, *cache)
+    assert isinstance(data.loaded("train", torch.device("cpu")), source.Files)
+    assert torch.equal(all_of(data), expected)
+
+
+def test_images_are_decoded_to_the_disk_some_at_a_time_and_all_that_fail_are_named(photos, monkeypatch):
+    monkeypatch.setattr(source, "ON_THE_WAY", 5)
+    assert torch.equal(all_of(workers(photos)), pixels(photos, "data.cache=null")[0])
+    broken = [photos / "train/cat/1.png", photos / "train/dog/5.png"]
+    for path in broken:
+        path.write_bytes(b"rubbish")
+    with pytest.raises(UserError) as error:
+        all_of(workers(photos))
+    assert all(str(path) in str(error.value) for path in broken)
+    assert "2 of" in str(error.value)
+
+
+def test_a_decoded_file_is_mapped_anew_by_another_process_and_its_loss_is_one_line(photos):
+    mapped = workers(photos).loaded("val", torch.device("cpu"))
+    other = pickle.loads(pickle.dumps(mapped))
+    assert len(pickle.dumps(mapped)) < 5000, "not the pixels"
+    assert torch.equal(other.read([0]), mapped.read([0]))
+    part = mapped.subset(torch.tensor([1]))
+    assert torch.equal(part.read([0]), mapped.read([1]))
+    assert part.labels.tolist() == mapped.labels[[1]].tolist()
+    content = pickle.dumps(mapped)
+    mapped.file.unlink()
+    with pytest.raises(UserError, match=r"data\.cache: .* is no longer there"):
+        pickle.loads(content)

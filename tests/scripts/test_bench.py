@@ -132,6 +132,13 @@ def test_loading_is_measured_beside_torchvision(quick):
     assert_base(rows, "torchvision, worker processes", "times torchvision", "CPU to torchvision")
 
 
+@pytest.mark.slow
+def test_reading_jpeg_files_is_measured_beside_torchvision(quick):
+    rows, _ = quick("files")
+    assert_numbers(rows, "images a second", "CPU ms an image", "times torchvision", "CPU to torchvision")
+    assert_base(rows, "torchvision", "times torchvision", "CPU to torchvision")
+
+
 def test_the_bookkeeping_of_a_sweep_is_measured_at_several_sizes(quick, tmp_path):
     rows, _ = quick("scale", "--only", "sweep", "--figure", str(tmp_path / "scale.png"))
     assert_numbers(rows, "seconds", "CPU seconds", "to first", "CPU to first")
