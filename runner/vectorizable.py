@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig
@@ -39,31 +40,32 @@ SHAPING = (
     *("loss.class_weights", "loss.target_threshold"),
 )
 WHOLE = "runner.transfer.Whole"  # of transfer=none
+Config = DictConfig | Mapping[str, Any]
 OWN = ("name", "output_dir", "seed")  # keys that every trial may have for itself
 
 
-def shape_of(cfg: DictConfig) -> tuple[tuple[str, str], ...]:
+def shape_of(cfg: Config) -> tuple[tuple[str, str], ...]:
     """What must be equal among vectorized trials: each key and its value; of a number that may differ, its presence."""
     values = [(key, _shape(key, value)) for key, value in sorted(flatten(cfg).items()) if key not in OWN]
     orders = [(group, repr(list(cfg[group]))) for group in LIST_GROUPS]
     return (*values, *orders)
 
 
-def signature(cfg: DictConfig) -> str | None:
+def signature(cfg: Config) -> str | None:
     """A name for the shape, short enough to write down; None where trials of this config cannot be vectorized."""
     return None if reason_against(cfg) else hashlib.sha256(repr(shape_of(cfg)).encode()).hexdigest()[:16]
 
 
-def reason_against(cfg: DictConfig) -> str | None:
+def reason_against(cfg: Config) -> str | None:
     """Why trials of this config can only train one by one, as far as the config tells; None if nothing does."""
-    target = str(cfg.optimizer.get("_target_"))
+    target = str(cfg["optimizer"].get("_target_"))
     if target == "runner.optimizer.lbfgs":
         return "optimizer=lbfgs cannot be vectorized: it evaluates the loss as often as each trial needs"
-    if cfg.engine.get("max_time") is not None:
+    if cfg["engine"].get("max_time") is not None:
         return "engine.max_time cannot be vectorized: each trial has the time for itself"
     if (cfg.get("transfer") or {}).get("_target_", WHOLE) != WHOLE:
         return "transfer cannot be vectorized: the frozen part of a network is the same for all trials, and runs once"
-    if cfg.engine.precision == "fp16":
+    if cfg["engine"]["precision"] == "fp16":
         return "engine.precision=fp16 cannot be vectorized: all gradients are scaled by one number"
     return None
 
@@ -88,10 +90,16 @@ def check_alike(cfgs: Sequence[DictConfig]) -> None:
 def _shape(key: str, value: Any) -> str:
     if key == "optimizer.param_groups":
         return repr([_without_numbers(group) for group in value])
-    named = any(fnmatch.fnmatchcase(key, pattern) for pattern in NUMBERS)
-    if named and not any(fnmatch.fnmatchcase(key, pattern) for pattern in SHAPING):
+    if _may_differ(key):
         return repr(_without_numbers(value, duration=key.startswith(("schedule.", "average."))))
     return repr(value)
+
+
+@cache
+def _may_differ(key: str) -> bool:
+    """Whether the numbers of a key may differ among vectorized trials."""
+    named = any(fnmatch.fnmatchcase(key, pattern) for pattern in NUMBERS)
+    return named and not any(fnmatch.fnmatchcase(key, pattern) for pattern in SHAPING)
 
 
 def _without_numbers(value: Any, duration: bool = False) -> Any:

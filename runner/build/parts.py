@@ -194,8 +194,8 @@ def average(cfg: DictConfig, network: nn.Module, schedule: Schedule) -> Any:
 
 def log(cfg: DictConfig) -> LogSettings:
     """The settings of the logs."""
-    keys = [str(key) for key in cfg.log if key != OBSERVERS]
-    settings: LogSettings = instantiate(OmegaConf.masked_copy(cfg.log, keys), "log")
+    keys: Any = OmegaConf.to_container(cfg.log, resolve=True)
+    settings: LogSettings = instantiate({key: value for key, value in keys.items() if key != OBSERVERS}, "log")
     return settings
 
 
@@ -300,7 +300,7 @@ def stored_network(
     return network.eval(), preprocess
 
 
-def instantiate(node: DictConfig, key: str, **given: Any) -> Any:
+def instantiate(node: DictConfig | dict[str, Any], key: str, **given: Any) -> Any:
     """What the node's `_target_` makes of its keys and of those given arguments that it takes.
 
     Raises:
@@ -312,26 +312,24 @@ def instantiate(node: DictConfig, key: str, **given: Any) -> Any:
     taken = {
         name: value for name, value in given.items() if (name in parameters or takes_any) and node.get(name) is None
     }
+    keys: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     if not takes_any:
-        values = {str(name): value for name, value in node.items()}
-        keys = [
-            name
-            for name, value in values.items()
+        keys = {
+            name: value
+            for name, value in keys.items()
             if name in parameters or not configs.is_without_effect(f"{key}.{name}", value)
-        ]
-        node = OmegaConf.masked_copy(node, keys)
+        }
     try:
-        return _bind(node, target)(**taken)
+        return _bind(keys, target)(**taken)
     except ValueError as error:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
 
 
-def _bind(node: DictConfig, target: Any) -> Any:
-    """The target with the node's keys as arguments; a node of plain values needs nothing of Hydra's, which is slow."""
-    keys: Any = OmegaConf.to_container(node, resolve=True)
+def _bind(keys: dict[str, Any], target: Any) -> Any:
+    """The target with a node's keys as arguments; a node of plain values needs nothing of Hydra's, which is slow."""
     if configs.is_plain(keys):
         return partial(target, **{key: value for key, value in keys.items() if key != "_target_"})
     from hydra.utils import instantiate
 
     configs.resolve_nested(keys, "config")
-    return instantiate(node, _convert_="all", _partial_=True)
+    return instantiate(keys, _convert_="all", _partial_=True)

@@ -21,6 +21,7 @@ from runner.config.naming import said, short_key
 from runner.config.stored import (
     FREE_KEYS,
     check_stored_words,
+    fixed,
     identity,
     is_free,
     settle,

@@ -41,8 +41,8 @@ LR, AUTO = "optimizer.lr", "auto"
 ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": NonNegativeInt, "output_dir": str}
 
 
-def check(config: DictConfig, auto_lr: bool = False) -> None:
-    """Hold every key to the constructor it is meant for, before any file or device is touched.
+def check(config: DictConfig, auto_lr: bool = False) -> dict[str, Any]:
+    """Hold every key to the constructor it is meant for, before any file or device is touched; gives it as plain data.
 
     `auto_lr`: whether the learning rate may be one that is yet to be found.
 
@@ -57,6 +57,7 @@ def check(config: DictConfig, auto_lr: bool = False) -> None:
             raise UserError(f"{key}: must be set, as in {key}=VALUE") from None
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
     assert isinstance(plain, dict)
+    frozen: dict[str, Any] = {**plain}  # type: ignore[dict-item]
     known = _root_keys() - {"sweep"}
     for missing in sorted(known - plain.keys() - NEWER_GROUPS):
         raise UserError(f"{missing}: missing from the config; it may be of another version of runner, or cut short")
@@ -76,6 +77,7 @@ def check(config: DictConfig, auto_lr: bool = False) -> None:
                 _check_node(f"{key}.{option}", node)
         elif value:
             _check_node(key, value)
+    return frozen
 
 
 def has_auto_lr(config: DictConfig) -> bool:
@@ -109,8 +111,12 @@ def _check_name(name: Any) -> None:
 
 
 def _root_keys() -> set[str]:
-    groups = {path.name for path in folder().iterdir() if path.is_dir() and not path.name.startswith("_")}
-    return {*ROOT_TYPES, "objective", *groups} - {"experiment", "hydra"}
+    return {*ROOT_TYPES, "objective", *_groups(folder())} - {"experiment", "hydra"}
+
+
+@cache
+def _groups(folder: Path) -> frozenset[str]:
+    return frozenset(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("_"))
 
 
 def _check_node(path: str, node: Any) -> None:

@@ -1,7 +1,8 @@
 """Configs of stored runs: what identifies one, and what may change when it goes on."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,15 +56,23 @@ FREE_IN_TEST = ("tta",)  # a group whose option may change when a run is tested
 
 def identity(config: DictConfig) -> dict[str, Any]:
     """The leaves that decide what is trained and how; a checkpoint belongs to exactly one identity."""
-    return {key: value for key, value in flatten(config).items() if not is_free(key)}
+    return fixed(flatten(config))
 
 
-def settle(config: DictConfig) -> None:
+def fixed(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the leaves of a config, those of its identity."""
+    return {key: value for key, value in leaves.items() if not is_free(key)}
+
+
+def settle(config: DictConfig) -> bool:
     """Write the folders that words of a config name in place of the words, which may come to name others.
+
+    Gives whether there was such a word.
 
     Raises:
         UserError: a word names no folder, several, or the last one.
     """
+    found_one = False
     for key in RUN_KEYS:
         word = OmegaConf.select(config, key, default=None)
         if word is None:
@@ -77,8 +86,11 @@ def settle(config: DictConfig) -> None:
         if not folder.is_dir():
             raise UserError(f"{key}: there is no run {word}; runner list shows those in outputs")
         OmegaConf.update(config, key, str(folder))
+        found_one = True
+    return found_one
 
 
+@cache
 def is_free(key: str) -> bool:
     return any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
 

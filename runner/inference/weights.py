@@ -71,6 +71,7 @@ def load_network(folder: RunFolder, cfg: DictConfig, weights: str = BEST) -> Sto
         described = build.described(cfg, folder.record)
         network, preprocess = build.stored_network(cfg, described, stored["network"], stored["preprocess"])
         return StoredNetwork(network, preprocess, described, weights, "file", 0, 0)
+    folder.check_has_checkpoints()
     name = LAST if weights in (AVERAGE, SNAPSHOTS) else weights
     file = folder.checkpoints / f"{name}.pt"
     if name != BEST and not file.exists() and OmegaConf.select(cfg, "engine.keep") == "weights":

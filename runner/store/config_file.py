@@ -44,9 +44,9 @@ for _kind in (Loader, Dumper):
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{FLOAT.pattern})$"), list("-+.0123456789"))
 
 
-def write_config(path: Path, config: DictConfig, overrides: Sequence[str]) -> None:
+def write_config(path: Path, config: DictConfig | dict[str, Any], overrides: Sequence[str]) -> None:
     """Freeze a config, resolved, and what was said for it into a folder."""
-    content: Any = OmegaConf.to_container(config, resolve=True)
+    content: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     text = _dump(content)
     flat = {"format": FORMAT, "yaml_sha256": _digest(text.encode()), "values": flatten(content)}
     replace_file(path / CONFIG, text)

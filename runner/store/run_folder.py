@@ -20,6 +20,7 @@ from runner.errors import UserError, reason
 from runner.store.config_file import FORMAT, read_config, write_config
 from runner.store.environment import now
 
+CHECKPOINTS = "checkpoints"
 RUN, ENVIRONMENT, METRICS, TEST, LOCK = "run.json", "environment.json", "metrics.jsonl", "test.json", ".lock"
 # Scores on the test split that differ in one of these stand beside each other.
 TESTED_BY = ("checkpoint", "weights", "tta")
@@ -279,11 +280,37 @@ class RunFolder(Folder):
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
+
+    def check_has_checkpoints(self) -> None:
+        """Refuse the trial of a sweep that kept none of its checkpoints.
+
+        Raises:
+            UserError: it is such a trial.
+        """
+        ended = self.record["status"] != "running" and self.record.get("finished") is not None
+        if "round" in self.record and ended and not any(self.checkpoints.glob("*.pt")):
+            raise UserError(
+                f"{self.path}: this trial of a sweep kept no checkpoint (sweep.keep_checkpoints); train it again with "
+                f"{self.record['command']}, or sweep with sweep.keep_checkpoints=all"
+            )
 
     @property
     def _written(self) -> list[Path]:
         return [*super()._written, self.checkpoints]
+
+
+def remove_checkpoints(path: Path) -> None:
+    """Remove the checkpoints of a run in that folder, if it has any; nothing is followed out of the folder."""
+    folder = path / CHECKPOINTS
+    if any(part.is_symlink() for part in (path.parent, path, folder)):
+        return
+    with contextlib.suppress(FileNotFoundError):
+        for file in list(folder.iterdir()):
+            if file.suffix in (".pt", ".json", ".tmp"):
+                file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody keeps a file of their own there
+            folder.rmdir()
 
 
 def to_plain(value: Any) -> Any:

@@ -39,6 +39,7 @@ class SweepSettings:
     seed: NonNegativeInt = 0
     num_workers: PositiveInt = 1
     vectorize: int | Literal["auto", "off"] = "auto"
+    keep_checkpoints: Literal["best", "all", "none"] = "best"
     report: bool = True
     tensorboard: Literal["none", "summary", "all"] = "summary"
     on_error: Literal["continue", "stop"] = "continue"

@@ -17,6 +17,7 @@ def resume(path: Path, overrides: Sequence[str] = (), trust: bool = False, accep
         UserError: it is no run, its config conflicts, or another process trains in it.
     """
     folder = RunFolder.open(path)
+    folder.check_has_checkpoints()
     cfg = stored_config(folder, overrides, "resume", trust)
     config.check_combinations(cfg)
     records = folder.metrics

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ from runner.store import RunFolder
 from runner.training.figures import draw_run
 from runner.training.header import network_layers, print_header, print_layers
 from runner.training.run import Run
+from runner.training.trial_checkpoints import TrialCheckpoints, VectorizedTrialCheckpoints, Wanted
 from runner.warnings import failure_as_warning, note, warn
 
 # Of TensorBoard's HParams tab, the same for every run, changed or not, so that none has an empty cell.
@@ -59,6 +61,7 @@ class Member:
         is_trial: of a sweep: its folder holds the config already, and with no undamaged checkpoint it begins anew.
         accept_changed_images: go on with other images than those before.
         tensorboard: all that is logged, or of a trial its hyperparameters and last figures alone, or none.
+        wanted: of a trial, whether the state at its end is to be saved, by the objective's best value; None: always.
     """
 
     cfg: DictConfig
@@ -67,6 +70,12 @@ class Member:
     is_trial: bool = False
     accept_changed_images: bool = False
     tensorboard: TensorBoardExtent = "all"
+    wanted: Wanted | None = None
+
+    @cached_property
+    def leaves(self) -> dict[str, Any]:
+        """Of its config, by dotted key."""
+        return config.flatten(self.cfg)
 
 
 def train_overrides(*overrides: str | Sequence[str], **keys: Any) -> Run:
@@ -193,8 +202,15 @@ def train_vectorized(members: Sequence[Member], dataset: Data, pause_epoch: int 
     """
     training = build.vectorize([member.cfg for member in members], dataset)
     folders = [member.folder.checkpoints for member in members]
-    identities = [config.identity(member.cfg) for member in members]
-    checkpoints = VectorizedCheckpoints(folders, training.settings, identities, **_options(training, members[0]))
+    identities = [config.fixed(member.leaves) for member in members]
+    given = (folders, training.settings, identities)
+    wanted = [member.wanted for member in members if member.wanted is not None]
+    options = _options(training, members[0])
+    checkpoints = (
+        VectorizedTrialCheckpoints(*given, wanted=wanted, **options)
+        if len(wanted) == len(members)
+        else VectorizedCheckpoints(*given, **options)
+    )
     _fit(training, checkpoints, members, Console(quiet=True), pause_epoch=pause_epoch)
     return [Run(member.folder.path) for member in members]
 
@@ -207,8 +223,13 @@ def _train_alone(
     pause_epoch: int | None = None,
 ) -> Run:
     """`shown`: the data set of the header; None for no header."""
-    identity = config.identity(member.cfg)
-    checkpoints = Checkpoints(member.folder.checkpoints, training.settings, identity, **_options(training, member))
+    given = (member.folder.checkpoints, training.settings, config.fixed(member.leaves))
+    options = _options(training, member)
+    checkpoints = (
+        Checkpoints(*given, **options)
+        if member.wanted is None
+        else TrialCheckpoints(*given, wanted=member.wanted, **options)
+    )
     figures = member.cfg.log.get("figures", False) and not member.is_trial
     training.evaluate.keeps |= figures
     _fit(training, checkpoints, [member], console, shown, pause_epoch)
@@ -306,7 +327,7 @@ def _observers(
         if not (member.cfg.log.observers or _has_whole_log(member)):
             continue
         path, record = member.folder.path, member.folder.record
-        shown = hparams(member.cfg, record)
+        shown = hparams(member.leaves, record)
         observers = build.observers(member.cfg, path, shown, trial)
         if _has_whole_log(member):
             texts = describe_run(record, member.folder.read_json(store.ENVIRONMENT))
@@ -333,7 +354,7 @@ def _has_whole_log(member: Member) -> bool:
 def _write_summary(member: Member, status: str) -> None:
     """Write a trial's small event file, where TensorBoard is to show no more of it."""
     if member.tensorboard == "summary" and member.cfg.log.tensorboard:
-        shown = hparams(member.cfg, member.folder.record, numbers_as_text=False)
+        shown = hparams(member.leaves, member.folder.record, numbers_as_text=False)
         write_trial_events(member.folder.path, shown, member.folder.metrics, status)
 
 
@@ -347,16 +368,17 @@ def _note_end(files: MetricsFile, state: Any, error: BaseException) -> None:
     files.note(state, status="interrupted" if stopped else "failed", finished=store.now(), error=text)
 
 
-def hparams(cfg: DictConfig, record: Mapping[str, Any], numbers_as_text: bool = True) -> dict[str, Any]:
+def hparams(leaves: Mapping[str, Any], record: Mapping[str, Any], numbers_as_text: bool = True) -> dict[str, Any]:
     """What TensorBoard's HParams tab compares: the options, the numbers that people tune, and what else was said.
 
     Lists and null are text, which it would leave blank.
 
     Args:
+        leaves: of the config, by dotted key.
         numbers_as_text: of numbers which it would show in other digits than people write, such as 1e-05. Its axes of
             parallel coordinates, though, have a scale for numbers alone.
     """
-    leaves, choices = config.flatten(cfg), record["choices"]
+    choices = record["choices"]
     said = [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
     tuned = [key for key in leaves if key.partition(".")[0] in TUNED_GROUPS and not key.endswith("._target_")]
     options = {group: choices[group] for group in GROUPS_SHOWN if group in choices}

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -112,6 +112,9 @@ class Nothing:
 
     def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
         return [str(trial.trial) for trial in trials]
+
+    def drop_checkpoints(self, trials: Iterable[TrialRecord]) -> None:
+        pass
 
     def unrecorded_ends(self, trials: Sequence[TrialRecord], returned: Any) -> list[dict[str, Any]]:
         return []

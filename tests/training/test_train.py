@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runner
+from runner.config import flatten
 from runner.errors import Interrupted, UserError
 from runner.store import RunFolder
 from runner.training import train as module
@@ -182,7 +183,7 @@ def test_the_hparams_are_the_options_the_numbers_one_tunes_and_what_was_said():
     choices = {"data": "digits", "model": "mlp", "optimizer": "adam", "reg": "none", "augment": "flip,crop"}
     choices["tta"] = "flip"
     overrides = ["+optimizer.betas=[0.9,0.99]", "tta=flip", "flag=true", "gone.key=1"]
-    assert hparams(cfg, {"choices": choices, "overrides": overrides}) == {
+    assert hparams(flatten(cfg), {"choices": choices, "overrides": overrides}) == {
         "data": "digits",
         "model": "mlp",
         "optimizer": "adam",

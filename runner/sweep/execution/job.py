@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -18,15 +18,18 @@ from runner.engine import device
 from runner.engine.checkpoint_files import position
 from runner.errors import ImagesChanged, UserError, is_full_disk
 from runner.lifetime import end_with
+from runner.objective import Objective
 from runner.store import RunFolder, SweepFolder
 from runner.store.config_file import FORMAT
+from runner.sweep.execution import handover
 from runner.sweep.execution.failures import why_give_up
 from runner.sweep.execution.timing import decide
 from runner.sweep.record.journal import Journal, shared_journal
+from runner.sweep.record.rounds import FinalRound
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.settings import SweepSettings, read_settings
 from runner.training.run import Run
-from runner.training.train import Member, TensorBoardExtent, train_member, train_vectorized
+from runner.training.train import Member, train_member, train_vectorized
 
 IMAGES, IMAGES_LOCK = "images.json", ".images.lock"
 LOCK_SECONDS = 60.0  # of waiting for a process that is about to end: that of a sweep which was killed
@@ -44,7 +47,7 @@ def run_job(cfg: DictConfig) -> float | None:
     journal.refresh()
     device.set_job_number(cfg.job.trials[0])
     records = [journal.trials[number] for number in cfg.job.trials]
-    trials = list(_readable(records, folder, journal, cfg.job.accept_changed_images, settings.tensorboard))
+    trials = _readable(records, folder, journal, cfg.job.accept_changed_images, settings)
     score = None
     for group in _groups(trials, settings, journal, folder):
         journal.refresh()
@@ -52,13 +55,16 @@ def run_job(cfg: DictConfig) -> float | None:
             break
         journal.append(trial.record.event("started", note=group.reason) for trial in group.trials)
         began = time.perf_counter()
-        for trial, outcome in group.run(cfg.job.until_epoch):
-            if isinstance(outcome, OSError) and is_full_disk(outcome):
-                raise outcome
-            event = _end(trial.record, outcome)
-            score = event["score"]
-            seconds = (time.perf_counter() - began) / len(group.trials)
-            journal.append([event | {"seconds": round(seconds, 3)}])
+        for ends in group.run(cfg.job.until_epoch):
+            events = []
+            for trial, outcome in ends:
+                if isinstance(outcome, OSError) and is_full_disk(outcome):
+                    raise outcome
+                event = _end(trial.record, outcome)
+                score = event["score"]
+                seconds = (time.perf_counter() - began) / len(group.trials)
+                events.append(event | {"seconds": round(seconds, 3)})
+            journal.append(events)
     return score
 
 
@@ -67,7 +73,7 @@ def _readable(
     folder: SweepFolder,
     journal: Journal,
     accept_changed_images: bool,
-    tensorboard: TensorBoardExtent,
+    settings: SweepSettings,
 ) -> Iterator["_Trial"]:
     """The trials whose configs and images can be read; the others are journaled as failed, and the job goes on.
 
@@ -76,7 +82,7 @@ def _readable(
     """
     for record in records:
         try:
-            trial = _Trial(folder, record, accept_changed_images, tensorboard)
+            trial = _Trial(folder, record, accept_changed_images, settings, journal)
             _check_images(folder, _data(trial.cfg), accept_changed_images)
             yield trial
         except Exception as error:
@@ -122,16 +128,22 @@ class _Trial:
     """A queued trial with its stored config."""
 
     def __init__(
-        self, folder: SweepFolder, record: TrialRecord, accept_changed_images: bool, tensorboard: TensorBoardExtent
+        self,
+        folder: SweepFolder,
+        record: TrialRecord,
+        accept_changed_images: bool,
+        settings: SweepSettings,
+        journal: Journal,
     ) -> None:
         self.accept_changed_images = accept_changed_images
-        self.tensorboard = tensorboard
+        self.settings = settings
+        self.journal = journal
         self.folder = folder
         self.record = record
         self.path = folder.trial(record.trial)
-        self.cfg = store.read_config(self.path)
+        self.cfg = handover.take(folder.path, record) or store.read_config(self.path)
 
-    def open(self) -> Member:
+    def open(self, until_epoch: int | None) -> Member:
         """Its folder as a run, locked."""
         overrides = store.read_overrides(self.path)
         if (self.path / store.RUN).exists():
@@ -141,9 +153,27 @@ class _Trial:
             about = store.environment(self.cfg.engine.device)
             name = self.folder.path.parent.name
             run_folder = RunFolder.create(self.path, name, overrides, self.record.choices, about)
-            kind = self.folder.record["rounds"][self.record.round]["kind"]
-            run_folder.record["round"] = {"index": self.record.round, "kind": kind}
-        return Member(self.cfg, overrides, run_folder, True, self.accept_changed_images, self.tensorboard)
+            run_folder.record["round"] = {"index": self.record.round, "kind": self._round_kind}
+        wanted = None
+        if until_epoch is None and self._round_kind != FinalRound.kind and self.settings.keep_checkpoints != "all":
+            wanted = self._may_be_best
+        return Member(
+            self.cfg, overrides, run_folder, True, self.accept_changed_images, self.settings.tensorboard, wanted
+        )
+
+    @property
+    def _round_kind(self) -> str:
+        return str(self.folder.record["rounds"][self.record.round]["kind"])
+
+    def _may_be_best(self, score: float | None) -> bool:
+        """Whether nothing that has finished is better than this one, so that its checkpoints may be kept."""
+        self.journal.refresh()
+        if score is None or self.settings.keep_checkpoints == "none":
+            return False
+        objective = Objective(**self.folder.record["objective"])
+        mine = objective.order(score), self.record.trial
+        others = self.journal.extremes.get(self.record.round, ())
+        return all(mine <= (objective.order(other.score or 0.0), other.trial) for other in others)
 
 
 @dataclass
@@ -154,27 +184,30 @@ class _Group:
     vectorized: bool
     reason: str
 
-    def run(self, until_epoch: int | None) -> Iterator[tuple[_Trial, Run | Exception]]:
-        """Train them; vectorized trials that fail are trained one by one instead, so that only those fail that must."""
+    def run(self, until_epoch: int | None) -> Iterator[list[tuple[_Trial, Run | Exception]]]:
+        """Train them, and give those that ended together.
+
+        Vectorized trials that fail are trained one by one instead, so that only those fail that must.
+        """
         if self.vectorized:
             members: list[Member] = []
             try:
-                members += (trial.open() for trial in self.trials)
+                members += (trial.open(until_epoch) for trial in self.trials)
                 runs = train_vectorized(members, _data(self.trials[0].cfg), until_epoch)
-                yield from zip(self.trials, runs, strict=True)
+                yield list(zip(self.trials, runs, strict=True))
                 return
             except Exception as error:
                 self.reason = f"vectorized training failed: {error}"
                 for member in members:
                     member.folder.unlock()
         for trial in self.trials:
-            yield trial, _run_alone(trial, until_epoch)
+            yield [(trial, _run_alone(trial, until_epoch))]
 
 
 def _run_alone(trial: _Trial, until_epoch: int | None) -> Run | Exception:
     """A trial by itself."""
     try:
-        member = trial.open()
+        member = trial.open(until_epoch)
     except Exception as error:
         return error
     try:
@@ -188,11 +221,18 @@ def _run_alone(trial: _Trial, until_epoch: int | None) -> Run | Exception:
 
 
 def _groups(
-    trials: Sequence[_Trial], settings: SweepSettings, journal: Journal, folder: SweepFolder
+    readable: Iterable[_Trial], settings: SweepSettings, journal: Journal, folder: SweepFolder
 ) -> Iterator[_Group]:
-    """The trials by whether they train together; of those that go on, only such as stand at the same step do."""
-    size, reason = 0, "sweep.vectorize is off"
-    if settings.vectorize not in ("off", 1):
+    """The trials by whether they train together; of those that go on, only such as stand at the same step do.
+
+    Where none do, a trial is read when its turn comes, for a job may have ten thousand.
+    """
+    if settings.vectorize in ("off", 1):
+        yield from (_Group([trial], False, "sweep.vectorize is off") for trial in readable)
+        return
+    trials = list(readable)
+    size, reason = 0, ""
+    if trials:
         first = trials[0].record
         num_alike = journal.num_alike[first.round, first.signature]
         cfgs = [trial.cfg for trial in trials]

@@ -21,6 +21,7 @@ FREE = (
     "num_final_seeds",
     "num_workers",
     "vectorize",
+    "keep_checkpoints",
     "report",
     "on_error",
     "max_failures",

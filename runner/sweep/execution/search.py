@@ -12,8 +12,8 @@ from runner.store import SweepFolder
 from runner.sweep.execution.failures import why_give_up
 from runner.sweep.execution.task import Task
 from runner.sweep.record.journal import Journal
-from runner.sweep.record.rounds import Round, read_rounds
-from runner.sweep.record.trial import TrialRecord
+from runner.sweep.record.rounds import Round, SearchRound, read_rounds
+from runner.sweep.record.trial import TrialRecord, rank
 from runner.sweep.strategy.halving import better_half, half_epochs
 from runner.sweep.strategy.plan import Plan
 from runner.warnings import warn
@@ -85,6 +85,15 @@ class SearchRun:
             self.journal.append(trial.event("pruned", error=reason) for trial in worse if trial.status == "waiting")
             self.journal.refresh()
         self._run_trials(trials)
+        self._drop_checkpoints(round_, trials)
+
+    def _drop_checkpoints(self, round_: Round, trials: Sequence[TrialRecord]) -> None:
+        """Of a round of the search that is over, remove what no one goes on from."""
+        keep = self.plan.settings.keep_checkpoints
+        if keep == "all" or not isinstance(round_, SearchRound):
+            return
+        kept = [best.trial for best in rank(trials, self.plan.objective)[:1] if keep == "best"]
+        self.task.drop_checkpoints(trial for trial in trials if trial.trial not in kept)
 
     def _queue(self, round_: Round) -> list[TrialRecord]:
         """Journal the trials of a round that are not queued yet, each with its config on the disk; all of the round."""

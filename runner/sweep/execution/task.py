@@ -1,6 +1,6 @@
 """What the trials of a sweep are: how they are prepared, what their jobs are told, and how a job's end is read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -8,7 +8,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from runner import config, vectorizable
 from runner.errors import ImagesChanged, UserError, WorkerDied, is_full_disk
 from runner.lifetime import this_process
-from runner.store import SweepFolder, read_config, write_config
+from runner.store import SweepFolder, read_config, remove_checkpoints, write_config
+from runner.sweep.execution import handover
 from runner.sweep.execution.failures import value_or_error
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.space.overrides import merge_overrides
@@ -36,6 +37,9 @@ class Task(Protocol):
     def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
         """The overrides of a job that runs these trials, to their end or until they wait."""
 
+    def drop_checkpoints(self, trials: Iterable[TrialRecord]) -> None:
+        """Remove the checkpoints of trials that need them no more."""
+
     def unrecorded_ends(self, trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
         """Events of the ends that the job has not journaled itself."""
 
@@ -53,15 +57,19 @@ class TrainingTask:
         self.folder = folder
         self.configs = configs
         self.accept_changed_images = accept_changed_images
+        handover.begin(folder.path, configs)
 
     def prepare(self, trial: TrialRecord) -> None:
         cfg, trial.choices = self.configs.of(trial.values)
-        config.check(cfg)
-        config.settle(cfg)
-        trial.signature = vectorizable.signature(cfg)
+        content = config.check(cfg)
+        if config.settle(cfg):  # by what lies in the folders now: to be read again from the file alone
+            content = config.check(cfg)
+        else:
+            handover.offer(self.folder.path, trial.trial)
+        trial.signature = vectorizable.signature(content)
         path = self.folder.trial(trial.trial)
         path.mkdir(parents=True, exist_ok=True)
-        write_config(path, cfg, merge_overrides(self.configs.shared, trial.overrides))
+        write_config(path, content, merge_overrides(self.configs.shared, trial.overrides))
 
     def mend(self, trial: TrialRecord) -> None:
         try:
@@ -84,6 +92,10 @@ class TrainingTask:
             f"+job.main={{{main}}}",
             f"+job.accept_changed_images={self.accept_changed_images}",
         ]
+
+    def drop_checkpoints(self, trials: Iterable[TrialRecord]) -> None:
+        for trial in trials:
+            remove_checkpoints(self.folder.trial(trial.trial))
 
     def unrecorded_ends(self, trials: Sequence[TrialRecord], returned: JobReturn) -> list[dict[str, Any]]:
         return job_failures(trials, returned)

@@ -1,7 +1,7 @@
 """A sweep of any Hydra application: its jobs get overrides and return their score."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class AnyTask:
 
     def mend(self, trial: TrialRecord) -> None:
         """Nothing, as well."""
+
+    def drop_checkpoints(self, trials: Iterable[TrialRecord]) -> None:
+        """Nothing: what its jobs write is the application's own."""
 
     def job_overrides(self, trials: Sequence[TrialRecord], until_epoch: int | None) -> list[str]:
         (trial,) = trials

@@ -30,6 +30,7 @@ class Journal:
         trials: every trial by number.
         counts: trials by status.
         num_alike: trials by round and signature.
+        extremes: by round, the finished trials of the least and of the greatest score; of equal ones the first.
         first_failed: the first trial that failed.
         num_events: lines read.
     """
@@ -46,6 +47,7 @@ class Journal:
         self.trials: dict[int, TrialRecord] = {}
         self.counts: Counter[str] = Counter()
         self.num_alike: Counter[tuple[int, str | None]] = Counter()
+        self.extremes: dict[int, tuple[TrialRecord, TrialRecord]] = {}
         self.first_failed: TrialRecord | None = None
         self.num_events = 0
         self._offset = 0
@@ -101,6 +103,11 @@ class Journal:
             self.counts[trial.status] -= 1
         trial.follow(event)
         self.counts[trial.status] += 1
+        if trial.status == "finished" and trial.score is not None:
+            least, greatest = self.extremes.get(trial.round, (trial, trial))
+            least = min(least, trial, key=lambda one: (one.score or 0.0, one.trial))
+            greatest = min(greatest, trial, key=lambda one: (-(one.score or 0.0), one.trial))
+            self.extremes[trial.round] = least, greatest
         if trial.status == "failed":
             self.first_failed = self.first_failed or trial
 

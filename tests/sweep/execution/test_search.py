@@ -30,6 +30,9 @@ class PlainTask:
     def mend(self, trial):
         self.mended.append(trial.trial)
 
+    def drop_checkpoints(self, trials):
+        self.dropped = [*getattr(self, "dropped", []), [trial.trial for trial in trials]]
+
     def job_overrides(self, trials, until_epoch):
         return [str(until_epoch), *(str(trial.trial) for trial in trials)]
 
