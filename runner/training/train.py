@@ -17,6 +17,7 @@ from runner import build, config, store
 from runner.check import lr
 from runner.data import Data
 from runner.engine.checkpoint import Checkpoints
+from runner.engine.device import unused_gpu
 from runner.engine.loop import Training, fit
 from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted, UserError
@@ -115,6 +116,8 @@ def train(
         with _out_of_memory_in_a_line(cfg):
             cfg, found = lr.settled(cfg, dataset)
             training = build.training(cfg, dataset)
+        if why := unused_gpu(cfg.engine.device, training.state.device):
+            note(why)
         folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
         if found is not None:
             folder.record["lr_range"] = found

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from runner.engine import device as device_module
 from runner.engine.device import select_device, set_job_number
 from runner.engine.precision import Precision
 from runner.engine.process import prepare, use_one_thread
@@ -158,3 +159,18 @@ def test_algorithms_are_deterministic_where_that_is_asked_for_whatever_was_befor
     torch.use_deterministic_algorithms(before)
     prepare(Settings(deterministic=wanted), 0, torch.device("cpu"))
     assert torch.are_deterministic_algorithms_enabled() == wanted
+
+
+def test_a_gpu_that_cannot_be_used_is_told(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(device_module, "GPUS", tmp_path / "gpus")
+    cpu = torch.device("cpu")
+    assert device_module.unused_gpu("auto", cpu) is None  # no driver
+    (tmp_path / "gpus/0000:01:00.0").mkdir(parents=True)
+    for version, text in ((None, "torch has no CUDA"), ("13.0", "torch needs a driver for CUDA 13.0")):
+        monkeypatch.setattr(torch.version, "cuda", version)
+        assert text in device_module.unused_gpu("auto", cpu)
+    assert device_module.unused_gpu("cpu", cpu) is None  # as asked for
+    assert device_module.unused_gpu("auto", torch.device("cuda", 0)) is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device_module.unused_gpu("auto", cpu) is None  # hidden on purpose
