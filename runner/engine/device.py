@@ -11,6 +11,7 @@ NAMES = ["auto", "cpu", "cuda", "mps"]
 OTHER_NAMES = ("gpu", "GPU", "nvidia")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which is read once, before the first product of matrices
 JOB, WORKER = "RUNNER_JOB", "RUNNER_WORKER"  # environment variables: the number of a job, of a worker process
+NUM_WORKERS = "RUNNER_NUM_WORKERS"  # and how many of these processes the sweep has
 
 GPUS = Path("/proc/driver/nvidia/gpus")  # a folder for each GPU that the driver of a Linux machine has found
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -47,6 +48,13 @@ def select_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"engine.device: '{name}' is not supported; choose from auto, cpu, cuda, mps")
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
+
+
+def num_sharing(device: torch.device) -> int:
+    """How many worker processes of a sweep take memory of that GPU; 1 for other devices, and outside a sweep."""
+    if device.type != "cuda":
+        return 1
+    return max(1, -(-int(os.environ.get(NUM_WORKERS, 1)) // max(1, torch.cuda.device_count())))
 
 
 def unused_gpu(name: str, device: torch.device) -> str | None:

@@ -7,6 +7,8 @@ import sys
 import pytest
 import torch
 
+import runner
+from runner.build import vectorized
 from runner.engine import device as device_module
 from runner.engine.device import select_device, set_job_number
 from runner.engine.precision import Precision
@@ -174,3 +176,22 @@ def test_a_gpu_that_cannot_be_used_is_told(monkeypatch, tmp_path):
     assert device_module.unused_gpu("auto", torch.device("cuda", 0)) is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert device_module.unused_gpu("auto", cpu) is None  # hidden on purpose
+
+
+def test_workers_on_one_gpu_share_its_memory(monkeypatch):
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv(device_module.NUM_WORKERS, raising=False)
+    assert device_module.num_sharing(gpu) == 1
+    monkeypatch.setenv(device_module.NUM_WORKERS, "5")
+    assert device_module.num_sharing(gpu) == 3  # of five workers on two GPUs, three are on the first
+    assert device_module.num_sharing(torch.device("cpu")) == 1
+
+
+def test_fewer_vectorized_trials_fit_where_workers_share_a_gpu(monkeypatch):
+    cfg = runner.compose(["data=synthetic", "data.num_images=80", "model=linear"])
+    monkeypatch.setattr(vectorized, "free_memory", lambda device: 4800)
+    monkeypatch.setattr(vectorized.memory, "of_trial", lambda *_: 100)
+    assert vectorized.most_together(cfg) == 24  # half of 48
+    monkeypatch.setattr(vectorized, "num_sharing", lambda device: 3)
+    assert vectorized.most_together(cfg) == 8
