@@ -11,6 +11,7 @@ from runner.build.single import SharedSetup, build_trial, training
 from runner.data import Batches, Data
 from runner.data.batches import VectorizedBatches
 from runner.engine import memory
+from runner.engine.device import num_sharing
 from runner.engine.loop import Training
 from runner.engine.rng import seed_everything
 from runner.engine.step import seconds_per_step
@@ -97,8 +98,9 @@ def time_vectorized(cfgs: Sequence[DictConfig], dataset: Data | None = None, num
 
 
 def most_together(cfg: DictConfig, dataset: Data | None = None) -> int:
-    """How many trials of this config fit into half of the memory that is free."""
+    """How many trials of this config fit into half of the memory that is free, of a GPU into this worker's share."""
     made = training(cfg, dataset)
     last = made.train.epoch(max(0, made.settings.epochs - 1))  # whose images are the largest
     needed = memory.of_trial(made.state, made.step, next(iter(last)))
-    return max(1, free_memory(made.state.device) // (2 * needed))
+    device = made.state.device
+    return max(1, free_memory(device) // (2 * needed * num_sharing(device)))

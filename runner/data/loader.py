@@ -63,7 +63,7 @@ class InMemoryLoader:
 
 
 class WorkerLoader:
-    """Worker processes read and decode whole batches; copies to the device overlap with the training.
+    """Worker processes read and decode whole batches; the host does not wait for copies to the device.
 
     Attributes:
         seconds_waited: that this process has waited for them so far.

@@ -4,12 +4,13 @@ import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from runner import build, config, store
 from runner.check import lr
 from runner.data import Data
 from runner.engine.checkpoint import Checkpoints
+from runner.engine.device import unused_gpu
 from runner.engine.loop import Training, fit
 from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
 from runner.errors import Interrupted, UserError
@@ -120,8 +122,11 @@ def train(
         if why := build.settle_weights(cfg, dataset):
             note(why)
             choices = {**(choices or {}), "transfer": "none"}
-        cfg, found = lr.settled(cfg, dataset)
-        training = build.training(cfg, dataset)
+        with _out_of_memory_in_a_line(cfg):
+            cfg, found = lr.settled(cfg, dataset)
+            training = build.training(cfg, dataset)
+        if why := unused_gpu(cfg.engine.device, training.state.device):
+            note(why)
         folder = _new_folder(cfg, overrides, choices or {}, str(training.state.device))
         if found is not None:
             folder.record["lr_range"] = found
@@ -141,7 +146,9 @@ def go_on(member: Member) -> Run:
     """
     console = Console()
     with _showing_stages(member.cfg, console):
-        training = build.training(member.cfg, dataset := build.data(member.cfg))
+        dataset = build.data(member.cfg)
+        with _out_of_memory_in_a_line(member.cfg):
+            training = build.training(member.cfg, dataset)
         return _train_alone(training, member, console, dataset)
 
 
@@ -284,7 +291,7 @@ def _fit(
                 replace_file(member.folder.path / UNREADABLE, training.left_out)
             files.append(MetricsFile(member.folder, training.objective, trial))
         try:
-            with ExitStack() as observing:
+            with _out_of_memory_in_a_line(members[0].cfg, len(members)), ExitStack() as observing:
                 observers: list[Any] = [*files, *_observers(observing, training, members, console, layers)]
                 fit(training, observers, checkpoints, stop, members[0].cfg.log.every_steps, pause_epoch)
                 checkpoints.wait()
@@ -304,6 +311,26 @@ def _fit(
             status = "interrupted" if trial_.status == "running" else trial_.status  # a pause
             file.note(state, status=status, finished=store.now(), error=trial_.reason or None)
             _write_summary(member, status)
+
+
+@contextmanager
+def _out_of_memory_in_a_line(cfg: DictConfig, num_trials: int = 1) -> Iterator[None]:
+    """Tell the user what to change where a device has too little memory.
+
+    Raises:
+        UserError: in place of torch's error.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        ways = ["lower it and raise engine.accumulate_steps by the same factor"]
+        if num_trials > 1:
+            ways.append("set sweep.vectorize=off")
+        if cfg.engine.precision == "fp32":
+            ways.append("set engine.precision=auto")
+        if cfg.data.get("loading") != "workers":
+            ways.append("set data.loading=workers")
+        raise UserError(f"data.batch_size={cfg.data.batch_size}: out of GPU memory; {', or '.join(ways)}") from error
 
 
 def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:

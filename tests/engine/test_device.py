@@ -7,6 +7,9 @@ import sys
 import pytest
 import torch
 
+import runner
+from runner.build import vectorized
+from runner.engine import device as device_module
 from runner.engine.device import select_device, set_job_number
 from runner.engine.precision import Precision
 from runner.engine.process import prepare, use_one_thread
@@ -158,3 +161,37 @@ def test_algorithms_are_deterministic_where_that_is_asked_for_whatever_was_befor
     torch.use_deterministic_algorithms(before)
     prepare(Settings(deterministic=wanted), 0, torch.device("cpu"))
     assert torch.are_deterministic_algorithms_enabled() == wanted
+
+
+def test_a_gpu_that_cannot_be_used_is_told(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(device_module, "GPUS", tmp_path / "gpus")
+    cpu = torch.device("cpu")
+    assert device_module.unused_gpu("auto", cpu) is None  # no driver
+    (tmp_path / "gpus/0000:01:00.0").mkdir(parents=True)
+    for version, text in ((None, "torch has no CUDA"), ("13.0", "torch needs a driver for CUDA 13.0")):
+        monkeypatch.setattr(torch.version, "cuda", version)
+        assert text in device_module.unused_gpu("auto", cpu)
+    assert device_module.unused_gpu("cpu", cpu) is None  # as asked for
+    assert device_module.unused_gpu("auto", torch.device("cuda", 0)) is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device_module.unused_gpu("auto", cpu) is None  # hidden on purpose
+
+
+def test_workers_on_one_gpu_share_its_memory(monkeypatch):
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv(device_module.NUM_WORKERS, raising=False)
+    assert device_module.num_sharing(gpu) == 1
+    monkeypatch.setenv(device_module.NUM_WORKERS, "5")
+    assert device_module.num_sharing(gpu) == 3  # of five workers on two GPUs, three are on the first
+    assert device_module.num_sharing(torch.device("cpu")) == 1
+
+
+def test_fewer_vectorized_trials_fit_where_workers_share_a_gpu(monkeypatch):
+    cfg = runner.compose(["data=synthetic", "data.num_images=80", "model=linear"])
+    monkeypatch.setattr(vectorized, "free_memory", lambda device: 4800)
+    monkeypatch.setattr(vectorized.memory, "of_trial", lambda *_: 100)
+    assert vectorized.most_together(cfg) == 24  # half of 48
+    monkeypatch.setattr(vectorized, "num_sharing", lambda device: 3)
+    assert vectorized.most_together(cfg) == 8

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runner
 from runner.config import flatten
+from runner.engine.step import Step
 from runner.errors import Interrupted, UserError
 from runner.store import RunFolder
 from runner.training import train as module
@@ -222,3 +224,36 @@ def test_a_loaded_run_builds_foreign_classes_only_where_it_is_trusted(written):
     with pytest.raises(UserError, match=r"os\.system is not one of"):
         resume(path)
     assert Run(path, trust=True).config.optimizer._target_ == "os.system"
+
+
+def out_of_memory_after(monkeypatch, num_steps):
+    """A GPU whose memory runs out at the step after so many."""
+    step, steps = Step.__call__, []
+
+    def failing(self, state, batch):
+        steps.append(batch)
+        if len(steps) > num_steps:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return step(self, state, batch)
+
+    monkeypatch.setattr(Step, "__call__", failing)
+
+
+def test_out_of_memory_is_one_line_and_keeps_the_checkpoint(train, tmp_path, monkeypatch):
+    words = ["data=synthetic", "data.num_images=80", "data.batch_size=24", "model=mlp", "model.hidden=[8]"]
+    out_of_memory_after(monkeypatch, 4)  # 72 images are 3 steps an epoch
+    with pytest.raises(UserError, match=r"^data.batch_size=24: out of GPU memory; .*engine.accumulate_steps") as raised:
+        train(*words, "engine.epochs=5")
+    assert "\n" not in str(raised.value)
+    (record,) = tmp_path.glob("outputs/*/*/run.json")
+    told = json.loads(record.read_text())
+    assert told["status"] == "failed"
+    assert told["error"] == str(raised.value)
+    kept = torch.load(record.parent / "checkpoints/last.pt", weights_only=True)
+    assert kept["state"]["position"]["step"] == 3
+
+
+def test_out_of_memory_names_other_precision_where_it_is_fp32(train, monkeypatch):
+    out_of_memory_after(monkeypatch, 0)
+    with pytest.raises(UserError, match=r"engine\.precision=auto"):
+        train("data=synthetic", "data.num_images=80", "model=mlp", "model.hidden=[8]", "engine.precision=fp32")

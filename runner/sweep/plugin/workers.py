@@ -111,7 +111,9 @@ class WorkersLauncher(Launcher):
         told = (self.hydra_context, self.task_function, self.config, str(version.getbase()), this_process())
         about = pickle.dumps(told)
         with _environment(OMP_NUM_THREADS="1"):
-            process = self.context.Process(target=_work, args=(theirs, number, about), name=f"runner-worker-{number}")
+            process = self.context.Process(
+                target=_work, args=(theirs, number, self.num_workers, about), name=f"runner-worker-{number}"
+            )
             process.start()
         theirs.close()
         return Worker(number, process, ours)
@@ -131,14 +133,14 @@ class WorkersLauncher(Launcher):
             return died
 
 
-def _work(line: Connection, number: int, about: bytes) -> None:
+def _work(line: Connection, number: int, num_workers: int, about: bytes) -> None:
     """The life of a worker: jobs from the line until there are no more."""
     from runner import config as configs
-    from runner.engine.device import WORKER
+    from runner.engine.device import NUM_WORKERS, WORKER
     from runner.engine.process import use_one_thread
 
     ignore(signal.SIGINT)  # Ctrl-C reaches the whole group; the launcher says when to stop
-    os.environ[WORKER] = str(number)
+    os.environ[WORKER], os.environ[NUM_WORKERS] = str(number), str(num_workers)
     use_one_thread()
     setup_globals()
     configs.load_plugins()
