@@ -39,7 +39,8 @@ SHAPING = (
     *("augment.scale_crop.max_scale", "augment.*.picture_scale"),
     *("loss.class_weights", "loss.target_threshold"),
 )
-WHOLE = "runner.transfer.Whole"  # of transfer=none
+# Of transfer: those whose blocks learn from the start and are the same for all trials.
+ALIKE_TRANSFERS = tuple(f"runner.transfer.{name}" for name in ("Whole", "Head", "LastBlocks", "All", "Features"))
 Config = DictConfig | Mapping[str, Any]
 OWN = ("name", "output_dir", "seed")  # keys that every trial may have for itself
 
@@ -63,8 +64,8 @@ def reason_against(cfg: Config) -> str | None:
         return "optimizer=lbfgs cannot be vectorized: it evaluates the loss as often as each trial needs"
     if cfg["engine"].get("max_time") is not None:
         return "engine.max_time cannot be vectorized: each trial has the time for itself"
-    if (cfg.get("transfer") or {}).get("_target_", WHOLE) != WHOLE:
-        return "transfer cannot be vectorized: the frozen part of a network is the same for all trials, and runs once"
+    if (cfg.get("transfer") or {}).get("_target_", ALIKE_TRANSFERS[0]) not in ALIKE_TRANSFERS:
+        return "transfer=auto and gradual cannot be vectorized: what learns may differ between trials and epochs"
     if cfg["engine"]["precision"] == "fp16":
         return "engine.precision=fp16 cannot be vectorized: all gradients are scaled by one number"
     return None

@@ -69,6 +69,7 @@ class SharedSetup:
             self.val = parts.batches(self.dataset, "val", *given, view=eval_view)
 
         self.rest_of: Callable[[nn.Module], nn.Module] | None = None  # where the images of val are features
+        self.cut: str | None = None  # where a network is cut whose frozen part has seen all images of train
         self.about: list[tuple[str, str]] = []  # lines of the header
         self.teacher = None
         if cfg.loss.get("teacher") is not None:

@@ -113,6 +113,12 @@ class Transferred:
         """
         if self.transfer is None or isinstance(self.transfer, Whole):
             return
+        if self.setup.cut is not None:  # for another of the trials that train together
+            step._hold_frozen_norms()
+            again = split(self.network, self.setup.cut)
+            assert again is not None, "trials of one architecture have the same cut"
+            step.forward = again.rest
+            return
         chosen = isinstance(self.transfer, Features)
         reason = self._against(step)
         if reason is None:
@@ -133,6 +139,7 @@ class Transferred:
             plain = self._validates_plainly() and rest_of.can(self.network)
             val = self._outputs(cut.frozen, self.setup.val, "val") if plain else None
         self.setup.train.replace(*train)
+        self.setup.cut = cut.cut
         step.forward = cut.rest
         if val is not None:
             self.setup.val.replace(*val)

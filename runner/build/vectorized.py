@@ -1,12 +1,15 @@
 """Several trials as one batched network, and how that compares with one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
+from torch import nn
+from torch.fx import GraphModule, Node
 
 from runner.augment import Pipeline
 from runner.build.parts import augment, data, regularizers, tta
+from runner.build.pretrained import transfers
 from runner.build.single import SharedSetup, build_trial, training
 from runner.data import Batches, Data
 from runner.data.batches import VectorizedBatches
@@ -14,6 +17,7 @@ from runner.engine import memory
 from runner.engine.device import num_sharing
 from runner.engine.loop import Training
 from runner.engine.rng import seed_everything
+from runner.engine.state import TrainState
 from runner.engine.step import seconds_per_step
 from runner.engine.vectorized.evaluate import VectorizedEvaluate
 from runner.engine.vectorized.state import VectorizedState
@@ -46,8 +50,11 @@ def vectorize(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Traini
         states.append(state)
         steps.append(step)
     setup.choose_threads(states[0].network, len(states))
-    template = Template([state.network for state in states], [cfg.seed for cfg in cfgs], setup.device)
-    stacked = VectorizedState(states)
+    networks = [step.forward for step in steps]
+    if transfers(cfgs[0]):
+        _check_transfer(states[0], networks[0], setup)
+    template = Template(networks, [cfg.seed for cfg in cfgs], setup.device)
+    stacked = VectorizedState(states, networks)
     step = VectorizedStep(steps, template, stacked, setup.settings)
     train = _batches(cfgs, setup, stacked.present)
     evaluate = VectorizedEvaluate(
@@ -55,6 +62,26 @@ def vectorize(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Traini
     )
     step.try_out(stacked, next(iter(train.epoch())))
     return setup.training(stacked, step, train, evaluate)
+
+
+def _check_transfer(state: TrainState, network: nn.Module, setup: SharedSetup) -> None:
+    """Hold a network that is partly frozen to what trials can share: features of all images, and one part that learns.
+
+    Raises:
+        CannotVectorize: they cannot.
+    """
+    if all(parameter.requires_grad for parameter in state.network.parameters()):
+        return
+    if setup.cut is None or setup.rest_of is None:
+        raise CannotVectorize("transfer: the frozen part of the network has to see the images in every epoch")
+    if state.average is not None:
+        raise CannotVectorize("average: of a network that is partly frozen it cannot be vectorized")
+    if isinstance(network, GraphModule) and any("dropout" in str(node.target) for node in _functions(network)):
+        raise CannotVectorize("model: its dropout is no layer, so evaluation cannot leave it out")
+
+
+def _functions(network: GraphModule) -> Iterator[Node]:
+    return (node for node in network.graph.nodes if node.op == "call_function")
 
 
 def _batches(cfgs: Sequence[DictConfig], setup: SharedSetup, present: Sequence[int]) -> Batches | VectorizedBatches:

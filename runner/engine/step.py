@@ -249,7 +249,7 @@ class Step:
         if count == 1:
             return [(images, targets, labels)]
         of_targets = targets.chunk(count, -2 if targets.is_floating_point() else -1)
-        return list(zip(images.chunk(count, -4), of_targets, labels.chunk(count, -1), strict=True))
+        return list(zip(images.chunk(count, labels.ndim - 1), of_targets, labels.chunk(count, -1), strict=True))
 
     def _backward(self, total: Tensor) -> None:
         total.backward()

@@ -167,6 +167,7 @@ def test_trains_small_on_embedded_data(train, name):
 
 TODAYS = {  # beside airbench94: with what makes each network small
     "cifar10_cpu": ["model.channels=[4,8]", "average.start_epochs=0"],
+    "cifar10_cpu_hour": ["model.channels=[4,8]", "average.start_epochs=0"],
     "cifar10_resnet": ["model.width=4"],
     "cifar10_vit": ["model.width=12", "model.depth=1"],
     "cifar10_convnext": ["model.channels=[4,6]", "model.depths=[1,1]"],

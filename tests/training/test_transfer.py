@@ -260,10 +260,57 @@ def test_auto_says_what_it_saw_and_picked(source):
     assert training.state.network.training
 
 
-def test_vectorized_trials_are_refused_in_one_line_and_weights_alone_vectorize(source, tmp_path):
-    cfgs = [runner.compose(words(source, "head", f"optimizer.lr={lr}")) for lr in (0.1, 0.2)]
-    with pytest.raises(CannotVectorize, match=r"^transfer cannot be vectorized: "):
+def test_an_update_of_several_parts_takes_the_features_of_each(source):
+    """Two parts of 5 images have the update of one batch of 10, as the mean of their gradients is that of all."""
+    whole = built(source, "features", "data.batch_size=10", "optimizer=sgd")
+    parts = built(source, "features", "data.batch_size=5", "engine.accumulate_steps=2", "optimizer=sgd")
+    assert steps(parts, 4) == pytest.approx(steps(whole, 4), rel=1e-4)
+
+
+@pytest.mark.parametrize("way", ["head", "last_blocks", "features", "all"])
+def test_vectorized_trials_train_as_each_would_alone(source, tmp_path, way):
+    """By losses, by scores on val, and by all weights, the frozen ones of which keep their bits."""
+    some = ["optimizer=momentum", "schedule=constant", "optimizer.weight_decay=0.01", "reg=l2"]
+    cfgs = [runner.compose(words(source, way, *some, f"optimizer.lr={lr}")) for lr in (0.05, 0.1)]
+    together, alone = build.vectorize(cfgs), [build.training(cfg) for cfg in cfgs]
+    frozen = [name for name, value in alone[0].state.network.named_parameters() if not value.requires_grad]
+    assert bool(frozen) == (way != "all")
+    before = {name: dict(alone[0].state.network.named_parameters())[name].clone() for name in frozen}
+    for epoch in range(3):
+        for batch, *own in zip(together.train.epoch(epoch), *(one.train.epoch(epoch) for one in alone), strict=True):
+            losses = together.step(together.state, batch)[0].tolist()
+            expected = [one.step(one.state, its)[0].item() for one, its in zip(alone, own, strict=True)]
+            assert losses == pytest.approx(expected, rel=1e-4)
+            for training in (together, *alone):
+                training.state.step += 1
+    assert losses[0] != losses[1]
+    found = together.evaluate(together.state)
+    for trial, one in enumerate(alone):
+        (expected,) = one.evaluate(one.state)
+        assert found[trial] == pytest.approx(expected, rel=1e-4)
+        state = together.state.of(trial).network.state_dict()
+        for name, value in one.state.network.state_dict().items():
+            assert torch.allclose(state[name].float(), value.float(), rtol=1e-3, atol=1e-5), name
+        assert all(torch.equal(state[name], before[name]) for name in frozen)
+
+
+@pytest.mark.parametrize(
+    ("way", "more", "why"),
+    [
+        ("auto", [], "^transfer=auto and gradual cannot be vectorized"),
+        ("gradual", [], "^transfer=auto and gradual cannot be vectorized"),
+        ("head", ["augment=flip"], "^transfer: the frozen part of the network has to see the images in every epoch"),
+        ("head", ["tta=flip"], "^transfer: the frozen part of the network has to see the images in every epoch"),
+        ("head", ["average=ema"], "^average: of a network that is partly frozen it cannot be vectorized"),
+    ],
+)
+def test_transfers_that_trials_cannot_share_are_refused_in_one_line(source, way, more, why):
+    cfgs = [runner.compose(words(source, way, *more, f"optimizer.lr={lr}")) for lr in (0.1, 0.2)]
+    with pytest.raises(CannotVectorize, match=why):
         build.vectorize(cfgs)
+
+
+def test_weights_alone_vectorize(source, tmp_path):
     torch.save(runner.load(source).model()[1].state_dict(), tmp_path / "weights.pt")
     some = [*TARGET, f"model.weights={tmp_path}/weights.pt", "optimizer=sgd", "schedule=constant"]
     cfgs = [runner.compose([*some, f"optimizer.lr={lr}"]) for lr in (0.1, 0.2)]

@@ -21,6 +21,9 @@ from runner.optimizer.param_groups import all_params
 class VectorizedState(TrainState):
     """The states of T trials at the same position, as one.
 
+    Args:
+        networks: the parts of the trials' networks that train, where not all of each does.
+
     Attributes:
         members: each trial's own state.
         rows: the networks' tensors; row r belongs to trial `present[r]`.
@@ -29,14 +32,15 @@ class VectorizedState(TrainState):
         CannotVectorize: the optimizer or the average has no form for T trials.
     """
 
-    def __init__(self, members: Sequence[TrainState]) -> None:
+    def __init__(self, members: Sequence[TrainState], networks: Sequence[nn.Module] | None = None) -> None:
         first = members[0]
+        networks = networks or [member.network for member in members]
         self.members = list(members)
         self._present = list(range(len(members)))
         optimizers = [member.optimizer for member in members]
-        names: dict[Tensor, str] = {parameter: name for name, parameter in first.network.named_parameters()}
+        names: dict[Tensor, str] = {parameter: name for name, parameter in networks[0].named_parameters()}
         order = [names[parameter] for parameter in all_params(first.optimizer.param_groups)]
-        self.rows = StackedParameters([member.network for member in members], order)
+        self.rows = StackedParameters(networks, order)
         self._optimizer = VectorizedOptimizer(optimizers, self.rows)
         averages = [member.average for member in members]
         self._average = VectorizedAverage(averages, self.rows) if first.average else None

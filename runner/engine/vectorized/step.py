@@ -54,6 +54,7 @@ class VectorizedStep(Step):
         self.template = template
         self.rows = state.rows
         self.num_passes = 2 if any(self._radii(state)) else 1
+        self.batch_ndim = 4  # dimensions of a batch's images, or of the features in their place
         self.losses = self._losses
         self.mapped: Any = compiled(self._mapped, settings.compile, [state.rows.matrix])
         self._take(state)
@@ -83,7 +84,8 @@ class VectorizedStep(Step):
         """
         images, labels, *known = batch
         count = min(2, labels.shape[-1])
-        images, targets = self._targets(images.narrow(-4, 0, count), labels.narrow(-1, 0, count), step=0)
+        self.batch_ndim = images.ndim - (labels.ndim - 1)
+        images, targets = self._targets(images.narrow(labels.ndim - 1, 0, count), labels.narrow(-1, 0, count), step=0)
         targets = self._taught(images, targets, [scores.narrow(-2, 0, count) for scores in known])
         kept, self.rows.others = self.rows.others, {name: other.clone() for name, other in self.rows.others.items()}
         try:
@@ -128,7 +130,7 @@ class VectorizedStep(Step):
     def _mapped(
         self, parameters: Numbers, others: Numbers, numbers: Any, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        each_its_own = images.ndim == 5, targets.ndim == (3 if targets.is_floating_point() else 2)
+        each_its_own = images.ndim > self.batch_ndim, targets.ndim == (3 if targets.is_floating_point() else 2)
         dims = [0 if own else None for own in each_its_own]
         out_dims = (0, 0 if self.penalizing else None, 0)
         mapped = torch.vmap(self._losses_of_one, (0, 0, 0, *dims), out_dims)  # type: ignore[arg-type]  # None is allowed
