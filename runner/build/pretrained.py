@@ -128,8 +128,8 @@ def of_run(cfg: DictConfig) -> bool:
 
 
 def _source(cfg: DictConfig) -> str | None:
-    source: str | None = OmegaConf.select(cfg, SOURCE, default=None)
-    return source
+    source = OmegaConf.select(cfg, SOURCE, default=None)
+    return None if source is None else str(source)  # a number is one, too
 
 
 def _name(cfg: DictConfig) -> str | None:

@@ -21,7 +21,7 @@ class Distillation(nn.Module):
         teacher: the run whose network teaches; `build` reads it.
     """
 
-    def __init__(self, teacher: str, alpha: Fraction = 0.5, temperature: Positive = 4.0) -> None:
+    def __init__(self, teacher: str | int, alpha: Fraction = 0.5, temperature: Positive = 4.0) -> None:
         super().__init__()
         self.teacher = teacher
         self.alpha = alpha

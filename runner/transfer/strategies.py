@@ -30,7 +30,7 @@ class Transfer:
         missing: what to do where the trained weights cannot be had: error, or train from scratch.
     """
 
-    source: str | None = None
+    source: str | int | None = None
     head: Literal["auto", "new"] = "auto"
     missing: Literal["error", "scratch"] = "error"
 

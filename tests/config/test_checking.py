@@ -196,3 +196,8 @@ def test_a_node_is_plain_without_callables_and_words_of_hydras(node, plain):
 
 def test_arguments_are_read_off_the_signature():
     assert list(parameters_of(Strict)) == ["weight", "num_classes", "scale"]
+
+
+@pytest.mark.parametrize("words", [["transfer=head", "transfer.source=7"], ["loss=distillation", "loss.teacher=7"]])
+def test_a_run_may_be_named_by_its_number(words):
+    check(runner.compose(words))
