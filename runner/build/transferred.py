@@ -16,6 +16,7 @@ from runner.data import Batches
 from runner.engine.step import Step
 from runner.errors import UserError
 from runner.machine import free_memory
+from runner.model.summary import evaluating
 from runner.seeds import generator
 from runner.stages import stage
 from runner.transfer import (
@@ -222,10 +223,8 @@ class _RestOf:
 
     def can(self, network: nn.Module) -> bool:
         """Whether such a network has that cut in evaluation too."""
-        modes = [(layer, layer.training) for layer in network.modules()]
-        found = split(network.eval(), self.cut)  # dropout that is a function is traced as the mode has it
-        for layer, mode in modes:  # each its own: frozen layers are held in evaluation mode
-            layer.training = mode
+        with evaluating(network):  # dropout that is a function is traced as the mode has it
+            found = split(network, self.cut)
         if found is not None:
             found.rest.training = network.training  # the mode that an evaluation puts its layers back into
             self.parts[id(network)] = (network, found.rest)

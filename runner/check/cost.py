@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from runner.check.subject import Subject, loss_of, names_of_layers, same_noise
 from runner.check.verdict import Check, Verdict
 from runner.formatting import duration
+from runner.model.summary import evaluating
 
 FIRST, MEASURED = 2, 10  # updates: the slower first ones, and those that are timed
 MAX_SECONDS = 10.0  # of each timing
@@ -67,17 +68,13 @@ def layer_costs(network: nn.Module, image_B1: Tensor) -> list[LayerCost]:
 
     for layer in names:
         hooks.append(layer.register_forward_hook(note))
-    modes = {module: module.training for module in network.modules()}
     counter = FlopCounterMode(display=False)
     try:
-        network.eval()
-        with torch.no_grad(), counter:
+        with evaluating(network), torch.no_grad(), counter:
             network(image_B1)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     counts = counter.get_flop_counts()
     root = type(network).__name__
     found = []

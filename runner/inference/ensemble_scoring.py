@@ -75,7 +75,7 @@ def score_ensemble(
     probabilities = torch.stack([one.probabilities for one in scored])
     picks, shares = list(range(len(members))), []
     if greedy:
-        picks = _chosen(members, scored)
+        picks = _chosen(scored)
         shares = [picks.count(place) / len(picks) for place in range(len(members))]
     together = combine(probabilities[picks], averaging)
     own = [_right(one, labels) for one in probabilities]
@@ -94,19 +94,16 @@ def score_ensemble(
     )
 
 
-def _chosen(members: Sequence[Classifier], scored: Sequence[Scored]) -> list[int]:
+def _chosen(scored: Sequence[Scored]) -> list[int]:
     """Members by the greedy choice on the validation split."""
-    from runner import build
-
-    found = [member.scores(build.data(member.cfg), "val") for member in members]
-    first = found[0][1]
-    for member, (_, labels, _) in zip(members, found, strict=True):
-        if not torch.equal(labels, first):
+    _, first = scored[0].val
+    for one in scored:
+        if not torch.equal(one.val[1], first):
             raise UserError(
-                f"--greedy: {member.folder.path} has another validation split than {members[0].folder.path}; "
-                "name runs with the same data.val_fraction and data.split_seed"
+                f"--greedy: {one.classifier.folder.path} has another validation split than "
+                f"{scored[0].classifier.folder.path}; name runs with the same data.val_fraction and data.split_seed"
             )
-    return choose_greedily(torch.stack([scores.softmax(1) for scores, _, _ in found]), first)
+    return choose_greedily(torch.stack([one.val[0].softmax(1) for one in scored]), first)
 
 
 def _check_same_images(scored: Sequence[Scored]) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def predict_files(
         for batch in _read(first, paths, first.cfg.data.eval_batch_size):
             unreadable |= batch.unreadable
             for place in alike if len(batch.pixels) else ():
-                with features or _nothing if place == 0 else _nothing:
+                with features if features and place == 0 else nullcontext():
                     probabilities[place].append(members[place].probabilities(batch.pixels).cpu())
             if alike[0] == 0:
                 told(len(batch.pixels) + len(batch.unreadable))
@@ -160,17 +161,6 @@ def predict_with(
         return Predictions([], members[0].class_names, predict_tensor(members, images))
     named = [images] if isinstance(images, str | Path) else images
     return predict_files(members, find_images([str(path) for path in named]))
-
-
-class _Nothing:
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
-_nothing = _Nothing()
 
 
 class _Features:

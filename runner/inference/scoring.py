@@ -36,13 +36,18 @@ NUM_SHOWN = 24  # images in a picture
 
 @dataclass(frozen=True)
 class Scored:
-    """A classifier's scores [N, K] on a split of a data set, the labels [N], and the mean loss."""
+    """A classifier's scores [N, K] on a split of a data set, the labels [N], and the mean loss.
+
+    Args:
+        val: scores [M, K] and labels [M] of the run's own validation split.
+    """
 
     classifier: Classifier
     dataset: Data
     scores: Tensor
     labels: Tensor
     loss: float
+    val: tuple[Tensor, Tensor]
 
     @property
     def probabilities(self) -> Tensor:
@@ -78,9 +83,10 @@ def score(classifier: Classifier, data: str | None = None, calibrate: bool = Fal
     folder = classifier.folder
     dataset = build.data(classifier.cfg)
     val_scores, val_labels, _ = classifier.scores(dataset, "val")
-    temperature = fit_temperature(val_scores, val_labels)
+    val = val_scores, val_labels
+    temperature = fit_temperature(*val)
     tested = dataset if data is None else other_data(classifier, data)
-    scored = Scored(classifier, tested, *classifier.scores(tested, "test"))
+    scored = Scored(classifier, tested, *classifier.scores(tested, "test"), val)
     before = reliability(scored.probabilities, scored.labels)
     after = reliability((scored.scores / temperature).softmax(1), scored.labels)
     result: dict[str, Any] = {"format": FORMAT, **classifier.described_weights, "num_images": len(scored.labels)}

@@ -6,21 +6,20 @@ The latter take at most a hundredth of the time, and leave the random generators
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from runner.engine.loop import Training
 from runner.engine.observer import Record
 from runner.engine.state import TrainState
 from runner.model.activity import observed
-from runner.model.summary import parameter_names
+from runner.model.summary import evaluating, parameter_names
 from runner.store import RunFolder
 from runner.throttle import Throttle
 from runner.warnings import failure_as_warning, note
@@ -359,7 +358,7 @@ class Doctor:
         devices = [state.device] if state.device.type == "cuda" else []
         with (
             torch.random.fork_rng(devices),
-            _evaluating(network),
+            evaluating(network),
             state.precision.autocast(),
             observed(network) as found,
         ):
@@ -375,15 +374,3 @@ class Doctor:
 def _some(parameter: Tensor) -> Tensor:
     flat = parameter.detach().flatten()
     return flat[:: max(1, -(-flat.numel() // SAMPLED))]
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and then again the mode that each module was in."""
-    modes = {module: module.training for module in network.modules()}
-    try:
-        network.eval()
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

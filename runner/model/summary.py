@@ -50,7 +50,7 @@ def summarize(network: nn.Module, image_B1: Tensor) -> list[LayerSummary]:
         shape = tuple(output.shape[1:])
         layers[layer] = LayerSummary(name, type(layer).__name__, shape, count, before + _multiply_adds(layer, output))
 
-    with _evaluating(network):
+    with evaluating(network):
         hooks = [leaf.register_forward_hook(note) for leaf in _leaves(network)]
         try:
             network(image_B1)
@@ -75,7 +75,7 @@ def check_network(network: nn.Module, image_B1: Tensor, num_classes: int) -> Non
         shapes = [" x ".join(map(str, one.shape[1:])) for one in given if isinstance(one, Tensor)]
         latest[:] = [f"layer {names[layer] or 'itself'} ({type(layer).__name__}) got {', '.join(shapes) or 'nothing'}"]
 
-    with _evaluating(network):
+    with evaluating(network):
         hooks = [leaf.register_forward_pre_hook(enter) for leaf in _leaves(network)]
         try:
             output = network(image_B1)
@@ -95,7 +95,7 @@ def _leaves(network: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode, and then again the mode that each module was in."""
     modes = {module: module.training for module in network.modules()}
     try:
