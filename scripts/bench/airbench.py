@@ -41,22 +41,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> list[Row]:
     """Accuracy and seconds, and ratios to the first contestant."""
-    overrides = ["experiment=airbench94"]
-    if options.quick:
-        overrides += [*SMALL, "engine.epochs=1"]
-    elif options.cifar10:
-        overrides += ["data=folder", f"data.root={options.cifar10}"]
-    data = build.data(runner.compose(overrides))
-    for split in ("train", "test"):
-        data.loaded(split, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
-        found: dict[str, Contestant] = {}
-        if options.original and CUDA:
-            found["the script"] = Contestant(original(options.original, data, Path(folder)))
-        else:
-            print("the script's row is left out: it needs a GPU and --original airbench94.py", file=sys.stderr)
-        found["runner"] = Contestant(lambda seed: by_runner(overrides, data, seed))
-        found["runner, everything switched off"] = Contestant(lambda seed: by_fit(overrides, data, seed))
+        found = {name: Contestant(run) for name, run in contestants(options, Path(folder)).items()}
         measured = take_turns(found, 1 + num_turns(options, 10))
     measured = {name: costs[1:] for name, costs in measured.items()}
     to_first = ratios(measured, next(iter(found)))
@@ -68,6 +54,26 @@ def measure(options: argparse.Namespace) -> list[Row]:
         row |= {"to the first": to_first[name].wall, "CPU to the first": to_first[name].cpu}
         rows.append(row | {"accuracies": accuracies} | turns_of(costs))
     return rows
+
+
+def contestants(options: argparse.Namespace, folder: Path) -> dict[str, Run]:
+    """How each trains with a seed; the script of the record keeps its images in `folder`."""
+    overrides = ["experiment=airbench94"]
+    if options.quick:
+        overrides += [*SMALL, "engine.epochs=1"]
+    elif options.cifar10:
+        overrides += ["data=folder", f"data.root={options.cifar10}"]
+    data = build.data(runner.compose(overrides))
+    for split in ("train", "test"):
+        data.loaded(split, torch.device("cpu"))
+    found: dict[str, Run] = {}
+    if options.original and CUDA:
+        found["the script"] = original(options.original, data, folder)
+    else:
+        print("the script's row is left out: it needs a GPU and --original airbench94.py", file=sys.stderr)
+    found["runner"] = lambda seed: by_runner(overrides, data, seed)
+    found["runner, everything switched off"] = lambda seed: by_fit(overrides, data, seed)
+    return found
 
 
 class Contestant:

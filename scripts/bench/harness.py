@@ -230,8 +230,12 @@ def hushed() -> Iterator[None]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """A table, its numbers to three digits. Lists are for the JSON file alone."""
-    heads = [key for key, value in rows[0].items() if not isinstance(value, list)]
+    """A table for each stretch of rows with the same columns, its numbers to three digits. Lists are for the JSON file alone."""
+    blocks = itertools.groupby(rows, lambda row: [key for key, value in row.items() if not isinstance(value, list)])
+    return "\n\n".join(_block(heads, list(alike)) for heads, alike in blocks)
+
+
+def _block(heads: Sequence[str], rows: Sequence[Row]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in rows:
         cells = [f"{row[key]:.3g}" if isinstance(row[key], float) else str(row[key]) for key in heads]

@@ -14,7 +14,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "scripts/bench"
-SHARED = {"__init__", "harness", "supervise"}
+SHARED = {"__init__", "harness", "supervise", "ledger", "gpu_parts"}
 
 
 @pytest.fixture(scope="module")
