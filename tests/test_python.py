@@ -82,6 +82,7 @@ def test_a_mistake_is_one_line_without_what_led_to_it(call):
     assert raised.value._render_traceback_() == [f"runner: {raised.value}"]  # which IPython shows
 
 
+@pytest.mark.slow
 def test_help_dir_and_type_checkers_see_the_functions(tmp_path):
     assert {"train", "sweep", "test", "compare", "load"} <= set(dir(runner))
     text = io.StringIO()

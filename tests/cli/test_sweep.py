@@ -115,7 +115,8 @@ def test_a_sweep_leaves_the_folder_of_the_contract_and_names_the_best(runner):
     assert sorted(entry.name for entry in (path / "trials").iterdir()) == [f"{number:04d}" for number in range(9)]
     run = json.loads((path / "trials/0000/run.json").read_text())
     assert (run["status"], run["objective"]["value"]) == ("finished", scores(path)[0])
-    assert (path / "trials/0000/checkpoints/best.pt").exists()
+    best_of_finals = path / "trials" / f"{about['best']['trial']:04d}" / "checkpoints/best.pt"
+    assert best_of_finals.exists(), "trials that lost keep no checkpoints"
     assert list((path / "trials/0000").glob("events.out.tfevents.*"))
     assert (path / "report.html").exists()
     best = about["best"]

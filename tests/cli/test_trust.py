@@ -71,7 +71,7 @@ def finished_sweep(runner, ran, swept):
     code = f"import traceback\nwith open({str(ran)!r}, 'w') as file:\n    traceback.print_stack(file=file)\n"
     (runner.folder / "hostile.py").write_text(code)
     if not swept.exists():
-        runner("sweep", *SWEEP, "name=it")
+        runner("sweep", *SWEEP, "name=it", "sweep.keep_checkpoints=all")
         shutil.copytree(runner.folder / "outputs", swept)
     else:
         shutil.copytree(swept, runner.folder / "outputs")

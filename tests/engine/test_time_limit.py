@@ -43,6 +43,9 @@ class NoCheckpoints:
     def epoch_ended(self, state, is_last):
         pass
 
+    def trim(self, state):
+        pass
+
 
 def train(monkeypatch, pace, *words):
     """Train with `pace` seconds an update; the training, and the learning rates of its updates."""

@@ -147,6 +147,7 @@ def test_the_bookkeeping_of_a_sweep_is_measured_at_several_sizes(quick, tmp_path
         assert picture.width > 500
 
 
+@pytest.mark.slow
 def test_compare_and_metrics_are_measured_at_several_sizes(quick):
     rows, _ = quick("scale", "--only", "compare", "board", "metrics")
     assert_numbers(rows, "seconds", "CPU seconds", "to first", "CPU to first")

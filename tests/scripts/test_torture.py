@@ -91,7 +91,8 @@ def test_the_number_of_cases_is_a_limit(harness, tmp_path):
 def test_what_a_run_lost_is_found(run, harness, train):
     from torture import facts
 
-    folder = train("model=linear", "engine.epochs=2", "engine.limit_batches=2").folder
+    words = ["engine.keep=all", "engine.checkpoint_every_seconds=0"]
+    folder = train("model=linear", "engine.epochs=2", "engine.limit_batches=2", *words).folder
     expected = facts.facts_of_run(folder)
     assert expected["wrong"] == []
     facts.compare(expected, facts.facts_of_run(folder))
