@@ -37,7 +37,7 @@ class Case:
 
 
 def timed(work: Callable[[], object], times: int) -> Row:
-    """Microseconds of some work, and those until the host is free again: equal ones mean that launches are the limit."""
+    """Microseconds of some work, and those until the host is free: equal ones mean that launches are the limit."""
     for _ in range(min(times, 3)):
         work()
     synchronize()

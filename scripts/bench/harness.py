@@ -230,7 +230,7 @@ def hushed() -> Iterator[None]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """A table for each stretch of rows with the same columns, its numbers to three digits. Lists stand in the JSON file."""
+    """A table for each stretch of rows of the same columns, its numbers to three digits. Lists are for JSON alone."""
     blocks = itertools.groupby(rows, lambda row: [key for key, value in row.items() if not isinstance(value, list)])
     return "\n\n".join(_block(heads, list(alike)) for heads, alike in blocks)
 
