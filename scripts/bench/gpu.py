@@ -88,6 +88,7 @@ def run_part(ledger: Ledger, part: str, options: argparse.Namespace) -> bool:
                 watch.again(START_SECONDS)
             else:
                 ended = True
+        process.stdout.close()
         status = process.wait()
         watch.stop()
         if not ended and not ledger.has(part, current):

@@ -188,3 +188,39 @@ def test_cpu_time_counts_a_process_that_outlives_its_parent(options):
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {orphan!r}])"
     done = command(FOLDER / "supervise.py", *options, sys.executable, "-c", parent)
     assert json.loads(done.stdout)["cpu"] > (0.5 if options else 1)
+
+
+ABOUT = {"hardware": {"cpu": "one"}, "command": "scripts/bench/run gpu --quick"}
+
+
+def test_rows_of_the_gpu_table_stand_in_the_file_at_once_and_those_that_failed_are_measured_again(run, tmp_path):
+    from bench.ledger import Ledger
+
+    path = tmp_path / "gpu.json"
+    ledger = Ledger(path, 8.0, ABOUT)
+    assert 0 < ledger.left() <= 8
+    for number, row in enumerate([{"us": 5.0}, {"error": "a fault"}, {"skipped": True}], 1):
+        ledger.add("step", f"case {number}", [row])
+        assert len(json.loads(path.read_text())["tables"]["gpu"]) == number, "a crash now would lose nothing"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["gpu.json"]
+    again = Ledger(path, 0.0, ABOUT)
+    assert again.rows == [{"part": "step", "case": "case 1", "us": 5.0}]
+    assert again.left() <= 0
+    assert [again.has("step", f"case {number}") for number in (1, 2, 3)] == [True, False, False]
+    assert not again.has("stack", "case 1")
+
+
+@pytest.mark.parametrize("other", [{"hardware": {"cpu": "two"}}, {"command": "scripts/bench/run gpu"}])
+def test_rows_of_the_gpu_table_are_of_one_machine_and_one_kind(run, tmp_path, other):
+    from bench.ledger import Ledger
+
+    Ledger(tmp_path / "gpu.json", 8.0, ABOUT).add("step", "one", [{"us": 5.0}])
+    with pytest.raises(SystemExit, match="of another machine or of --quick; name a new file"):
+        Ledger(tmp_path / "gpu.json", 8.0, {**ABOUT, **other})
+
+
+@pytest.mark.slow
+def test_every_part_of_the_gpu_table_runs_on_a_cpu(quick):
+    rows, _ = quick("gpu")
+    assert {row["part"] for row in rows} == {"facts", "tests", "step", "graph", "stack", "airbench", "data", "faults"}
+    assert [row for row in rows if "error" in row or ("skipped" in row and row["part"] != "tests")] == []
