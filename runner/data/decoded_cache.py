@@ -125,7 +125,7 @@ def room(cache: Path) -> int:
     return 0 if place is None else min(LIMIT_BYTES // 2, shutil.disk_usage(place).free // 4)
 
 
-def decode_to_disk(cache: Path, name: str, shape: tuple[int, ...], chunks: Iterator[Tensor]) -> None:
+def write(cache: Path, name: str, shape: tuple[int, ...], chunks: Iterator[Tensor]) -> None:
     """Write an array to the cache piece by piece, without holding it in memory; nothing where that fails.
 
     `chunks`: uint8 rows, in their order.
@@ -153,12 +153,7 @@ def read_or_decode(cache: Path, name: str, shape: tuple[int, ...], decode: Calla
         return torch.from_numpy(pixels)
     fresh = torch.empty(shape, dtype=torch.uint8)
     decode(fresh)
-    with contextlib.suppress(OSError):
-        _open_folder(path.parent)
-        with replacing(path) as file:
-            np.save(file, fresh.numpy())
-            sync(file)
-        _make_room(path.parent, keep=path)
+    write(cache, name, shape, iter([fresh]))
     return fresh
 
 

@@ -164,7 +164,7 @@ class Files:
         path = decoded.path_of(root.cache, name)
         if decoded.mapped(path, shape) is None:
             with stage(f"decoding {len(root):,} images"):
-                decoded.decode_to_disk(root.cache, name, shape, root._decoded())
+                decoded.write(root.cache, name, shape, root._decoded())
             if decoded.mapped(path, shape) is None:
                 return self
         root.__dict__["unreadable"] = []

@@ -6,7 +6,7 @@ A folder holds `last.pt`, the one before it (`previous.pt`), `best.pt`, snapshot
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +33,7 @@ from runner.errors import UserError
 from runner.throttle import Throttle
 
 SHARE = 0.02  # of the time, for checkpoints that are saved as often as that allows
+Wanted = Callable[[float | None], bool]  # whether the state at the end is, by the objective's best value
 
 
 class AsyncWriter:
@@ -64,6 +65,8 @@ class Checkpoints(AsyncWriter):
         begin_anew: where every file is damaged, begin anew instead of refusing.
         writer: the thread that writes; its own where none is given.
         num_trials: that share the time for checkpoints.
+        wanted: whether the state at the end is to be saved; None: it is. A trial that is killed after its training and
+            before its end is noted trains again from the checkpoint before, to the same bits.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Checkpoints(AsyncWriter):
         begin_anew: bool = False,
         writer: ThreadPoolExecutor | None = None,
         num_trials: int = 1,
+        wanted: Wanted | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -83,6 +87,7 @@ class Checkpoints(AsyncWriter):
         self.images = images or {}
         self.accept_changed_images = accept_changed_images
         self.begin_anew = begin_anew
+        self.wanted = wanted
         self.warnings: list[str] = []
         self._writer = writer or ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -99,7 +104,16 @@ class Checkpoints(AsyncWriter):
         return every > 0 and step % every == 0
 
     def epoch_ended(self, state: TrainState, is_last: bool) -> None:
-        """Save what this epoch's end asks for: last, best, a snapshot. `is_last`: no epoch follows for now."""
+        """Save what this epoch's end asks for, where it is wanted. `is_last`: no epoch follows for now."""
+        if self.wants(state.trials[0], is_last):
+            self.save_epoch(state, is_last)
+
+    def wants(self, trial: Trial, is_last: bool) -> bool:
+        """Whether the state of a trial is to be saved at an epoch's end, if one is due."""
+        return not is_last or self.wanted is None or self.wanted(trial.best_value)
+
+    def save_epoch(self, state: TrainState, is_last: bool) -> None:
+        """Save what an epoch's end asks for: last, best, a snapshot."""
         names = []
         if is_last or state.epoch % self.settings.checkpoint_every_epochs == 0:
             names.append(LAST)

@@ -17,7 +17,7 @@ from rich.console import Console
 from runner import build, config, store
 from runner.check import lr
 from runner.data import Data
-from runner.engine.checkpoint import Checkpoints
+from runner.engine.checkpoint import Checkpoints, Wanted
 from runner.engine.device import unused_gpu
 from runner.engine.loop import Training, fit
 from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
@@ -37,7 +37,6 @@ from runner.store import RunFolder
 from runner.training.figures import draw_run
 from runner.training.header import network_layers, print_header, print_layers
 from runner.training.run import Run
-from runner.training.trial_checkpoints import TrialCheckpoints, VectorizedTrialCheckpoints, Wanted
 from runner.warnings import failure_as_warning, note, warn
 
 # Of TensorBoard's HParams tab, the same for every run, changed or not, so that none has an empty cell.
@@ -210,14 +209,9 @@ def train_vectorized(members: Sequence[Member], dataset: Data, pause_epoch: int 
     training = build.vectorize([member.cfg for member in members], dataset)
     folders = [member.folder.checkpoints for member in members]
     identities = [config.fixed(member.leaves) for member in members]
-    given = (folders, training.settings, identities)
-    wanted = [member.wanted for member in members if member.wanted is not None]
+    wanted = [member.wanted for member in members]
     options = _options(training, members[0])
-    checkpoints = (
-        VectorizedTrialCheckpoints(*given, wanted=wanted, **options)
-        if len(wanted) == len(members)
-        else VectorizedCheckpoints(*given, **options)
-    )
+    checkpoints = VectorizedCheckpoints(folders, training.settings, identities, wanted, **options)
     _fit(training, checkpoints, members, Console(quiet=True), pause_epoch=pause_epoch)
     return [Run(member.folder.path) for member in members]
 
@@ -230,13 +224,8 @@ def _train_alone(
     pause_epoch: int | None = None,
 ) -> Run:
     """`shown`: the data set of the header; None for no header."""
-    given = (member.folder.checkpoints, training.settings, config.fixed(member.leaves))
-    options = _options(training, member)
-    checkpoints = (
-        Checkpoints(*given, **options)
-        if member.wanted is None
-        else TrialCheckpoints(*given, wanted=member.wanted, **options)
-    )
+    identity, options = config.fixed(member.leaves), _options(training, member)
+    checkpoints = Checkpoints(member.folder.checkpoints, training.settings, identity, wanted=member.wanted, **options)
     figures = member.cfg.log.get("figures", False) and not member.is_trial
     training.evaluate.keeps |= figures
     _fit(training, checkpoints, [member], console, shown, pause_epoch)

@@ -176,7 +176,7 @@ def test_a_disk_that_fills_up_keeps_nothing_half_written(tmp_path, monkeypatch):
     def fill(*args):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(np, "save", fill)
+    monkeypatch.setattr(decoded, "sync", fill)  # after all of it was handed to the system
     pixels = decoded.read_or_decode(tmp_path, "name", (4,), lambda fresh: fresh.fill_(7))
     assert pixels.tolist() == [7] * 4
     assert [path.name for path in (tmp_path / "runner-decoded").iterdir()] == ["CACHEDIR.TAG"]

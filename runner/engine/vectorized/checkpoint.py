@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from runner.engine.checkpoint import AsyncWriter, Checkpoints
+from runner.engine.checkpoint import AsyncWriter, Checkpoints, Wanted
 from runner.engine.settings import Settings
 from runner.engine.state import TrainState
 from runner.errors import CannotVectorize
@@ -15,16 +15,22 @@ class VectorizedCheckpoints(AsyncWriter):
     """The checkpoints of T trials that train together, each in its own folder as if it had trained alone.
 
     Args:
-        folders, identities: of each trial; the options are those of all. See `Checkpoints`.
+        folders, identities, wanted: of each trial; the options are those of all. See `Checkpoints`.
     """
 
     def __init__(
-        self, folders: Sequence[Path], settings: Settings, identities: Sequence[Mapping[str, Any]], **options: Any
+        self,
+        folders: Sequence[Path],
+        settings: Settings,
+        identities: Sequence[Mapping[str, Any]],
+        wanted: Sequence[Wanted | None] | None = None,
+        **options: Any,
     ) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        options |= {"writer": self._writer, "num_trials": len(folders)}
         self.members = [
-            Checkpoints(folder, settings, identity, writer=self._writer, num_trials=len(folders), **options)
-            for folder, identity in zip(folders, identities, strict=True)
+            Checkpoints(folder, settings, identity, wanted=want, **options)
+            for folder, identity, want in zip(folders, identities, wanted or [None] * len(folders), strict=True)
         ]
 
     @property
@@ -36,8 +42,10 @@ class VectorizedCheckpoints(AsyncWriter):
 
     def epoch_ended(self, state: TrainState, is_last: bool) -> None:
         for trial in state.present:
-            member = state.of(trial)
-            self.members[trial].epoch_ended(member, is_last or not member.active)
+            # A trial that ends before the others is saved in any case, to stay with them.
+            if self.members[trial].wants(state.trials[trial], is_last):
+                member = state.of(trial)
+                self.members[trial].save_epoch(member, is_last or not member.active)
 
     def save(self, state: TrainState) -> None:
         for trial in state.present:

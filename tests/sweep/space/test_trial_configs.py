@@ -1,12 +1,13 @@
 """Configs of points: composed once for each set of options, then filled with numbers."""
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runner import config
 from runner.config import is_group
 from runner.constraints import Bounds
 from runner.errors import UserError
-from runner.sweep.space.trial_configs import TrialConfigs, combinations
+from runner.sweep.space.trial_configs import NUMBER, TrialConfigs, _value, combinations
 
 
 @pytest.fixture
@@ -124,3 +125,33 @@ def test_a_group_of_the_users_own_is_one_too(tmp_path, monkeypatch):
     monkeypatch.setenv("RUNNER_CONFIGS", str(tmp_path / "own"))
     assert is_group("mine")
     assert is_group("optimizer")
+
+
+NUMBERS = ["0", "-3", "7", "12345678901234567890", "0.5", "-0.25", "1e-05", "1.5e3", "2e10", "100.0", "-1.7e-308"]
+OTHERS = [
+    "007",
+    ".5",
+    "1.",
+    "1E5",
+    "1e+5",
+    "+3",
+    "1_000",
+    "inf",
+    "nan",
+    "true",
+    "null",
+    "adam",
+    "[1,2]",
+    "5%",
+    "-0",
+    "-0.0",
+]
+
+
+@pytest.mark.parametrize("text", [*NUMBERS, *OTHERS])
+def test_numbers_are_read_as_hydra_reads_them(text):
+    expected = OverridesParser.create().parse_override(f"optimizer.lr={text}").value()
+    found = _value("optimizer.lr", text)
+    assert (type(found), repr(found)) == (type(expected), repr(expected))
+    if text in NUMBERS:
+        assert NUMBER.fullmatch(text), "without its parser"
