@@ -24,7 +24,7 @@ from runner.build.parts import (
 )
 from runner.build.pretrained import settle as settle_weights
 from runner.build.single import training
-from runner.build.vectorized import Timing, most_together, time_vectorized, vectorize
+from runner.build.vectorized import Timing, VectorizedTimer, vectorize
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,11 @@
 """Several trials as one batched network, and how that compares with one by one."""
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from omegaconf import DictConfig
 from torch import nn
 from torch.fx import GraphModule, Node
@@ -18,7 +21,7 @@ from runner.engine.device import num_sharing
 from runner.engine.loop import Training
 from runner.engine.rng import seed_everything
 from runner.engine.state import TrainState
-from runner.engine.step import seconds_per_step
+from runner.engine.step import StepTimer
 from runner.engine.vectorized.evaluate import VectorizedEvaluate
 from runner.engine.vectorized.state import VectorizedState
 from runner.engine.vectorized.step import VectorizedStep
@@ -27,12 +30,18 @@ from runner.errors import CannotVectorize
 from runner.machine import free_memory
 from runner.vectorizable import check_alike
 
+STEPS_PER_TURN, NUM_TURNS = 3, 5  # of a timing; the first turns are slower
+ONE_THREAD_GAIN = 1.2  # one thread must be faster by so much, since a few turns are no exact measure
 
-def vectorize(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Training:
+
+def vectorize(cfgs: Sequence[DictConfig], dataset: Data | None = None, num_threads: int = 0) -> Training:
     """Several trials of one architecture as one batched network, to be trained by the same loop.
 
     They differ in numbers alone (see `runner.vectorizable`), and each ends as it would alone; with noise inside the
     network (dropout and its kin) that holds for its statistics, and the draws depend on the trial's seed alone.
+
+    Args:
+        num_threads: of the CPU; 0 for as many as the network's size asks for.
 
     Raises:
         CannotVectorize: they can only train one by one.
@@ -49,7 +58,10 @@ def vectorize(cfgs: Sequence[DictConfig], dataset: Data | None = None) -> Traini
         state, step = build_trial(cfg, setup, regularizers(cfg))
         states.append(state)
         steps.append(step)
-    setup.choose_threads(states[0].network, len(states))
+    if num_threads:
+        torch.set_num_threads(num_threads)
+    else:
+        setup.choose_threads(states[0].network, len(states))
     networks = [step.forward for step in steps]
     if transfers(cfgs[0]):
         _check_transfer(states[0], networks[0], setup)
@@ -98,11 +110,16 @@ def _batches(cfgs: Sequence[DictConfig], setup: SharedSetup, present: Sequence[i
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a step of trials that train together, and of one of them alone."""
+    """Seconds of a step of trials that train together, and of one of them alone.
+
+    Args:
+        num_threads: of the CPU, for the trials together; 0 for as many as they would have anyway.
+    """
 
     num_trials: int
     together: float
     alone: float
+    num_threads: int = 0
 
     @property
     def speedup(self) -> float:
@@ -110,23 +127,70 @@ class Timing:
         return self.num_trials * self.alone / self.together
 
 
-def time_vectorized(cfgs: Sequence[DictConfig], dataset: Data | None = None, num_steps: int = 10) -> Timing:
-    """How fast these trials train together and alone, by a few steps of each on this machine.
+class VectorizedTimer:
+    """How fast trials train together and alone, by a few updates of each on this machine.
 
-    Raises:
-        CannotVectorize: they can only train one by one.
+    Both take turns, each with its own number of CPU threads. Trials together that would have several threads are also
+    timed with one, which is faster where other processes want the cores.
+
+    Args:
+        cfg: of one of the trials, which is built at once.
     """
-    dataset = dataset or data(cfgs[0])
-    seconds = []
-    for make_ in (lambda: vectorize(cfgs, dataset), lambda: training(cfgs[0], dataset)):
-        made = make_()  # it also sets the number of threads
-        seconds.append(seconds_per_step(made.state, made.step, made.train, num_steps))
-    return Timing(len(cfgs), *seconds)
+
+    def __init__(self, cfg: DictConfig, dataset: Data | None = None) -> None:
+        self._began = time.perf_counter()
+        self.dataset = dataset or data(cfg)
+        made = training(cfg, self.dataset)
+        self.most_together = _most_together(made)
+        self.num_updates = made.settings.epochs * made.train.num_batches
+        self.build_seconds = self.spent
+        self.alone = _timer(made)
+        self.alone.take_turn(STEPS_PER_TURN)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self._began
+
+    @property
+    def trial_seconds(self) -> float:
+        """About what one trial takes alone."""
+        return self.build_seconds + self.num_updates * self.alone.seconds
+
+    def cost(self, num_trials: int) -> float:
+        """Seconds that it takes to time so many trials, should they be no faster together."""
+        return num_trials * self.build_seconds + NUM_TURNS * STEPS_PER_TURN * (1 + num_trials) * self.alone.seconds
+
+    def time(self, cfgs: Sequence[DictConfig], until: float = math.inf) -> Timing:
+        """Time these trials.
+
+        Args:
+            until: value of `spent` at which no more turns are taken; each has one.
+
+        Raises:
+            CannotVectorize: they can only train one by one.
+        """
+        made = vectorize(cfgs, self.dataset)
+        ways = [_timer(made)]
+        if made.state.device.type == "cpu" and not made.settings.num_threads and ways[0].num_threads > 1:
+            ways.append(_timer(made, num_threads=1))
+        for _ in range(NUM_TURNS):
+            for timer in (self.alone, *ways):
+                timer.take_turn(STEPS_PER_TURN)
+            if self.spent > until:
+                break
+        one_thread = ways[-1].seconds * ONE_THREAD_GAIN < ways[0].seconds
+        together = ways[-1] if one_thread else ways[0]
+        return Timing(len(cfgs), together.seconds, self.alone.seconds, num_threads=1 if one_thread else 0)
 
 
-def most_together(cfg: DictConfig, dataset: Data | None = None) -> int:
-    """How many trials of this config fit into half of the memory that is free, of a GPU into this worker's share."""
-    made = training(cfg, dataset)
+def _timer(made: Training, num_threads: int | None = None) -> StepTimer:
+    """Of a training that was built just now, which has set the threads."""
+    return StepTimer(made.state, made.step, made.train, num_threads or torch.get_num_threads())
+
+
+def _most_together(made: Training) -> int:
+    """How many such trials fit into half of the memory that is free, of a GPU into this worker's share."""
     last = made.train.epoch(max(0, made.settings.epochs - 1))  # whose images are the largest
     needed = memory.of_trial(made.state, made.step, next(iter(last)))
     device = made.state.device

@@ -4,6 +4,7 @@ B images, C channels, H by W pixels, K classes, T trials (here 1). Nothing here 
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -292,16 +293,25 @@ def _total(values: list[Tensor]) -> Tensor:
     return (values[0] if len(values) == 1 else torch.stack(values).sum(0)).reshape(-1)
 
 
-def seconds_per_step(
-    state: TrainState, step: Callable[[TrainState, Any], StepResult], train: Any, num_steps: int, num_first: int = 3
-) -> float:
-    """The mean time of an update, after the first few, which are slower. The state is trained by it."""
-    batches = (batch for epoch in itertools.count() for batch in train.epoch(epoch, 0))
-    began = 0.0
-    for number, batch in zip(range(num_first + num_steps), batches, strict=False):
-        if number == num_first:
-            began = time.perf_counter()
-        losses, _ = step(state, batch)
-        if number in (num_first - 1, num_first + num_steps - 1):
-            losses.tolist()  # waits for the device
-    return (time.perf_counter() - began) / num_steps
+class StepTimer:
+    """Times updates of a training in turns of a few. The state is trained by it.
+
+    Args:
+        num_threads: of the CPU, in these turns.
+    """
+
+    def __init__(
+        self, state: TrainState, step: Callable[[TrainState, Any], StepResult], train: Any, num_threads: int
+    ) -> None:
+        self.state, self.step, self.num_threads = state, step, num_threads
+        self.seconds = math.inf  # of an update, in the fastest turn: another process had the cores in a slower one
+        self._batches = (batch for epoch in itertools.count() for batch in train.epoch(epoch, 0))
+
+    def take_turn(self, num_steps: int) -> None:
+        """Train for a few updates, and keep the time of one if it is the shortest so far."""
+        torch.set_num_threads(self.num_threads)
+        began = time.perf_counter()
+        for batch in itertools.islice(self._batches, num_steps):
+            losses, _ = self.step(self.state, batch)
+        losses.tolist()  # waits for the device
+        self.seconds = min(self.seconds, (time.perf_counter() - began) / num_steps)

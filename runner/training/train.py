@@ -199,14 +199,16 @@ def train_member(member: Member, dataset: Data, pause_epoch: int | None = None) 
     return _train_alone(build.training(member.cfg, dataset), member, Console(quiet=True), pause_epoch=pause_epoch)
 
 
-def train_vectorized(members: Sequence[Member], dataset: Data, pause_epoch: int | None = None) -> list[Run]:
+def train_vectorized(
+    members: Sequence[Member], dataset: Data, pause_epoch: int | None = None, num_threads: int = 0
+) -> list[Run]:
     """The same for several trials that train together.
 
     Raises:
         CannotVectorize: they can only train one by one.
         UserError, Interrupted: as `go_on`.
     """
-    training = build.vectorize([member.cfg for member in members], dataset)
+    training = build.vectorize([member.cfg for member in members], dataset, num_threads)
     folders = [member.folder.checkpoints for member in members]
     identities = [config.fixed(member.leaves) for member in members]
     wanted = [member.wanted for member in members]

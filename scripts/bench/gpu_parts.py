@@ -202,17 +202,17 @@ def stack(options: argparse.Namespace) -> Iterator[Case]:
         networks["ConvNet, 32x32"] = step.CASES["ConvNet, 32x32"]
     for num_trials in (1, 4) if options.quick else (64, 16, 4, 1):
         for name, overrides in networks.items():
-            how = partial(trials, overrides, num_trials, 1 if options.quick else 10)
+            how = partial(trials, overrides, num_trials)
             yield Case(f"{name}, {num_trials} trials", 15, how)
     for num_trials in (2,) if options.quick else (16, 64):
         yield Case(f"a convolution, {num_trials} trials", 15, partial(convolutions, num_trials, options.quick))
 
 
-def trials(overrides: Sequence[str], num_trials: int, num_steps: int) -> list[Row]:
+def trials(overrides: Sequence[str], num_trials: int) -> list[Row]:
     cfgs = [runner.compose([*overrides, f"optimizer.lr={0.001 * (1 + n / 100)}"]) for n in range(num_trials)]
     if CUDA:
         torch.cuda.reset_peak_memory_stats()
-    took = build.time_vectorized(cfgs, num_steps=num_steps)
+    took = build.VectorizedTimer(cfgs[0]).time(cfgs)
     row = {"trials": num_trials, "ms together": 1e3 * took.together, "ms alone": 1e3 * took.alone}
     return [row | {"times one by one": took.speedup, "peak MiB": peak_mib()}]
 

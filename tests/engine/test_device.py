@@ -192,6 +192,6 @@ def test_fewer_vectorized_trials_fit_where_workers_share_a_gpu(monkeypatch):
     cfg = runner.compose(["data=synthetic", "data.num_images=80", "model=linear"])
     monkeypatch.setattr(vectorized, "free_memory", lambda device: 4800)
     monkeypatch.setattr(vectorized.memory, "of_trial", lambda *_: 100)
-    assert vectorized.most_together(cfg) == 24  # half of 48
+    assert vectorized.VectorizedTimer(cfg).most_together == 24  # half of 48
     monkeypatch.setattr(vectorized, "num_sharing", lambda device: 3)
-    assert vectorized.most_together(cfg) == 8
+    assert vectorized.VectorizedTimer(cfg).most_together == 8

@@ -23,7 +23,7 @@ from runner.store import RunFolder, SweepFolder
 from runner.store.config_file import FORMAT
 from runner.sweep.execution import handover
 from runner.sweep.execution.failures import why_give_up
-from runner.sweep.execution.timing import decide
+from runner.sweep.execution.timing import Decision, decide
 from runner.sweep.record.journal import Journal, shared_journal
 from runner.sweep.record.rounds import FinalRound
 from runner.sweep.record.trial import TrialRecord
@@ -183,6 +183,7 @@ class _Group:
     trials: list[_Trial]
     vectorized: bool
     reason: str
+    num_threads: int = 0
 
     def run(self, until_epoch: int | None) -> Iterator[list[tuple[_Trial, Run | Exception]]]:
         """Train them, and give those that ended together.
@@ -193,7 +194,7 @@ class _Group:
             members: list[Member] = []
             try:
                 members += (trial.open(until_epoch) for trial in self.trials)
-                runs = train_vectorized(members, _data(self.trials[0].cfg), until_epoch)
+                runs = train_vectorized(members, _data(self.trials[0].cfg), until_epoch, self.num_threads)
                 yield list(zip(self.trials, runs, strict=True))
                 return
             except Exception as error:
@@ -231,25 +232,25 @@ def _groups(
         yield from (_Group([trial], False, "sweep.vectorize is off") for trial in readable)
         return
     trials = list(readable)
-    size, reason = 0, ""
+    decision = Decision(0, "")
     if trials:
         first = trials[0].record
         num_alike = journal.num_alike[first.round, first.signature]
         cfgs = [trial.cfg for trial in trials]
         try:
-            size, reason = decide(cfgs, settings.vectorize, num_alike, _data(cfgs[0]), folder)
+            decision = decide(cfgs, settings.vectorize, num_alike, _data(cfgs[0]), folder)
         except Exception as error:  # whatever a trial's config does, it does to that trial when it runs
-            reason = f"timing the vectorized trials failed: {error}"
-    if size == 0:
-        yield from (_Group([trial], False, reason) for trial in trials)
+            decision = Decision(0, f"timing the vectorized trials failed: {error}")
+    if decision.together == 0:
+        yield from (_Group([trial], False, decision.reason) for trial in trials)
         return
 
     def place(trial: _Trial) -> tuple[int, int]:
         return position(trial.path / "checkpoints") or (0, 0)
 
     for _, alike in groupby(sorted(trials, key=place), key=place):
-        while together := list(islice(alike, size)):
-            yield _Group(together, True, reason)
+        while together := list(islice(alike, decision.together)):
+            yield _Group(together, True, decision.reason, decision.num_threads)
 
 
 _latest: list[Data] = []  # the data set of the trial before, which the next one mostly has too

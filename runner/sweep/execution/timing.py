@@ -3,6 +3,7 @@ that goes on decides as it did before."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
 
@@ -19,8 +20,23 @@ from runner.vectorizable import reason_against, signature
 DECISIONS, LOCK = "vectorize.json", ".vectorize.lock"
 MIN_SPEEDUP = 1.15  # below it, one by one is as good and simpler
 FIRST_TIMING = 4  # trials that are timed first, since all of them may take long
-NUM_STEPS = 10  # of the second timing
-SHORT = 2.0  # seconds that the second timing may take whatever the first has found
+MORE_TRIALS = 16  # that are timed next
+SHARE = 0.05  # of the time that all trials are expected to take, which their timing may cost
+SHORT = 2.0  # seconds that the second timing may take where few trials gain nothing
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How trials of one signature train.
+
+    Args:
+        together: how many at a time; 0 for one by one.
+        num_threads: of the CPU, for them; 0 for as many as the network's size asks for.
+    """
+
+    together: int
+    reason: str
+    num_threads: int = 0
 
 
 def decide(
@@ -29,30 +45,29 @@ def decide(
     num_alike: int,
     dataset: Data,
     folder: SweepFolder,
-) -> tuple[int, str]:
-    """How many of these trials of one signature train together at a time, and why; 0 for one by one.
+) -> Decision:
+    """How many of these trials of one signature train together at a time, and why.
 
     `num_alike`: the trials of this signature in the whole round. What depends on it is the same after a crash.
     """
     if vectorize in ("off", 1):
-        return 0, "sweep.vectorize is off"
+        return Decision(0, "sweep.vectorize is off")
     if reason := reason_against(cfgs[0]):
-        return 0, reason
+        return Decision(0, reason)
     network = cfgs[0].copy()
     network.engine.epochs = 1  # rounds differ in their length, not in their speed
     name = str(signature(network))
     with files.make_lock(folder.path / LOCK):  # other jobs of the sweep wait for the answer
         known = _read(folder)
-        if name not in known:
-            known[name] = _time(cfgs, vectorize, dataset)
+        epochs = num_alike * cfgs[0].engine.epochs
+        if name not in known or epochs > known[name].get("max_epochs", epochs):
+            known[name] = _time(cfgs, vectorize, num_alike, dataset)
             folder.replace(DECISIONS, json.dumps({"format": FORMAT, "decisions": known}, indent=1) + "\n")
     decision = known[name]
     if decision["together"] and num_alike < decision.get("min_trials", 1):
-        return (
-            0,
-            f"{num_alike} trials are faster one by one; vectorizing pays from {decision['min_trials']} on",
-        )
-    return decision["together"], decision["reason"]
+        reason = f"{num_alike} trials are faster one by one; vectorizing pays from {decision['min_trials']} on"
+        return Decision(0, reason)
+    return Decision(decision["together"], decision["reason"], decision.get("num_threads", 0))
 
 
 def _read(folder: SweepFolder) -> dict[str, Any]:
@@ -64,23 +79,31 @@ def _read(folder: SweepFolder) -> dict[str, Any]:
         return {}
 
 
-def _time(cfgs: Sequence[DictConfig], vectorize: Any, dataset: Data) -> dict[str, Any]:
-    """By a few steps of both ways on this machine, unless a number was asked for."""
+def _time(cfgs: Sequence[DictConfig], vectorize: Any, num_alike: int, dataset: Data) -> dict[str, Any]:
+    """By a few updates of both ways on this machine, unless a number was asked for."""
     try:
         if isinstance(vectorize, int):
             build.vectorize(cfgs[:2], dataset)
             return _decision(vectorize, f"sweep.vectorize is {vectorize}")
         if len(cfgs) < 2:
             return _decision(0, "a single trial of its kind")
-        room = build.most_together(cfgs[0], dataset)
-        first = timing = build.time_vectorized(cfgs[: min(FIRST_TIMING, room)], dataset, num_steps=4)
-        most = min(room, len(cfgs))
-        if most > FIRST_TIMING and (first.speedup >= 1 or 2 * most * first.alone * NUM_STEPS < SHORT):
-            timing = build.time_vectorized(cfgs[:most], dataset, NUM_STEPS)
+        timer = build.VectorizedTimer(cfgs[0], dataset)
+        room = timer.most_together
+        few, more = (min(number, room, len(cfgs)) for number in (FIRST_TIMING, MORE_TRIALS))
+        allowed = SHARE * num_alike * timer.trial_seconds
+        if timer.spent + timer.cost(few) > allowed:
+            reason = "the trials take too little time for finding out whether vectorizing pays"
+            return _decision(0, reason) | {"max_epochs": num_alike * cfgs[0].engine.epochs}
+        first = timing = timer.time(cfgs[:few], allowed)
+        allowed /= max(1, first.speedup)
+        gains_or_short = first.speedup >= 1 or timer.cost(more) < SHORT
+        if more > few and gains_or_short and timer.spent + timer.cost(more) <= allowed:
+            timing = timer.time(cfgs[:more], allowed)
         if timing.speedup < MIN_SPEEDUP:
             return _decision(0, f"vectorized trials train only {timing.speedup:.2f} times as fast as one by one")
         reason = f"vectorized trials train {timing.speedup:.1f} times as fast as one by one"
-        return _decision(min(room, 10**6), reason, _min_trials(first, timing))
+        reason += ", with one thread" * (timing.num_threads == 1)
+        return _decision(min(room, 10**6), reason, _min_trials(first, timing)) | {"num_threads": timing.num_threads}
     except CannotVectorize as error:
         return _decision(0, str(error))
 

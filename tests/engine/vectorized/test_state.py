@@ -278,7 +278,8 @@ def test_drawn_numbers_are_uniform_and_of_one_key_unlike_another():
 
 
 def test_the_times_of_vectorized_trials_are_measured():
-    timing = runner.build.time_vectorized(configs(WORDS, seed=[0, 1, 2]), num_steps=3)
+    cfgs = configs(WORDS, seed=[0, 1, 2])
+    timing = runner.build.VectorizedTimer(cfgs[0]).time(cfgs)
     assert timing.num_trials == 3
     assert min(timing.together, timing.alone) > 0
 

@@ -1,4 +1,4 @@
-"""Whether trials train together, by the time of a few steps."""
+"""Whether trials train together, by the time of a few updates."""
 
 import json
 
@@ -10,51 +10,95 @@ from runner.store import SweepFolder, make_folder
 from runner.sweep.execution import timing as module
 
 
+class Timer:
+    """Stands for `VectorizedTimer`: what it would measure is given, and a trial takes 40 s alone."""
+
+    most_together, trial_seconds, spent, found = 100, 40.0, 0.1, {}
+
+    def __init__(self, cfg, dataset):
+        self.timed = []
+        Timer.last = self
+
+    def cost(self, num_trials):
+        return num_trials * self.seconds_per_trial
+
+    seconds_per_trial = 0.1
+
+    def time(self, cfgs, until):
+        self.timed.append(len(cfgs))
+        return Timing(len(cfgs), *self.found["few" if len(cfgs) == 4 else "more"])
+
+
 @pytest.fixture
 def decide(tmp_path, monkeypatch):
-    """`decide(few, many, num_alike)` with what the looks at 4 and at all 12 trials find: seconds together and alone."""
+    """`decide(few, more, num_alike)` with what timing 4 and all 12 trials finds: seconds together and alone."""
     folder = SweepFolder.create(make_folder(tmp_path, "it"), "it", [], 0, {})
     cfgs = [runner.compose(["model=mlp", f"optimizer.lr={number}e-3"]) for number in range(1, 13)]
-    looks = []
+    monkeypatch.setattr(module.build, "VectorizedTimer", Timer)
 
-    def decided(few, many, num_alike=12, room=100):
-        def timing(cfgs, dataset, num_steps):
-            looks.append(len(cfgs))
-            return Timing(len(cfgs), *(few if len(cfgs) == 4 else many))
+    def decided(few, more, num_alike=12, epochs=40, **values):
+        for name, value in values.items():
+            monkeypatch.setattr(Timer, name, value)
+        monkeypatch.setattr(Timer, "found", {"few": few, "more": more})
+        for cfg in cfgs:
+            cfg.engine.epochs = epochs
+        found = module.decide(cfgs, "auto", num_alike, None, folder)
+        return found.together, found.reason
 
-        monkeypatch.setattr(module.build, "time_vectorized", timing)
-        monkeypatch.setattr(module.build, "most_together", lambda cfg, dataset: room)
-        return module.decide(cfgs, "auto", num_alike, None, folder)
-
-    decided.looks, decided.folder = looks, folder
+    decided.folder, decided.cfgs = folder, cfgs
     yield decided
     folder.unlock()
 
 
-def test_a_stack_that_gains_at_its_real_size_is_taken_though_few_gain_nothing(decide):
+def test_trials_that_gain_only_when_there_are_many_train_together(decide):
     together, reason = decide((4e-3, 1e-3), (4e-3, 1e-3))
-    assert (together, decide.looks) == (100, [4, 12])
+    assert (together, Timer.last.timed) == (100, [4, 12])
     assert "3.0 times" in reason
 
 
-def test_no_longer_look_at_a_large_network_of_which_few_gain_nothing(decide):
-    together, reason = decide((4.2, 1.0), (0.1, 1.0))
-    assert (together, decide.looks) == (0, [4])
+def test_many_trials_of_a_large_network_are_not_timed_where_few_gain_nothing(decide):
+    together, reason = decide((4.2, 1.0), (0.1, 1.0), seconds_per_trial=0.2)
+    assert (together, Timer.last.timed) == (0, [4])
     assert "0.95 times" in reason
 
 
-def test_a_stack_pays_from_a_number_of_trials_on(decide):
+def test_vectorizing_pays_from_a_number_of_trials_on(decide):
     # 3 ms and a quarter of one a trial: 4 take 4 ms, 12 take 6 ms, and 5 are the first that gain 15%.
     assert decide((4e-3, 1e-3), (6e-3, 1e-3), num_alike=12)[0] == 100
     (decision,) = json.loads((decide.folder.path / "vectorize.json").read_text())["decisions"].values()
     assert decision["min_trials"] == 5
+    timer = Timer.last
     together, reason = decide((0, 0), (0, 0), num_alike=4)
     assert together == 0
     assert "from 5 on" in reason
-    assert decide.looks == [4, 12], "asked once"
+    assert Timer.last is timer, "timed once"
     assert decide((0, 0), (0, 0), num_alike=5)[0] == 100
 
 
-def test_what_memory_has_no_room_for_is_not_looked_at(decide):
-    assert decide((1e-3, 1e-3), (1e-3, 1e-3), room=7) == (7, "vectorized trials train 7.0 times as fast as one by one")
-    assert decide.looks == [4, 7]
+def test_no_more_trials_are_timed_than_memory_has_room_for(decide):
+    found = decide((1e-3, 1e-3), (1e-3, 1e-3), most_together=7)
+    assert found == (7, "vectorized trials train 7.0 times as fast as one by one")
+    assert Timer.last.timed == [4, 7]
+
+
+def test_a_timing_takes_no_more_than_a_twentieth_of_the_expected_time(decide):
+    # 12 trials of 1 s take 12 s; a twentieth is 0.6 s, which leaves 0.5 s: enough for 4 trials at 0.1 s, not for 12.
+    together, _ = decide((1e-3, 1e-3), (1e-3, 1e-3), trial_seconds=1.0)
+    assert (together, Timer.last.timed) == (100, [4])
+
+
+def test_trials_that_are_too_short_for_a_timing_train_one_by_one_until_longer_ones_come(decide):
+    together, reason = decide(
+        (1e-3, 1e-3), (1e-3, 1e-3), trial_seconds=0.8, epochs=1
+    )  # 0.48 s, of which 0.1 s is spent
+    assert (together, Timer.last.timed) == (0, [])
+    assert reason == "the trials take too little time for finding out whether vectorizing pays"
+    timer = Timer.last
+    assert decide((1e-3, 1e-3), (1e-3, 1e-3), epochs=1)[0] == 0
+    assert Timer.last is timer, "timed once for a round that is no longer"
+    assert decide((1e-3, 1e-3), (1e-3, 1e-3), epochs=10, trial_seconds=8)[0] == 100
+
+
+def test_the_number_of_threads_that_was_faster_is_kept(decide):
+    assert decide((1e-3, 1e-3, 1), (1e-3, 1e-3, 1))[1].endswith("with one thread")
+    assert module.decide(decide.cfgs, "auto", 12, None, decide.folder).num_threads == 1
