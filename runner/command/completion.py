@@ -71,7 +71,7 @@ FLAGS = {
     "test": ("--trust", "--weights", "--data", "--calibrate", "--average", "--greedy", "--out", "--help"),
     "export": ("--format", "--out", "--quantize", "--max-drop", "--weights", "--trust", "--help"),
     "average": ("--weights", "--out", "--trust", "--help"),
-    "report": ("--out", "--help"),
+    "report": ("--out", "--trust", "--help"),
     "predict": (
         *("--top", "--threshold", "--format", "--out", "--lists", "--embeddings", "--pictures", "--average"),
         *("--weights", "--trust", "--help"),

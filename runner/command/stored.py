@@ -54,6 +54,32 @@ def stored_run_parser(command: str, description: str, changes: str, example: str
     return parser
 
 
+def begin_again(
+    path: Path,
+    overrides: Sequence[str],
+    trust: bool,
+    accept_changed_images: bool = False,
+    only_report: bool = False,
+) -> int:
+    """Begin the sweep of that folder again on what is there, or only write its report; gives the exit status."""
+    from runner import config
+    from runner.command import sweep
+    from runner.sweep.execution.task import folder_override
+    from runner.sweep.space.overrides import merge_overrides
+
+    folder = SweepFolder.open(path)
+    record = path / SWEEP
+    if not trust:
+        config.check_stored_words(folder.record["overrides"], record)
+    for configs in map(Path, folder.record.get("config_folders", [])):
+        if not trust and configs not in config.user_folders():
+            raise UserError(f"{record}: reads configs from {configs}; pass --trust if you trust both folders")
+        config.add_user_folder(configs)
+    words = merge_overrides(folder.record["overrides"], overrides)
+    about = {"trust": trust, "accept_changed_images": accept_changed_images, "only_report": only_report}
+    return sweep.main([*words, folder_override(folder), *(f"+job.{key}={value}" for key, value in about.items())])
+
+
 def split_words(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
     """Of `RUN [RUN ..] [KEY=VALUE ..] PATH..`: the runs or sweeps, the changes, and the other words.
 

@@ -40,7 +40,7 @@ class SweepSettings:
     num_workers: PositiveInt = 1
     vectorize: int | Literal["auto", "off"] = "auto"
     keep_checkpoints: Literal["best", "all", "none"] = "best"
-    report: bool = True
+    report: bool | Literal["auto"] = "auto"
     tensorboard: Literal["none", "summary", "all"] = "summary"
     on_error: Literal["continue", "stop"] = "continue"
     max_failures: PositiveInt = 8

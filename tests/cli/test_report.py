@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,24 @@ def test_an_untested_run_has_a_page_too_and_text_is_no_markup(runner, runs):
     text = (runner.folder / "page.html").read_text()
     assert "Test split" not in text
     assert "&lt;b&gt;1 &amp; 2&lt;/b&gt;" in text
+
+
+def test_a_sweep_that_was_short_has_its_page_when_it_is_asked_for(runner):
+    short = ["sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0", "log.tensorboard=false", "name=it"]
+    out = runner("sweep", "model=linear", "optimizer.lr=loguniform(1e-3,1e-1)", *short).stdout
+    folder = Path("outputs/it/0001-sweep-lr")
+    page = runner.folder / folder / "report.html"
+    assert not page.exists()
+    assert f"runner report {folder}" in out
+    record = (runner.folder / folder / "sweep.json").read_bytes()
+    assert runner("report", "last").stdout == f"wrote {folder}/report.html\n"
+    assert "runner train" in page.read_text()
+    assert (runner.folder / folder / "sweep.json").read_bytes() == record
+    page.write_text("old")
+    runner("resume", "last", "sweep.num_finalists=1")
+    assert page.read_text() != "old", "a page that is there does not grow old"
+    assert "give it alone" in runner("report", "last", "last", status=2).stderr
+    assert "leave --out out" in runner("report", "last", "--out", "page.html", status=2).stderr
 
 
 @pytest.mark.parametrize(

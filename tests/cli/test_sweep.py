@@ -136,7 +136,8 @@ def test_any_number_of_workers_gives_the_same_points_and_scores(process):
     assert comparable(alone) == comparable(two)
 
 
-@pytest.mark.parametrize("num_ended", [pytest.param(0, marks=pytest.mark.slow), 6])
+@pytest.mark.slow
+@pytest.mark.parametrize("num_ended", [0, 6])
 def test_a_killed_sweep_ends_with_the_same_winner_and_no_trial_twice(runner, process, num_ended):
     words = [*SHORT, *SABOTAGED]
     sweep(runner, *words, "name=whole")

@@ -63,7 +63,18 @@ CASES = [
     Case("torchvision", {"name": "mobilenet_v3_small"}),
 ]
 WORDS = sorted({case.word for case in CASES})
+LARGE = {"googlenet", "inception_v2", "inception_v3", "inception_v4", "inception_resnet_v2", "torchvision"}
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
+# Training them takes longer than all others together; what tells networks apart is held by parameter counts and scores.
+each_trained_case = pytest.mark.parametrize(
+    "case",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one.word in LARGE or one.small == {"depth": 18})) for one in CASES],
+    ids=str,
+)
+
+
+def slow_if_large(words):
+    return [pytest.param(word, marks=[pytest.mark.slow] * (word in LARGE)) for word in words]
 
 
 @functools.cache
@@ -168,21 +179,19 @@ FIRST_LOSSES = {"cross_entropy": math.log(CLASSES), "hinge": CLASSES - 1}
 
 
 @pytest.mark.parametrize("loss", FIRST_LOSSES)
-@each_case
+@each_trained_case
 def test_first_loss_of_a_training_is_that_of_no_knowledge(case, loss):
     found = first_loss(case, f"loss={loss}", "data.image_size=32", "data.num_images=300")
     assert found == pytest.approx(CLASSIFIERS.get(case.word, 1) * FIRST_LOSSES[loss], rel=0.05)
 
 
-@each_case
+@each_trained_case
 def test_first_loss_from_each_layer_s_own_start_is_near_the_log_of_the_number_of_classes(case):
     expected = CLASSIFIERS.get(case.word, 1) * math.log(CLASSES)
     assert first_loss(case, "data.image_size=16", "init=default") == pytest.approx(expected, abs=0.5)
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case.word == "inception_v4")) for case in CASES], ids=str
-)
+@each_trained_case
 def test_overfits_20_examples(case):
     torch.manual_seed(0)
     built = case.build(in_channels=1, image_size=8)
@@ -202,9 +211,7 @@ def test_overfits_20_examples(case):
 
 
 @pytest.mark.parametrize("image_size", [8, 28, 32, 64, 65, 224, 299])
-@pytest.mark.parametrize(
-    "word", [word for word in WORDS if word != "torchvision"]
-)  # each of its networks has sizes of its own
+@pytest.mark.parametrize("word", slow_if_large(word for word in WORDS if word != "torchvision"))  # which has own sizes
 def test_scores_are_batch_by_classes_at_every_usual_size(word, image_size):
     with torch.device("meta"):
         built = network(word, 1, image_size, CLASSES)
@@ -227,7 +234,7 @@ def test_state_dict_round_trip_repeats_the_scores(case):
     assert not torch.equal(before, expected)
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", slow_if_large(WORDS))
 def test_every_word_trains_through_the_command_s_own_pieces(word):
     cfg = runner.compose(
         [f"model={word}", "data=digits", "data.batch_size=4", "engine.device=cpu", "optimizer.lr=1e-4"]

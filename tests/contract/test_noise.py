@@ -46,8 +46,11 @@ def accuracy(network, batches):
     return torch.cat([network(images).argmax(1) == labels for images, labels in batches]).double().mean().item()
 
 
+QUICK = ("dropout of channels", "batch normalization")
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.endswith("batches")) for name in NETWORKS]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in NETWORKS]
 )
 def test_a_network_scores_no_lower_without_its_noise(name):
     made = trained(NETWORKS[name])
@@ -62,6 +65,7 @@ def test_a_network_scores_no_lower_without_its_noise(name):
     assert accuracy(network.eval(), batches) >= noisy - allowed
 
 
+@pytest.mark.slow  # trains a network for each
 @pytest.mark.parametrize("words", IMAGES, ids=" ".join)
 def test_a_network_scores_no_lower_on_images_that_are_left_as_they_are(words):
     made = trained([*CONVNET, *words])

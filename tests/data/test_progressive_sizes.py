@@ -68,7 +68,7 @@ def stopped(train, monkeypatch):
     return interrupt
 
 
-@pytest.mark.parametrize("step", [3, 8, 11])  # of five in an epoch
+@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.slow), 8, pytest.param(11, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", [GROWING, "data.balance=oversample", "data.balance=weights"])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(stopped, step, how):
     run = stopped(step, *RESNET, how, "engine.epochs=3", "augment=flip")

@@ -68,6 +68,7 @@ def test_onnx_gives_the_networks_probabilities_at_any_batch_size(run, tmp_path, 
     assert set(made.exported.milliseconds) == {1, 32}
 
 
+@pytest.mark.slow
 def test_torch_export_needs_no_code_of_ours(run, tmp_path):
     made = export([classifier(run)], tmp_path / "m.pt2", "torch_export")
     torch.save(images(7), tmp_path / "images.pt")

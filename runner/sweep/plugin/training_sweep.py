@@ -25,7 +25,7 @@ from runner.sweep.plugin.launchers import launcher
 from runner.sweep.record.journal import Journal
 from runner.sweep.record.status import recorded_status
 from runner.sweep.report import terminal
-from runner.sweep.report.finish import finish
+from runner.sweep.report.finish import finish, report_on
 from runner.sweep.report.tensorboard import writing_scalars
 from runner.sweep.settings import SweepSettings, read_settings
 from runner.sweep.space.build import build_space
@@ -53,6 +53,9 @@ def sweep_training_runs(
     config.check_sweep(whole)
     settings = read_settings(whole.sweep)
     shared, plan, configs = _plan(arguments, settings, context, whole, trust)
+    if "job" in whole and whole.job.only_report:
+        report_on(SweepFolder.open(Path(os.path.relpath(whole.job.folder))), plan, shared)
+        return []
     folder = _open_folder(arguments, plan, configs, whole)
     _latest[:] = [folder.path]
     log, objective = whole.log, plan.objective

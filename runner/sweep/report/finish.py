@@ -1,6 +1,7 @@
 """The end of a sweep: its result on the disk, in the report, and at the terminal."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,12 +16,15 @@ from runner.sweep.report.text import format_counts, format_estimate, format_poin
 from runner.sweep.strategy.plan import Plan
 from runner.warnings import failure_as_warning, warn
 
+REPORT_SECONDS = 1.2  # that the figures and the page take, most of it importing Matplotlib
+REPORT_SHARE = 0.05  # of the sweep's time, which they may take
+
 
 def finish(
     folder: SweepFolder,
     plan: Plan,
     shared: Sequence[str],
-    report: bool = True,
+    report: bool | Literal["auto"] = True,
     tensorboard: bool = False,
     quiet: bool = False,
 ) -> SweepResult:
@@ -28,14 +32,17 @@ def finish(
 
     Args:
         shared: the overrides that all trials share.
-        report: draw the figures and write the report.
+        report: draw the figures and write the report; auto: if the sweep took long enough, or has one already.
         tensorboard: add the figures to the sweep's event file.
     """
     history = read_history(folder, plan)
     folder.update(best=to_json(history.result, folder.path))
     command = command_of_best(history.result, shared)
+    if report == "auto":
+        has_one = (folder.path / REPORT).exists()
+        report = has_one or REPORT_SHARE * folder.record["seconds"] >= REPORT_SECONDS
     if report:
-        _write_report(folder, history, command, tensorboard)
+        _draw(folder, history, command, tensorboard)
     if not quiet:
         console = Console()
         for line in _lines(folder, history, command):
@@ -43,7 +50,14 @@ def finish(
     return history.result
 
 
-def _write_report(folder: SweepFolder, history: SweepHistory, command: str | None, tensorboard: bool) -> None:
+def report_on(folder: SweepFolder, plan: Plan, shared: Sequence[str]) -> None:
+    """Draw the figures and write the report of a sweep as far as it has come, be it under way."""
+    history = read_history(folder, plan)
+    _draw(folder, history, command_of_best(history.result, shared), tensorboard=False)
+    Console().print(f"wrote {folder.path / REPORT}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _draw(folder: SweepFolder, history: SweepHistory, command: str | None, tensorboard: bool) -> None:
     """Draw the figures and write the report; what fails is warned of, for the result is safe already."""
     figures = []
     with failure_as_warning("the figures"):
@@ -73,12 +87,15 @@ def _lines(folder: SweepFolder, history: SweepHistory, command: str | None) -> I
         for edge in result.edges:
             yield f"[yellow]edge[/]    {escape(edge)}; a wider range may hold a better one"
         yield f"folder  {escape(str(folder.path))}"
-    if (folder.path / REPORT).exists():
+    has_report = (folder.path / REPORT).exists()
+    if has_report:
         yield f"report  {escape(str(folder.path / REPORT))}"
     if best is not None:
         yield "next"
         yield f"  {escape(command or '')}"
         yield f"  runner compare {escape(str(folder.path))}"
+        if not has_report:
+            yield f"  runner report {escape(str(folder.path))}"
 
 
 def _without_finals(history: SweepHistory) -> str:

@@ -252,6 +252,7 @@ def test_the_state_of_a_trial_shows_its_own_weights_and_gradients():
         torch.testing.assert_close(shown[name].grad, parameter.grad)
 
 
+@pytest.mark.slow
 def test_compiled_vectorized_trials_have_the_same_losses():
     torch._dynamo.reset()
     cfgs = configs([*WORDS, "reg=[l2,dropout]", "data.drop_last=true"], reg__l2__strength=[0.0, 0.1], seed=[0, 1])
