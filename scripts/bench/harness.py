@@ -77,7 +77,15 @@ def cost_of(work: Callable[[], object]) -> Cost:
 
 
 def cost_of_command(command: Sequence[str | Path], folder: str | Path | None = None, sample: bool = False) -> Cost:
-    """What a command costs from its start to its end, with all processes that it starts.
+    """What a command costs from its start to its end, with all processes that it starts. See `run_command`."""
+    done = run_command(command, folder, sample)
+    return Cost(done["wall"], done["cpu"])
+
+
+def run_command(
+    command: Sequence[str | Path], folder: str | Path | None = None, sample: bool = False
+) -> dict[str, Any]:
+    """What `supervise.py` says of a command: `wall` and `cpu` in seconds, `memory` in bytes, `out`, `err`.
 
     A command that fails ends the benchmark. `sample`: see `supervise.py`.
     """
@@ -85,10 +93,10 @@ def cost_of_command(command: Sequence[str | Path], folder: str | Path | None = N
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONWARNINGS": "ignore"}
     words = [sys.executable, SUPERVISE, *(["--sample"] if sample else []), *command]
     told = subprocess.run(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-    done = json.loads(told)
+    done: dict[str, Any] = json.loads(told)
     if done["status"]:
         sys.exit(f"{' '.join(map(str, command))[:200]}\n{done['out'][-2000:]}\n{done['err'][-4000:]}")
-    return Cost(done["wall"], done["cpu"])
+    return done
 
 
 def cpu_of_children() -> float:

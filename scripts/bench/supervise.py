@@ -1,8 +1,9 @@
 """Runs a command and prints what it cost, as JSON: python supervise.py [--sample] COMMAND ..
 
-Wall time is that of the command. CPU time is that of the command and of all its descendants: also of those that outlive
-their parent, which Linux hands to this process, so that it can wait for them. Some programs, Ray for one, have their
-processes vanish unwaited; with `--sample` the CPU time is read from the living processes every 0.2 seconds instead.
+Wall time is that of the command. Memory is the largest that one of the processes ever held, in bytes. CPU time is that
+of the command and of all its descendants: also of those that outlive their parent, which Linux hands to this process, so
+that it can wait for them. Some programs, Ray for one, have their processes vanish unwaited; with `--sample` the CPU time
+is read from the living processes every 0.2 seconds instead.
 """
 
 import contextlib
@@ -33,7 +34,8 @@ def main(words: Sequence[str]) -> None:
         wait_for_orphans()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = sum(samples.values()) if sampled else used.ru_utime + used.ru_stime
-    print(json.dumps({"wall": wall, "cpu": cpu, "status": done.returncode, "out": done.stdout, "err": done.stderr}))
+    about = {"wall": wall, "cpu": cpu, "memory": used.ru_maxrss * 1024}  # Linux counts it in KiB
+    print(json.dumps({**about, "status": done.returncode, "out": done.stdout, "err": done.stderr}))
 
 
 def wait_for_orphans() -> None:
