@@ -18,7 +18,7 @@ from bench.harness import Cost, Row, cost_of, run_command
 from runner import build
 
 NETWORK = ["model=linear", "engine.epochs=1"]
-SIZES, QUICK_SIZES = (100, 1000, 10_000), (2, 4)
+SIZES, QUICK_SIZES = (100, 1000, 10_000), (3,)
 NUM_EPOCHS = 30  # of the training alone
 
 
