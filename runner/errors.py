@@ -17,6 +17,10 @@ class UserError(Exception):
         return [f"runner: {self}"]
 
 
+class OutOfMemory(UserError):
+    """A device has too little memory for what trains on it; fewer trials at a time, or a smaller batch, may fit."""
+
+
 class ImagesChanged(UserError):
     """The images of a sweep are not those that it began with: no trial fails for it, the sweep stops."""
 

@@ -1,5 +1,6 @@
 """What the machine has to give."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,13 @@ def free_memory(device: torch.device) -> int:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for what comes
         return int(free) + int(kept)
     return min([int(psutil.virtual_memory().available), *_left_to_groups()])
+
+
+def let_go_of_memory() -> None:
+    """Give the device what torch keeps for tensors that are no more, those of a failed training say."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _left_to_groups() -> Iterator[int]:

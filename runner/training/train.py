@@ -21,7 +21,7 @@ from runner.engine.checkpoint import Checkpoints, Wanted
 from runner.engine.device import unused_gpu
 from runner.engine.loop import Training, fit
 from runner.engine.vectorized.checkpoint import VectorizedCheckpoints
-from runner.errors import Interrupted, UserError
+from runner.errors import Interrupted, OutOfMemory, UserError
 from runner.files import replace_file
 from runner.formatting import number
 from runner.log import progress
@@ -206,9 +206,11 @@ def train_vectorized(
 
     Raises:
         CannotVectorize: they can only train one by one.
+        OutOfMemory: fewer of them may fit.
         UserError, Interrupted: as `go_on`.
     """
-    training = build.vectorize([member.cfg for member in members], dataset, num_threads)
+    with _out_of_memory_in_a_line(members[0].cfg, len(members)):
+        training = build.vectorize([member.cfg for member in members], dataset, num_threads)
     folders = [member.folder.checkpoints for member in members]
     identities = [config.fixed(member.leaves) for member in members]
     wanted = [member.wanted for member in members]
@@ -309,7 +311,7 @@ def _out_of_memory_in_a_line(cfg: DictConfig, num_trials: int = 1) -> Iterator[N
     """Tell the user what to change where a device has too little memory.
 
     Raises:
-        UserError: in place of torch's error.
+        OutOfMemory: in place of torch's error.
     """
     try:
         yield
@@ -321,7 +323,7 @@ def _out_of_memory_in_a_line(cfg: DictConfig, num_trials: int = 1) -> Iterator[N
             ways.append("set engine.precision=auto")
         if cfg.data.get("loading") != "workers":
             ways.append("set data.loading=workers")
-        raise UserError(f"data.batch_size={cfg.data.batch_size}: out of GPU memory; {', or '.join(ways)}") from error
+        raise OutOfMemory(f"data.batch_size={cfg.data.batch_size}: out of GPU memory; {', or '.join(ways)}") from error
 
 
 def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, str], device: str) -> RunFolder:

@@ -1,8 +1,8 @@
 """Runs a command and prints what it cost, as JSON: python supervise.py [--sample] COMMAND ..
 
 Wall time is that of the command. Memory is the largest that one of the processes ever held, in bytes. CPU time is that
-of the command and of all its descendants: those too that outlive their parent, which Linux hands to this process, so
-that it waits for them. Some programs, Ray for one, have their processes vanish unwaited. With `--sample` the CPU time is
+of the command and of all its descendants, also of those that outlive their parent: Linux hands them to this process,
+which waits for them. Some programs, Ray for one, have their processes vanish unwaited. With `--sample` the CPU time is
 read from the living processes every 0.2 seconds instead.
 """
 

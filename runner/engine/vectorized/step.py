@@ -91,6 +91,8 @@ class VectorizedStep(Step):
         try:
             with state.precision.autocast():
                 self._mapped(*self._given(images, targets))
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, NotImplementedError) as error:
             raise CannotVectorize(f"model: it does not map over trials ({str(error).splitlines()[0][:120]})") from error
         finally:

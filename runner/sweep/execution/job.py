@@ -16,14 +16,15 @@ from runner.data import Data
 from runner.data.fingerprint import what_changed
 from runner.engine import device
 from runner.engine.checkpoint_files import position
-from runner.errors import ImagesChanged, UserError, is_full_disk
+from runner.errors import ImagesChanged, OutOfMemory, UserError, is_full_disk
 from runner.lifetime import end_with
+from runner.machine import let_go_of_memory
 from runner.objective import Objective
 from runner.store import RunFolder, SweepFolder
 from runner.store.config_file import FORMAT
 from runner.sweep.execution import handover
 from runner.sweep.execution.failures import why_give_up
-from runner.sweep.execution.timing import Decision, decide
+from runner.sweep.execution.timing import Decision, allow_fewer, decide, most_together
 from runner.sweep.record.journal import Journal, shared_journal
 from runner.sweep.record.rounds import FinalRound
 from runner.sweep.record.trial import TrialRecord
@@ -188,9 +189,11 @@ class _Group:
     def run(self, until_epoch: int | None) -> Iterator[list[tuple[_Trial, Run | Exception]]]:
         """Train them, and give those that ended together.
 
-        Vectorized trials that fail are trained one by one instead, so that only those fail that must.
+        Vectorized trials that do not fit into the memory are halved. Those that fail otherwise are trained one by one,
+        so that only those fail that must.
         """
         if self.vectorized:
+            out_of_memory = False
             members: list[Member] = []
             try:
                 members += (trial.open(until_epoch) for trial in self.trials)
@@ -199,10 +202,22 @@ class _Group:
                 return
             except Exception as error:
                 self.reason = f"vectorized training failed: {error}"
+                out_of_memory = isinstance(error, OutOfMemory)
                 for member in members:
                     member.folder.unlock()
+            let_go_of_memory()
+            if out_of_memory and len(self.trials) > 1:
+                yield from self._halved(until_epoch)
+                return
         for trial in self.trials:
             yield [(trial, _run_alone(trial, until_epoch))]
+
+    def _halved(self, until_epoch: int | None) -> Iterator[list[tuple[_Trial, Run | Exception]]]:
+        """Train one half after the other, and write down that no more fit."""
+        size = (len(self.trials) + 1) // 2
+        allow_fewer(self.trials[0].cfg, size, self.trials[0].folder)
+        for half in (self.trials[:size], self.trials[size:]):
+            yield from _Group(half, True, self.reason, self.num_threads).run(until_epoch)
 
 
 def _run_alone(trial: _Trial, until_epoch: int | None) -> Run | Exception:
@@ -248,9 +263,14 @@ def _groups(
     def place(trial: _Trial) -> tuple[int, int]:
         return position(trial.path / "checkpoints") or (0, 0)
 
-    for _, alike in groupby(sorted(trials, key=place), key=place):
-        while together := list(islice(alike, decision.together)):
+    for _, at_one_step in groupby(sorted(trials, key=place), key=place):
+        alike = iter(list(at_one_step))
+        while size := most_together(trials[0].cfg, folder):
+            if not (together := list(islice(alike, size))):
+                break
             yield _Group(together, True, decision.reason, decision.num_threads)
+        too_large = "the device has too little memory for several trials"
+        yield from (_Group([trial], False, too_large) for trial in alike)
 
 
 _latest: list[Data] = []  # the data set of the trial before, which the next one mostly has too

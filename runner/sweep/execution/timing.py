@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
 
+import torch
 from omegaconf import DictConfig
 
 from runner import build, files
@@ -54,9 +55,7 @@ def decide(
         return Decision(0, "sweep.vectorize is off")
     if reason := reason_against(cfgs[0]):
         return Decision(0, reason)
-    network = cfgs[0].copy()
-    network.engine.epochs = 1  # rounds differ in their length, not in their speed
-    name = str(signature(network))
+    name = _name(cfgs[0])
     with files.make_lock(folder.path / LOCK):  # other jobs of the sweep wait for the answer
         known = _read(folder)
         epochs = num_alike * cfgs[0].engine.epochs
@@ -68,6 +67,28 @@ def decide(
         reason = f"{num_alike} trials are faster one by one; vectorizing pays from {decision['min_trials']} on"
         return Decision(0, reason)
     return Decision(decision["together"], decision["reason"], decision.get("num_threads", 0))
+
+
+def most_together(cfg: DictConfig, folder: SweepFolder) -> int:
+    """How many trials of this config's signature the sweep lets train together by now."""
+    return int(_read(folder).get(_name(cfg), {}).get("together", 0))
+
+
+def allow_fewer(cfg: DictConfig, together: int, folder: SweepFolder) -> None:
+    """Write down that more trials than this do not fit into the device's memory."""
+    with files.make_lock(folder.path / LOCK):
+        known = _read(folder)
+        decision = known.get(_name(cfg)) or _decision(0, "")
+        if together < decision["together"]:
+            decision["together"] = together if together > 1 else 0
+            decision["reason"] += f"; more than {together} ran out of memory"
+            folder.replace(DECISIONS, json.dumps({"format": FORMAT, "decisions": known}, indent=1) + "\n")
+
+
+def _name(cfg: DictConfig) -> str:
+    network = cfg.copy()
+    network.engine.epochs = 1  # rounds differ in their length, not in their speed
+    return str(signature(network))
 
 
 def _read(folder: SweepFolder) -> dict[str, Any]:
@@ -98,7 +119,10 @@ def _time(cfgs: Sequence[DictConfig], vectorize: Any, num_alike: int, dataset: D
         allowed /= max(1, first.speedup)
         gains_or_short = first.speedup >= 1 or timer.cost(more) < SHORT
         if more > few and gains_or_short and timer.spent + timer.cost(more) <= allowed:
-            timing = timer.time(cfgs[:more], allowed)
+            try:
+                timing = timer.time(cfgs[:more], allowed)
+            except torch.OutOfMemoryError:
+                room = few
         if timing.speedup < MIN_SPEEDUP:
             return _decision(0, f"vectorized trials train only {timing.speedup:.2f} times as fast as one by one")
         reason = f"vectorized trials train {timing.speedup:.1f} times as fast as one by one"
@@ -106,6 +130,8 @@ def _time(cfgs: Sequence[DictConfig], vectorize: Any, num_alike: int, dataset: D
         return _decision(min(room, 10**6), reason, _min_trials(first, timing)) | {"num_threads": timing.num_threads}
     except CannotVectorize as error:
         return _decision(0, str(error))
+    except torch.OutOfMemoryError:
+        return _decision(0, "the device has too little memory for several trials")
 
 
 def _decision(together: int, reason: str, min_trials: int = 1) -> dict[str, Any]:

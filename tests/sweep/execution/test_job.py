@@ -1,11 +1,14 @@
 """What one job of a sweep shares between its trials, and what it does not."""
 
+import json
+
 import pytest
 import torch
 from PIL import Image
 
 import runner
 from runner.data.loader import InMemoryLoader, WorkerLoader
+from runner.errors import OutOfMemory
 from runner.sweep.execution import job
 
 CPU = torch.device("cpu")
@@ -56,3 +59,44 @@ def test_other_images_are_read_anew(data_of):
     first = data_of("data.loading=in_memory")
     other = data_of("data.loading=in_memory", "data.split_seed=1")
     assert other.loaded("train", CPU).pixels is not first.loaded("train", CPU).pixels
+
+
+@pytest.fixture
+def sweep_with_room_for(tmp_path, monkeypatch):
+    """`sweep_with_room_for(3)`: a sweep of 8 trials, together on a device that has room for 3: what was tried."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job, "_latest", [])
+    train = job.train_vectorized
+
+    def run(room):
+        tried = []
+
+        def limited(members, *others):
+            tried.append([int(member.folder.path.name) for member in members])
+            if len(members) > room:
+                raise OutOfMemory("data.batch_size=64: out of GPU memory")
+            return train(members, *others)
+
+        monkeypatch.setattr(job, "train_vectorized", limited)
+        words = ["model=linear", "data=synthetic", "data.num_images=80", "optimizer.lr=loguniform(1e-3,1e-1)"]
+        words += ["sweep.rounds=[{trials: 8, epochs: 1}]", "sweep.num_finalists=0", "sweep.vectorize=8"]
+        folder = runner.sweep(words, log={"progress": "none", "tensorboard": False}).folder
+        records = [json.loads(path.read_text()) for path in sorted(folder.glob("trials/*/run.json"))]
+        assert [record["status"] for record in records] == ["finished"] * 8
+        (decision,) = json.loads((folder / "vectorize.json").read_text())["decisions"].values()
+        return tried, decision
+
+    return run
+
+
+def test_trials_that_do_not_fit_into_the_memory_train_in_halves_and_later_ones_too(sweep_with_room_for):
+    tried, decision = sweep_with_room_for(3)
+    assert tried == [[0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3], [0, 1], [2, 3], [4, 5, 6, 7], [4, 5], [6, 7]]
+    assert decision["together"] == 2
+    assert decision["reason"].endswith("more than 4 ran out of memory; more than 2 ran out of memory")
+
+
+def test_trials_of_which_no_two_fit_train_one_by_one(sweep_with_room_for):
+    tried, decision = sweep_with_room_for(0)
+    assert [len(numbers) for numbers in tried[:4]] == [8, 4, 2, 1]
+    assert decision["together"] == 0
