@@ -40,7 +40,7 @@ class TimeLimit:
         total = min(self.most, state.step + int(room * done / passed))
         if total >= self.steps_per_epoch:
             total -= total % self.steps_per_epoch
-        self._set(state, max(1, state.step, total))
+        self._set(state, max(state.step, total))
 
     def is_over(self, state: TrainState) -> bool:
         """Whether the time is up, or the updates that were planned are made."""

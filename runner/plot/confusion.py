@@ -29,7 +29,7 @@ def draw_confusion_matrix(counts: Sequence[Sequence[int]], class_names: Sequence
     font = font_for("".join(class_names), size)
     names = [legible(name, font) for name in class_names] if K <= NAMED else _some_numbers(K)
     margin = widest(names, font) + 2 * GAP
-    turned = K > NAMED or margin > cell
+    turned = margin > cell
     top = 3 * (size + GAP) + (margin if turned else size + 2 * GAP)
     left = margin + size + 2 * GAP
     key = 3 * (size + GAP)

@@ -65,3 +65,43 @@ def test_the_name_of_sixty_classes_are_drawn_as_large_as_text_is():
         for names in ([""] * 60, [f"class {k}" for k in range(60)])
     )
     assert (many < 120).sum() - (few < 120).sum() > 60 * 2 * 40  # dark pixels, two names each
+
+
+def columns_of(image, K):
+    """The left edges of the matrix's columns, its upper edge and the side of a square; all images are on its diagonal.
+
+    The diagonal's squares are of the deepest blue, each one pixel from its lines to the left and above.
+    """
+    blue = (np.asarray(image) == CORRECT).all(-1)
+    rows, places = np.where(blue)
+    top = rows.min()
+    first = np.flatnonzero(blue[top])
+    side = len(first) + 1  # with its line
+    return first[0] - 1 + side * np.arange(K), top - 1, side
+
+
+def test_the_name_of_a_class_stands_over_the_middle_of_its_column():
+    names = ["A", "H", "M"]  # all symmetric
+    dark = np.asarray(pixels(np.eye(3, dtype=int).tolist(), names).convert("L")) < 140
+    lefts, top, side = columns_of(pixels(np.eye(3, dtype=int).tolist(), names), 3)
+    assert side == 38
+    for left in lefts:
+        rows, places = np.where(dark[top - 20 : top - 1, left + 1 : left + side])
+        assert abs((places.min() + places.max()) / 2 + 1 - side / 2) <= 1
+        assert rows.max() == 20 - 6 - 1  # the letters stand on a line six pixels above the matrix
+
+
+@pytest.mark.parametrize(("K", "side"), [(12, 38), (13, 26), (30, 26), (31, 18), (100, 18), (101, 9)])
+def test_squares_are_smaller_the_more_classes_there_are(K, side):
+    assert columns_of(pixels(np.eye(K, dtype=int).tolist(), ["l"] * K), K)[2] == side
+
+
+@pytest.mark.parametrize(("K", "named"), [(100, True), (101, False)])
+def test_up_to_a_hundred_classes_have_their_names(K, named):
+    counts = np.eye(K, dtype=int).tolist()
+    with_names, without = (np.asarray(pixels(counts, [name] * K)) for name in ("l", ""))
+    assert (with_names.shape != without.shape or (with_names != without).any()) == named
+    if named:  # upright, for such a name is no wider than its column: a stroke of some pixels above each
+        lefts, top, side = columns_of(pixels(counts, ["l"] * K), K)
+        dark = with_names[top - 15 : top - 1].min(-1) < 160
+        assert all(dark[:, left + 1 : left + side].any(1).sum() > 6 for left in lefts)
