@@ -1,14 +1,17 @@
 """Runs at hand: listed, tagged, noted, stopped and removed."""
 
+import io
 import json
+import os
 import re
 import signal
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from runner.store import RunFolder
+from runner.store import RunFolder, SweepFolder
 
 SMALL = ["model=linear", "engine.epochs=1", "log.tensorboard=false"]
 
@@ -101,6 +104,91 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(runner, command):
     done = runner(command, ".", *words, status=2)
     assert done.stderr.count("\n") == 1
     assert "no run and no sweep" in done.stderr
+
+
+class Server:
+    """Stands for TensorBoard: says these lines, and keeps the folders that it was given to serve."""
+
+    pid = 12345
+
+    def __init__(self, said, interrupted=False):
+        self.said, self.interrupted, self.ended = said, interrupted, []
+
+    def __call__(self, command, **options):
+        self.command = command
+        tree = Path(command[command.index("--logdir") + 1])
+        found = [path for path in tree.rglob("*") if path.is_symlink()]
+        self.served = {str(path.relative_to(tree)): path.resolve() for path in found}
+        self.stdout = io.BytesIO(self.said)
+        return self
+
+    def wait(self):
+        if self.interrupted and not self.ended:
+            raise KeyboardInterrupt
+        return 3
+
+    @classmethod
+    def serving(cls, monkeypatch, said, interrupted=False):
+        server = cls(said, interrupted)
+        monkeypatch.setattr("runner.command.board.subprocess.Popen", server)
+        monkeypatch.setattr(os, "killpg", lambda *given: server.ended.append(given))
+        return server
+
+
+UP = b"a warning\nTensorBoard 2.20.0 at http://localhost:6007/ (Press CTRL+C to quit)\nmore\n"
+
+
+@pytest.fixture
+def at_hand(tmp_path, write_run):
+    """Two runs of different optimizers, and a sweep of one trial with events of its own."""
+    write_run("outputs/digits/0001")
+    write_run("outputs/digits/0002", **{"optimizer.momentum": 0.9})
+    (tmp_path / "outputs/digits/0003-sweep").mkdir()
+    sweep = SweepFolder.create(tmp_path / "outputs/digits/0003-sweep", "digits", ["sweep=lr"], 0, {})
+    sweep.update(status="finished")
+    sweep.unlock()
+    (sweep.path / "events.out.tfevents.1.sweep").write_bytes(b"")
+    write_run("outputs/digits/0003-sweep/trials/0000")
+    return tmp_path / "outputs/digits"
+
+
+def test_the_board_prints_the_address_it_serves_at_and_ends_with_the_server(runner, at_hand, monkeypatch):
+    server = Server.serving(monkeypatch, UP)
+    done = runner("board", "--port", "6007", status=3)
+    assert done.stdout == "TensorBoard: http://localhost:6007/  (end with Ctrl-C)\n"
+    assert server.command[-2:] == ["--port", "6007"]
+    assert server.ended == [(server.pid, signal.SIGTERM)]
+    assert server.stdout.closed
+
+
+def test_ctrl_c_ends_the_board_well(runner, at_hand, monkeypatch):
+    server = Server.serving(monkeypatch, UP, interrupted=True)
+    runner("board", status=0)
+    assert server.ended == [(server.pid, signal.SIGTERM)]
+
+
+def test_the_board_has_each_run_under_its_name_and_of_a_sweep_the_events_alone(runner, at_hand, monkeypatch):
+    runs = {f"digits/{name}": at_hand / name for name in ("0001", "0002", "0003-sweep")}
+    events = "0003-sweep/events.out.tfevents.1.sweep"
+    server = Server.serving(monkeypatch, UP)
+    runner("board", status=3)
+    assert server.served == {**dict(list(runs.items())[:2]), f"digits/{events}": at_hand / events}
+    runner("board", "--trials", status=3)
+    assert server.served == runs
+    runner("board", "outputs", "--where", "optimizer.momentum=0.9", status=3)
+    assert server.served == {"digits/0002": at_hand / "0002"}
+
+
+def test_a_board_that_does_not_start_says_why(runner, at_hand, monkeypatch):
+    Server.serving(monkeypatch, b"Traceback\nOSError: port 6007 is taken\n")
+    said = runner("board", status=2).stderr
+    assert said.count("\n") == 1
+    assert "TensorBoard did not start: OSError: port 6007 is taken" in said
+
+
+def test_a_board_without_runs_is_refused(runner, tmp_path):
+    (tmp_path / "outputs").mkdir()
+    assert "outputs: no runs here; name a run, or a folder that holds runs" in runner("board", status=2).stderr
 
 
 @pytest.mark.slow
