@@ -248,12 +248,13 @@ def _options_with(key: str, leaves: Iterable[str]) -> list[str]:
 
 
 def _keys_of(path: Path) -> set[str]:
-    """Keys of an option, with those of the files that it builds on."""
+    """Keys of an option, with those of the files that it builds on, which may be of another folder of configs."""
     content = yaml.safe_load(path.read_text()) or {}
     keys = set(content)
     for default in content.get("defaults", []):
         if isinstance(default, str) and default != "_self_":
-            keys |= _keys_of(path.with_name(f"{default}.yaml"))
+            bases = (root / path.parent.name / f"{default}.yaml" for root in folders.all_folders())
+            keys |= next((_keys_of(base) for base in bases if base != path and base.is_file()), set())
     return keys
 
 

@@ -65,3 +65,24 @@ def test_a_word_in_a_users_folder_counts_as_an_option(tmp_path, monkeypatch):
     (tmp_path / "reg" / "mine.yaml").write_text("mine: {strength: 1}\n")
     monkeypatch.setenv("RUNNER_CONFIGS", str(tmp_path))
     assert line(["reg.mine.strength=3"]).startswith("reg.mine.strength: mine is not chosen")
+
+
+@pytest.fixture
+def my_model(tmp_path, monkeypatch):
+    """A user's option that builds on one of runner's, with a value that the environment gives."""
+    (tmp_path / "model").mkdir()
+    content = "defaults: [mlp, _self_]\nhidden: ${oc.env:WIDTHS_OF_MINE}\nmy_own: 1\n"
+    (tmp_path / "model" / "mine.yaml").write_text(content)
+    monkeypatch.setenv("RUNNER_CONFIGS", str(tmp_path))
+
+
+def test_an_unknown_key_is_answered_where_a_value_of_the_config_is_not_known_yet(my_model):
+    assert line(["model=mine", "model.hiden=3"]) == "model.hiden: no such key; did you mean 'model.hidden'?"
+
+
+@pytest.mark.parametrize(("key", "options"), [("hidden", ["convnet", "mine", "mlp"]), ("my_own", ["mine"])])
+def test_a_users_option_has_the_keys_of_what_it_builds_on(my_model, key, options):
+    text = line(["model=linear", f"model.{key}=3"])
+    assert text == (
+        f"model.{key}: {key} is a key of model={', '.join(options)}; choose that first, as in model={options[0]}"
+    )

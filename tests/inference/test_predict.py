@@ -8,8 +8,10 @@ import torch
 from PIL import Image
 
 import runner
+from runner.engine import process
 from runner.errors import UserError
-from runner.inference.predict import find_images
+from runner.inference.classifier import Classifier
+from runner.inference.predict import find_images, predict_files
 from runner.inference.scoring import score_run
 from runner.store import RunFolder
 
@@ -121,6 +123,27 @@ def test_broken_files_are_named_and_the_others_keep_their_places(run, photos):
     assert [path.name for path, _ in found.unreadable] == ["05.png", "x.jpg"]
     assert torch.equal(found.probabilities, good)
     assert len(found.paths) == 21
+
+
+@pytest.mark.parametrize(("words", "number"), [(["engine.num_threads=2"], 2), ([], 1)])
+def test_a_network_is_loaded_with_its_own_number_of_threads(run, monkeypatch, words, number):
+    monkeypatch.setattr(process, "ALL", 3)
+    torch.set_num_threads(3)
+    Classifier.load(RunFolder.open(run.folder), words)  # a network so small that one thread would do
+    assert torch.get_num_threads() == number
+
+
+@pytest.mark.parametrize("sizes", [(8,), (8, 6)])
+def test_the_progress_counts_each_file_once_whether_it_can_be_read_or_not(train, run, photos, sizes):
+    words = ["model=linear", "data=folder", f"data.root={photos}", "engine.epochs=1", "log.tensorboard=false"]
+    others = [train(*words, f"data.image_size={size}") for size in sizes[1:]]
+    folders = [RunFolder.open(one.folder) for one in (run, *others)]
+    members = [Classifier.load(folder, ["data.eval_batch_size=8"]) for folder in folders]
+    (photos / "test/cat/05.png").write_bytes(b"no image")
+    told = []
+    found = predict_files(members, find_images([str(photos / "test")]), told=told.append)
+    assert told == [8, 8, 6]  # of 22 files, one of which is no image
+    assert (len(found.paths), len(found.unreadable)) == (21, 1)
 
 
 def test_top_gives_the_most_probable_first(run, photos):

@@ -73,7 +73,7 @@ def columns_of(image, K):
     The diagonal's squares are of the deepest blue, each one pixel from its lines to the left and above.
     """
     blue = (np.asarray(image) == CORRECT).all(-1)
-    rows, places = np.where(blue)
+    rows, _ = np.where(blue)
     top = rows.min()
     first = np.flatnonzero(blue[top])
     side = len(first) + 1  # with its line
