@@ -77,6 +77,7 @@ def columns_of(image, K):
     top = rows.min()
     first = np.flatnonzero(blue[top])
     side = len(first) + 1  # with its line
+    assert blue[top : top + side, first[0]].sum() == side - 1, "as high as wide"
     return first[0] - 1 + side * np.arange(K), top - 1, side
 
 
