@@ -40,6 +40,29 @@ def test_the_list_has_runs_and_sweeps_and_a_killed_run_with_the_line_that_resume
     assert len(runner("list", "--status", "killed").stdout.splitlines()) == 3
 
 
+@pytest.fixture
+def at_hand(tmp_path, write_run):
+    """Two runs of different optimizers, and a sweep of one trial with events of its own."""
+    write_run("outputs/digits/0001")
+    write_run("outputs/digits/0002", **{"optimizer.momentum": 0.9})
+    (tmp_path / "outputs/digits/0003-sweep").mkdir()
+    sweep = SweepFolder.create(tmp_path / "outputs/digits/0003-sweep", "digits", ["sweep=lr"], 0, {})
+    sweep.update(status="finished")
+    sweep.unlock()
+    (sweep.path / "events.out.tfevents.1.sweep").write_bytes(b"")
+    write_run("outputs/digits/0003-sweep/trials/0000")
+    return tmp_path / "outputs/digits"
+
+
+def test_numbers_of_the_list_stand_right_below_each_other_and_words_left(runner, at_hand):
+    header, *rows = runner("list").stdout.splitlines()
+    end, kind = header.index(" best ") + len(" best"), header.index("kind")
+    assert sorted(row[:end].split()[-1] for row in rows) == ["-", "0.9000", "0.9000"]
+    assert all(row[end - 1] != " " and row[end : end + 1].strip() == "" for row in rows)
+    assert sorted(row[kind:].split()[0] for row in rows) == ["run", "run", "sweep"]
+    assert all(row[kind - 1].isspace() and not row[kind].isspace() for row in rows)
+
+
 def test_a_run_that_trains_is_running(runner, two):
     folder = RunFolder.open(two[0])
     folder.lock()
@@ -136,20 +159,6 @@ class Server:
 
 
 UP = b"a warning\nTensorBoard 2.20.0 at http://localhost:6007/ (Press CTRL+C to quit)\nmore\n"
-
-
-@pytest.fixture
-def at_hand(tmp_path, write_run):
-    """Two runs of different optimizers, and a sweep of one trial with events of its own."""
-    write_run("outputs/digits/0001")
-    write_run("outputs/digits/0002", **{"optimizer.momentum": 0.9})
-    (tmp_path / "outputs/digits/0003-sweep").mkdir()
-    sweep = SweepFolder.create(tmp_path / "outputs/digits/0003-sweep", "digits", ["sweep=lr"], 0, {})
-    sweep.update(status="finished")
-    sweep.unlock()
-    (sweep.path / "events.out.tfevents.1.sweep").write_bytes(b"")
-    write_run("outputs/digits/0003-sweep/trials/0000")
-    return tmp_path / "outputs/digits"
 
 
 def test_the_board_prints_the_address_it_serves_at_and_ends_with_the_server(runner, at_hand, monkeypatch):
