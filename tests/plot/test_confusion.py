@@ -106,3 +106,24 @@ def test_up_to_a_hundred_classes_have_their_names(K, named):
         lefts, top, side = columns_of(pixels(counts, ["l"] * K), K)
         dark = with_names[top - 15 : top - 1].min(-1) < 160
         assert all(dark[:, left + 1 : left + side].any(1).sum() > 6 for left in lefts)
+
+
+def test_counts_are_white_on_deep_colors_and_dark_on_faint_ones():
+    image = np.asarray(pixels([[99, 1], [0, 1]], ["a", "b"]))
+    (first, second), top, side = columns_of(pixels([[1, 0], [0, 1]], ["a", "b"]), 2)
+    deep, faint = (image[top + 1 : top + side, left + 1 : left + side] for left in (first, second))
+    assert deep.min(-1).max() == 255, "white"
+    assert deep.max(-1).min() > 100, "no ink, which is (28, 30, 33)"
+    assert (faint.max(-1) < 60).any(), "ink"
+
+
+def test_the_key_shows_every_depth_of_both_colors_side_by_side():
+    K = 2
+    image = np.asarray(pixels([[1, 0], [0, 1]], ["a", "b"]))
+    lefts, top, side = columns_of(pixels([[1, 0], [0, 1]], ["a", "b"]), K)
+    below = image[top + K * side + 3 :]
+    for color in (CORRECT, MISTAKEN):
+        expected = np.array([shade(color, color_depth(step / 99)) for step in range(1, 99)])
+        width = len(expected)
+        windows = (below[:, at : at + width] == expected for at in range(below.shape[1] - width))
+        assert any(window.all((1, 2)).any() for window in windows)

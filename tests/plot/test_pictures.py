@@ -55,3 +55,13 @@ def test_without_matplotlibs_font_there_is_another(monkeypatch):
     font_for.__globals__["_font_for"].cache_clear()
     assert font_for("cat", 12).getlength("cat") > 5
     font_for.__globals__["_font_for"].cache_clear()
+
+
+def test_text_that_fits_to_the_pixel_is_not_cut():
+    font = font_for("a", 12)
+    assert fitting("cat", font, font.getlength("cat")) == "cat"
+    assert fitting("cathedral", font, font.getlength("cath…")) == "cath…"
+
+
+def test_a_font_without_a_table_of_characters_has_those_of_latin_1():
+    assert legible("café 中", ImageFont.load_default_imagefont()) == "café U+4E2D"
