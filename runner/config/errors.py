@@ -207,10 +207,12 @@ def _renamed(key: str, overrides: Sequence[str]) -> str | None:
 
 def _unknown_key(key: str, overrides: Sequence[str], compose: Compose) -> UserError:
     """Compose without the override that failed, to see which keys there are."""
-    key = key.split("@")[0].strip("+~")
+    key, _, package = key.strip("+~").partition("@")
     new = _renamed(key, overrides)
     if new:
         return UserError(f"{key}: no such key; it is now {new}")
+    if package:
+        return UserError(f"{key}@{package}: no such key; leave @{package} out")
     rest = [word for word in _single(overrides) if word.lstrip("+~").partition("=")[0] != key]
     try:
         config = compose(rest if len(rest) < len(overrides) else [])

@@ -4,6 +4,8 @@ from urllib.error import URLError
 
 import pytest
 
+from runner.command.hydra_app import _is_ours
+
 MISTAKES = {
     "optimizer=adm": "optimizer=adm: no such option; did you mean 'adam'?",
     "experiment=qick": "experiment=qick: no such option; did you mean 'quick'?",
@@ -206,3 +208,9 @@ def test_a_sweeps_mistakes_are_one_line_too(run, word, line):
     status, _, err = run("sweep", *word.split())
     assert (status, err.count("\n")) == (2, 1)
     assert err.startswith(f"runner: {line}")
+
+
+def test_an_error_in_code_without_a_name_is_not_ours():
+    with pytest.raises(ZeroDivisionError) as raised:
+        exec(compile("1 / 0", "made", "exec"), {})
+    assert not _is_ours(raised.value)

@@ -21,6 +21,10 @@ def test_a_key_that_nothing_resembles_points_to_the_options():
     assert line(["zzz.qqq=3"]) == "zzz.qqq: no such key; see runner options or runner train --cfg job"
 
 
+def test_a_place_for_an_option_is_answered_with_the_option_alone():
+    assert line(["model@other=mlp"]) == "model@other: no such key; leave @other out"
+
+
 def test_an_option_of_an_extra_names_the_extra():
     text = line(["hydra/launcher=submitit_slurm"])
     assert text == "hydra/launcher=submitit_slurm: needs an extra; install it with: pip install -e '.[slurm]'"

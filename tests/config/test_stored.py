@@ -7,7 +7,7 @@ import pytest
 
 import runner
 from runner.config import add_user_folder, choices, compose_with_choices, flatten, user_folders
-from runner.config.stored import check_stored_words, identity, is_free, with_overrides
+from runner.config.stored import check_stored_words, identity, is_free, settle, with_overrides
 from runner.config_folders import folder, search_path_override
 from runner.errors import UserError
 
@@ -164,3 +164,15 @@ def test_leaves_are_flattened_of_configs_and_of_plain_data_alike():
     cfg = runner.compose([])
     assert flatten(cfg)["optimizer.lr"] == cfg.optimizer.lr
     assert flatten({"a": {"b": [1, 2], "c": {}}}) == {"a.b": [1, 2], "a.c": {}}
+
+
+def test_words_that_name_runs_become_their_folders(write_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (write_run("outputs/digits/0001-teacher") / "environment.json").write_text("{}")
+    named = runner.compose(["loss=distillation", "loss.teacher=teacher"])
+    assert settle(named), "there was such a word"
+    assert Path(named.loss.teacher).resolve() == tmp_path / "outputs/digits/0001-teacher"
+    assert not settle(runner.compose([])), "there was none"
+    for word, said in (("last", "last may be another run"), ("0007", "0007")):
+        with pytest.raises(UserError, match=rf"^loss\.teacher: .*{said}"):
+            settle(runner.compose(["loss=distillation", f"loss.teacher='{word}'"]))

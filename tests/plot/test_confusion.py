@@ -120,7 +120,7 @@ def test_counts_are_white_on_deep_colors_and_dark_on_faint_ones():
 def test_the_key_shows_every_depth_of_both_colors_side_by_side():
     K = 2
     image = np.asarray(pixels([[1, 0], [0, 1]], ["a", "b"]))
-    lefts, top, side = columns_of(pixels([[1, 0], [0, 1]], ["a", "b"]), K)
+    _, top, side = columns_of(pixels([[1, 0], [0, 1]], ["a", "b"]), K)
     below = image[top + K * side + 3 :]
     for color in (CORRECT, MISTAKEN):
         expected = np.array([shade(color, color_depth(step / 99)) for step in range(1, 99)])
