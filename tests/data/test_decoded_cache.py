@@ -163,6 +163,23 @@ def test_files_of_others_are_never_removed(tmp_path, monkeypatch):
     assert not (tmp_path / f"runner-decoded/{1:032x}.npy").exists()
 
 
+def test_the_newest_notes_stay_and_nothing_else_is_taken_for_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoded, "MAX_NOTES", 2)
+    decoded.read_or_decode(tmp_path, f"{1:032x}", (10,), lambda fresh: fresh.zero_())
+    own = tmp_path / "runner-decoded"
+    for number in range(4):
+        (own / f"{number:032x}.json").write_text("{}")
+        os.utime(own / f"{number:032x}.json", (number, number))
+    others = [own / "mine.json", own / f"{1:032x}.npy", own / "CACHEDIR.TAG"]
+    others[0].write_text("{}")
+    for path in others:
+        os.utime(path, (0, 0))
+    (own / f"{9:032x}.json").symlink_to(others[0])
+    decoded.read_or_decode(tmp_path, f"{2:032x}", (10,), lambda fresh: fresh.zero_())
+    assert {path.name for path in own.glob("*.json")} == {f"{n:032x}.json" for n in (2, 3, 9)} | {"mine.json"}
+    assert all(path.exists() for path in others)
+
+
 def test_a_folder_whose_tag_is_not_ours_is_not_cleaned(tmp_path, monkeypatch):
     monkeypatch.setattr(decoded, "LIMIT_BYTES", 0)
     (tmp_path / "runner-decoded").mkdir()

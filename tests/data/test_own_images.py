@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -257,6 +258,13 @@ class TestClassChoice:
         (
             lambda root: [p.unlink() for p in list((root / "dog").iterdir())[1:]],
             r"^data\.root: class 'dog' has 1 image, in train alone; every class needs images in train and",
+        ),
+        (
+            lambda root: (
+                shutil.copytree(root / "cat", root / "owl")
+                and [p.unlink() for name in ("cat", "dog") for p in list((root / name).iterdir())[1:]]
+            ),
+            r"^data\.root: class 'cat' has 1 image, in train alone \(2 classes are such\); every class needs",
         ),
         (lambda root: (root / "dog").rename(root.parent / "dog"), "single class folder"),
         (

@@ -46,7 +46,15 @@ def test_the_network_is_a_table_with_totals():
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0"), (9999, "9,999"), (10_000, "10 k"), (347_392, "347 k"), (1_814_073_344, "1.81 G"), (5_600_000, "5.6 M")],
+    [
+        (0, "0"),
+        (9999, "9,999"),
+        (10_000, "10 k"),
+        (56_751, "56.8 k"),
+        (347_392, "347 k"),
+        (1_814_073_344, "1.81 G"),
+        (5_600_000, "5.6 M"),
+    ],
 )
 def test_large_counts_have_three_digits(count, text):
     assert count_text(count) == text

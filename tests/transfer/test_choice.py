@@ -27,6 +27,7 @@ def test_it_picks_as_the_lectures_advise(images, probes, word, kind):
     assert type(choice.transfer).__name__ == kind
     assert (choice.transfer.source, choice.transfer.head) == ("a", "new")
     assert choice.why.startswith(f"picked {word}: {images} images per class are {'few' if images < 50 else 'many'}")
+    assert getattr(choice.transfer, "num_blocks", None) == {"LastBlocks": 1 if probes is NEAR else 2}.get(kind)
     assert ("near" in choice.why) == (probes is NEAR)
     assert ("transfer.stage=early" in choice.why) == (images == 20 and probes is FAR)
 

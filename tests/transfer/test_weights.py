@@ -116,6 +116,16 @@ def test_weights_of_another_network_are_refused_and_nothing_is_changed():
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
 
 
+def test_weights_of_half_of_the_layers_are_enough():
+    source, network = small(), small()
+    tensors = source.state_dict()
+    half = {name: tensors[name] for name in ("0.weight", "0.bias")}  # of four without the head
+    fitted = fit_into(network, Weights(half, "these", "0"), CLASSES)
+    assert (fitted.num_loaded, fitted.new) == (2, ["2.weight", "2.bias"])
+    with pytest.raises(UserError, match=r"fits 1 of 4 tensors"):
+        fit_into(network, Weights({"0.bias": half["0.bias"]}, "these", "0"), CLASSES)
+
+
 def test_a_strict_fit_refuses_any_layer_but_the_head():
     fit_into(small(), given(small(9), strict=True), CLASSES)
     source = small()
