@@ -77,6 +77,9 @@ def test_a_gradient_that_jumps_with_the_loss_is_a_spike():
     norms, losses = [1.0, 1.2, 0.9, 1.0, 1.1, 1.0, 50.0], [2.0, 1.8, 1.6, 1.5, 1.4, 1.3, 4.0]
     assert "engine.clip_grad_norm" in doctor.spikes(Vitals([], 5, norms=norms, losses=losses))
     assert doctor.spikes(Vitals([], 5, norms=norms, losses=[*losses[:-1], 1.2])) is None
+    for times, is_spike in ((1.6, True), (1.4, False)):  # of the median of the five before, 1.5
+        found = doctor.spikes(Vitals([], 5, norms=norms, losses=[*losses[:-1], 1.5 * times]))
+        assert (found is not None) == is_spike
     assert doctor.spikes(Vitals([], 5, norms=[*norms[:-1], 5.0], losses=losses)) is None
     assert doctor.spikes(Vitals([], 5, norms=norms[3:], losses=losses[3:])) is None
 
