@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,11 +60,11 @@ class Fitted:
     """
 
     num_loaded: int
-    new: Sequence[str] = field(default_factory=list)
-    misfits: Sequence[str] = field(default_factory=list)
-    unused: Sequence[str] = field(default_factory=list)
-    head_rows: int = 0
-    num_classes: int = 0
+    new: Sequence[str]
+    misfits: Sequence[str]
+    unused: Sequence[str]
+    head_rows: int
+    num_classes: int
 
 
 def read_weights(path: Path, key: str = KEY) -> Weights:

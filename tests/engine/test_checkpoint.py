@@ -212,6 +212,8 @@ def test_a_finished_run_keeps_its_state_once_and_is_lengthened_to_the_bit(train,
     words += ["objective.name=train/loss", f"objective.mode={'min' if best == 'is the last' else 'max'}"]
     folder = train(*words).folder / "checkpoints"
     assert sorted(path.name for path in folder.iterdir()) == ["best.pt", "last.pt", "manifest.json"]
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    assert {name: entry.get("weights_only") for name, entry in files.items()} == {"best.pt": True, "last.pt": None}
     kept = read(folder / "best.pt")["state"]
     assert (kept["position"]["epoch"], "optimizer" in kept) == (2 if best == "is the last" else 1, False)
     whole = train(*words, "engine.keep=all", "name=all").folder / "checkpoints"

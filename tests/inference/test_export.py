@@ -144,6 +144,28 @@ def test_what_differs_is_removed(run, tmp_path, monkeypatch):
 
 
 @needs_onnx
+def test_ranges_of_activations_are_found_on_images_of_the_validation_split(train, tmp_path, monkeypatch):
+    run, given = train("model=linear", "engine.epochs=1", "log.tensorboard=false"), []
+    monkeypatch.setattr(exporting, "NUM_CALIBRATION", 20)
+    monkeypatch.setattr(exporting, "_quantize", lambda *those: given.append(those))
+    export([classifier(run)], tmp_path / "q.onnx", quantize="int8")
+    ((file, seen),) = given
+    expected = runner.build.data(run.config).source("val").pixels[:20] / 255
+    assert (file, seen.shape) == (tmp_path / "q.onnx", expected.shape)
+    assert torch.allclose(seen, expected)
+
+
+def test_torch_export_gives_the_networks_probabilities_at_any_batch_size(train, tmp_path):
+    run = train("model=linear", "engine.epochs=1", "log.tensorboard=false")
+    made = export([classifier(run)], tmp_path / "m.pt2", "torch_export")
+    assert made.difference < 1e-5
+    network = torch.export.load(tmp_path / "m.pt2").module()
+    for count in (1, 5):
+        with torch.no_grad():
+            assert torch.allclose(network(images(count)), run.model()(images(count)).softmax(1), atol=1e-5)
+
+
+@needs_onnx
 def test_an_int8_file_that_is_much_worse_is_removed(run, tmp_path):
     with pytest.raises(UserError, match=r"--max-drop: at int8 val accuracy falls from"):
         export([classifier(run)], tmp_path / "q.onnx", quantize="int8", max_drop=-1)

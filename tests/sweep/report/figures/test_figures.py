@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from runner.sweep.report.figures import slice as slice_plot
@@ -15,8 +16,8 @@ from runner.sweep.report.figures.importance import Importance, compute_importanc
 from runner.sweep.report.figures.parallel_coordinates import draw_parallel_coordinates
 from runner.sweep.report.figures.search_space import boxes, caption, draw_search_space
 from runner.sweep.report.figures.slice import draw_slice
-from runner.sweep.report.figures.style import NothingToDraw
-from runner.sweep.report.history import ends_of
+from runner.sweep.report.figures.style import NothingToDraw, dress_scores
+from runner.sweep.report.history import _running_seconds, ends_of
 from runner.sweep.space.space import Categorical, Interval
 
 NAMES = ["search_space", "slice", "history", "importance", "parallel_coordinates"]
@@ -24,6 +25,14 @@ NAMES = ["search_space", "slice", "history", "importance", "parallel_coordinates
 
 def by_gid(panel, gid):
     return [artist for artist in panel.get_children() if artist.get_gid() == gid]
+
+
+def test_a_long_wait_before_a_start_is_no_time_of_the_sweep_and_a_long_trial_is():
+    events = [
+        {"time": f"2026-01-01T00:{minute:02d}:00", "event": event}
+        for minute, event in [(0, "queued"), (5, "started"), (15, "finished"), (45, "queued"), (46, "started")]
+    ]
+    assert _running_seconds(events) == [0, 60, 660, 720, 780]  # no more than a minute before a start
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -54,6 +63,15 @@ def test_a_key_without_a_place_in_a_trial_stands_apart(write_sweep):
     axis = key_axis(write_sweep([space], [trials]).history, "optimizer.momentum")
     assert axis.place(None) < axis.break_ < axis.place("0")
     assert axis.ticks()[0] == (axis.place(None), "none")
+
+
+@pytest.mark.parametrize(("sweep", "with_room"), [("two_rounds", True), ("options", False)])
+def test_scores_leave_room_below_for_trials_that_have_none(request, sweep, with_room):
+    history, panel = request.getfixturevalue(sweep).history, Figure().subplots()
+    scores = score_axis(history)
+    dress_scores(panel, history, scores)
+    low = scores.low - 0.1 * scores.width if with_room else scores.limits[0]
+    assert panel.get_ylim() == pytest.approx((low, scores.limits[1]))
 
 
 @pytest.mark.parametrize(
