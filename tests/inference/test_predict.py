@@ -146,6 +146,16 @@ def test_the_progress_counts_each_file_once_whether_it_can_be_read_or_not(train,
     assert (len(found.paths), len(found.unreadable)) == (21, 1)
 
 
+def test_where_no_file_is_an_image_there_is_no_prediction(run, photos):
+    (photos / "test/cat/05.png").write_bytes(b"no image")
+    told = []
+    members = [Classifier.load(RunFolder.open(run.folder))]
+    found = predict_files(members, [photos / "test/cat/05.png"], embed=True, told=told.append)
+    assert (found.paths, found.labels, told) == ([], [], [1])
+    assert (found.probabilities.shape, found.embeddings.shape) == ((0, 3), (0, 3 * 8 * 8))
+    assert [path.name for path, _ in found.unreadable] == ["05.png"]
+
+
 def test_top_gives_the_most_probable_first(run, photos):
     found = run.predict(photos / "test")
     for row, best in zip(found.probabilities, found.top(2), strict=True):

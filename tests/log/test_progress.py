@@ -104,6 +104,19 @@ def test_time_left_is_that_of_the_steps_so_far(live, monkeypatch):
     assert latest(shown)[0].endswith("1:05 elapsed 13:45 left")  # 330 steps at 26 in 65 seconds
 
 
+@pytest.mark.parametrize("mode", ["live", "lines"])
+def test_the_time_of_a_run_that_goes_on_is_counted_from_where_it_does(mode, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    state = runner.build.training(runner.compose(["model=linear"])).state
+    shown = progress.make(mode, Console(file=io.StringIO(), width=120), 12, 38, training_objective())
+    state.step, now[0] = 100, 1010.0
+    shown.started(state)
+    state.step, now[0] = 126, 1075.0
+    assert shown.length.left(state) == "13:45 left"  # 330 steps at 26 in 65 seconds
+    shown.close()
+
+
 def test_the_best_so_far_stays_in_sight(live):
     shown, state = live
     assert len(latest(shown)) == 1

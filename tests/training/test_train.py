@@ -1,6 +1,7 @@
 """One training: its folder, how its end is written down, and what is said of it."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -257,3 +258,28 @@ def test_out_of_memory_names_other_precision_where_it_is_fp32(train, monkeypatch
     out_of_memory_after(monkeypatch, 0)
     with pytest.raises(UserError, match=r"engine\.precision=auto"):
         train("data=synthetic", "data.num_images=80", "model=mlp", "model.hidden=[8]", "engine.precision=fp32")
+
+
+@pytest.mark.parametrize("outcome", ["ends", "breaks"])
+def test_the_display_is_closed_however_a_training_ends(monkeypatch, tmp_path, outcome):
+    seen = []
+
+    class Display:
+        def started(self, state):
+            seen.append("started")
+            if outcome == "breaks":
+                raise UserError("of the data")
+
+        def reported(self, state, losses):
+            pass
+
+        def epoch_ended(self, state, records):
+            pass
+
+        def close(self):
+            seen.append("closed")
+
+    monkeypatch.setattr(module.progress, "make", lambda *_: Display())
+    with nullcontext() if outcome == "ends" else pytest.raises(UserError, match="of the data"):
+        runner.train([*QUICK, f"output_dir={tmp_path}/outputs", "log.progress=lines"])
+    assert seen == ["started", "closed"]
