@@ -520,3 +520,17 @@ def test_numbers_that_are_not_of_their_modes_range_are_refused(tmp_path, numbers
         UserError, match=r"odd\.tif: not a readable image \(its numbers are .*; save it as 8 or 16 bits"
     ):
         decode(tmp_path / "odd.tif", 16, 3)
+
+
+@pytest.mark.parametrize("where", ["in its file", "elsewhere"])
+def test_the_digits_are_scikit_learns_which_is_imported_only_where_its_file_is_elsewhere(monkeypatch, where):
+    import sklearn.datasets
+
+    expected, asked = sklearn.datasets.load_digits(), []
+    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: asked.append(1) or expected)
+    if where == "elsewhere":
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    whole = Digits().read("train")
+    assert np.array_equal(whole.pixels[:, 0], (expected.images * 255 / 16).round())
+    assert whole.labels.tolist() == expected.target.tolist()
+    assert bool(asked) == (where == "elsewhere")
