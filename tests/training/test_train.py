@@ -283,3 +283,16 @@ def test_the_display_is_closed_however_a_training_ends(monkeypatch, tmp_path, ou
     with nullcontext() if outcome == "ends" else pytest.raises(UserError, match="of the data"):
         runner.train([*QUICK, f"output_dir={tmp_path}/outputs", "log.progress=lines"])
     assert seen == ["started", "closed"]
+
+
+def test_a_run_whose_choices_are_refused_by_now_does_not_go_on(train, monkeypatch):
+    run = train(*QUICK)
+
+    def refuse(cfg):
+        raise UserError(f"model: {cfg.engine.epochs} epochs of it are refused")
+
+    monkeypatch.setattr("runner.config.check_combinations", refuse)
+    before = (run.folder / "run.json").read_bytes()
+    with pytest.raises(UserError, match=r"^model: 2 epochs of it"):
+        resume(run.folder, ["engine.epochs=2"])
+    assert (run.folder / "run.json").read_bytes() == before

@@ -147,3 +147,8 @@ def test_a_grid_of_one_point_has_the_middle_of_a_range():
     for zero in (0.0, 0.2):
         space = Space({"wd": Interval(1e-4, 1.0, "log", zero=zero)})
         assert [point["wd"] for point in sample(space, "grid", 0, 1)] == ["0.01"]
+
+
+def test_an_option_is_found_where_the_shares_fall_short_of_one_by_rounding():
+    options = Categorical(("a", "b", "c"), (0.3, 0.3, 0.4 - 1e-12))
+    assert [options.at(u) for u in (0.0, 0.29, 0.31, 0.61, 1 - 1e-13)] == ["a", "a", "b", "c", "c"]
