@@ -156,6 +156,12 @@ def test_where_no_file_is_an_image_there_is_no_prediction(run, photos):
     assert [path.name for path, _ in found.unreadable] == ["05.png"]
 
 
+def test_embeddings_are_looked_at_while_they_are_asked_for_alone(run, photos):
+    member = Classifier.load(RunFolder.open(run.folder))
+    predict_files([member], find_images([str(photos / "test/cat")]), embed=True)
+    assert not any(layer._forward_pre_hooks for layer in member.network.modules())
+
+
 def test_top_gives_the_most_probable_first(run, photos):
     found = run.predict(photos / "test")
     for row, best in zip(found.probabilities, found.top(2), strict=True):

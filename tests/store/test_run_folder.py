@@ -188,3 +188,14 @@ def test_json_that_is_nested_too_deeply_is_damaged(write_run):
     (path / "run.json").write_text(DEEP)
     with pytest.raises(UserError, match="nested too deeply"):
         RunFolder.open(path)
+
+
+def test_checkpoints_behind_a_link_are_not_removed(tmp_path):
+    from runner.store.run_folder import remove_checkpoints
+
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/last.pt").write_bytes(b"of another run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/checkpoints").symlink_to(tmp_path / "elsewhere")
+    remove_checkpoints(tmp_path / "run")
+    assert (tmp_path / "elsewhere/last.pt").exists()
