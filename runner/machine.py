@@ -1,6 +1,7 @@
 """What the machine has to give."""
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import torch
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use; all of them where the system does not say which."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def free_memory(device: torch.device) -> int:

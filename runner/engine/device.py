@@ -50,11 +50,16 @@ def select_device(name: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
 
 
+def num_sweep_workers() -> int:
+    """How many worker processes the sweep has that this process works for; 1 outside a sweep."""
+    return int(os.environ.get(NUM_WORKERS, 1))
+
+
 def num_sharing(device: torch.device) -> int:
     """How many worker processes of a sweep take memory of that GPU; 1 for other devices, and outside a sweep."""
     if device.type != "cuda":
         return 1
-    return max(1, -(-int(os.environ.get(NUM_WORKERS, 1)) // max(1, torch.cuda.device_count())))
+    return max(1, -(-num_sweep_workers() // max(1, torch.cuda.device_count())))
 
 
 def unused_gpu(name: str, device: torch.device) -> str | None:

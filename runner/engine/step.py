@@ -15,11 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.engine.rng import random_state, restore_random_state
 from runner.engine.settings import Compile, Settings
 from runner.engine.state import TrainState
+from runner.machine import let_go_of_memory
 from runner.optimizer import sam
 from runner.seeds import derive
+from runner.warnings import note
 
+SMALLEST_PART = 2  # images of a batch that is cut for the device's memory
 Batch = tuple[Tensor, ...]  # images [B, C, H, W], labels [B]; a teacher's scores [B, K] where they are known
 Predictions = tuple[Tensor, Tensor]  # scores [B, K] and labels [B], or [T, B, K] and [T, B] or [B]
 StepResult = tuple[Tensor, Predictions]  # mean losses [T], and what was answered
@@ -80,6 +84,7 @@ class Step:
         ]
         self.clip_grad_norm = settings.clip_grad_norm
         self.accumulate_steps = settings.accumulate_steps
+        self.shrinks = settings.on_oom == "shrink"
         self.num_classes = num_classes
         self.penalties = penalties
         self.mixes = mixes
@@ -122,13 +127,44 @@ class Step:
     def _gradients(
         self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor
     ) -> tuple[StepResult, list[Tensor]]:
-        """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties."""
+        """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties.
+
+        Where the device's memory is too small for a part, the parts of this batch and of those to come are halved.
+        """
+        while True:
+            kept = self._altered_by_forward(state) if self.shrinks else None
+            try:
+                return self._gradients_of_parts(state, images, targets, labels)
+            except torch.OutOfMemoryError:
+                size = labels.shape[-1] // self._num_parts(state, labels) // 2
+                if kept is None or size < SMALLEST_PART:
+                    raise
+            self._restore(state, *kept)
+            state.part_size = size
+            let_go_of_memory()
+            note(
+                f"engine.on_oom=shrink: out of GPU memory; steps now accumulate gradients over {size} images at a time"
+            )
+
+    def _altered_by_forward(self, state: TrainState) -> tuple[list[Tensor], dict[str, Any]]:
+        """What a forward pass alters besides gradients: buffers, such as running statistics, and the random states."""
+        return [buffer.clone() for buffer in self.network.buffers()], random_state(state.device)
+
+    @torch.no_grad()
+    def _restore(self, state: TrainState, buffers: list[Tensor], random: dict[str, Any]) -> None:
+        for buffer, kept in zip(self.network.buffers(), buffers, strict=True):
+            buffer.copy_(kept)
+        restore_random_state(random, state.device)
+
+    def _gradients_of_parts(
+        self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor
+    ) -> tuple[StepResult, list[Tensor]]:
         state.optimizer.zero_grad()
         self._hold_frozen_norms()
         if self.graphs:
             torch.compiler.cudagraph_mark_step_begin()
         losses, totals, predictions = [], [], []
-        for part, part_targets, part_labels in self._parts(images, targets, labels):
+        for part, part_targets, part_labels in self._parts(state, images, targets, labels):
             with state.precision.autocast():
                 loss, penalty, scores = self.losses(part, part_targets)
             total = loss if penalty is None else loss + penalty
@@ -244,13 +280,21 @@ class Step:
             images, targets = mix(images, targets, numbers)
         return images, targets
 
-    def _parts(self, images: Tensor, targets: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def _num_parts(self, state: TrainState, labels: Tensor) -> int:
+        fitting = 1 if state.part_size is None else -(-labels.shape[-1] // state.part_size)
+        return max(self.accumulate_steps, fitting)
+
+    def _parts(
+        self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The batch cut for gradient accumulation."""
-        count = self.accumulate_steps
+        count = self._num_parts(state, labels)
         if count == 1:
             return [(images, targets, labels)]
-        of_targets = targets.chunk(count, -2 if targets.is_floating_point() else -1)
-        return list(zip(images.chunk(count, labels.ndim - 1), of_targets, labels.chunk(count, -1), strict=True))
+        # Batch normalization needs two images: a split by memory is even, and `Batches` sees to those by the config.
+        cut = torch.chunk if count == self.accumulate_steps else torch.tensor_split
+        of_targets = cut(targets, count, -2 if targets.is_floating_point() else -1)
+        return list(zip(cut(images, count, labels.ndim - 1), of_targets, cut(labels, count, -1), strict=True))
 
     def _backward(self, total: Tensor) -> None:
         total.backward()

@@ -50,6 +50,7 @@ class VectorizedStep(Step):
             raise CannotVectorize(
                 "optimizer.param_groups: normalization layers freeze at different times in different trials"
             )
+        self.shrinks = False  # fewer trials train together before a batch is cut
         self.steps = steps
         self.template = template
         self.rows = state.rows
