@@ -62,7 +62,8 @@ class SharedSetup:
             self.weights = pretrained.weights_of(cfg, self.dataset)
             self.lacks_weights = self.weights is None and pretrained.has_weights(cfg)
             prepared = pretrained.preprocess_of(self.weights, self.dataset.image_shape) if self.weights else None
-            self.preprocess = (prepared or fit_preprocess(self.source, self.dataset.preprocess)).to(self.device)
+            preprocess = prepared or fit_preprocess(self.source, self.dataset.preprocess, self.device)
+            self.preprocess = preprocess.to(self.device)
             given = (self.preprocess, self.device, self.settings)
             augment = parts.augment(cfg, self.source)
             self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed, view=train_view)
