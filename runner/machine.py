@@ -27,6 +27,11 @@ def free_memory(device: torch.device) -> int:
     return min([int(psutil.virtual_memory().available), *_left_to_groups()])
 
 
+def is_device_fault(error: BaseException) -> bool:
+    """Whether a GPU refuses this process from now on, as after an illegal access; memory that ran out is none."""
+    return isinstance(error, torch.AcceleratorError)
+
+
 def let_go_of_memory() -> None:
     """Give the device what torch keeps for tensors that are no more, those of a failed training say."""
     gc.collect()
