@@ -72,3 +72,11 @@ class MaxNorm(Regularizer):
         for parameter in network.parameters():
             if parameter.ndim > 1 and parameter.requires_grad:
                 parameter.renorm_(2, 0, self.max_norm)
+
+    @torch.no_grad()
+    def project_stacked(self, weights_TO: Tensor) -> None:
+        """The same for one weight of T trials [T, out, ...], by one call; `max_norm` may be each trial's own [T]."""
+        norms = torch.linalg.vector_norm(weights_TO.flatten(2), dim=2)
+        most = torch.as_tensor(self.max_norm, dtype=norms.dtype, device=norms.device).reshape(-1, 1)
+        factors = torch.where(norms > most, most / (norms + 1e-7), 1.0)  # as renorm has it
+        weights_TO.mul_(factors[(..., *[None] * (weights_TO.ndim - 2))])

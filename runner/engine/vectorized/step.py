@@ -110,9 +110,9 @@ class VectorizedStep(Step):
         self.ending = list(_ending(state, self.rows)) if needs_norms else []
         self.index = torch.tensor(self.trials, device=device)
         self.criteria = batched_criteria(own, device)
-        self.penalizing, self.transforming, self.mixing = (
+        self.penalizing, self.transforming, self.mixing, self.projecting = (
             [BatchedObject("reg", [_owner(hook) for hook in hooks], device) for hooks in zip(*chosen, strict=True)]
-            for chosen in zip(*((step.penalties, step.target_transforms, step.mixes) for step in own), strict=True)
+            for chosen in zip(*(_hooks(step) for step in own), strict=True)
         )
 
     def _losses(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -209,8 +209,15 @@ class VectorizedStep(Step):
                 other.copy_(kept)
 
     def _project_weights(self) -> None:
-        for own in self.own:
-            own._project_weights()
+        for number, alike in enumerate(self.projecting):
+            if not hasattr(alike.first, "project_stacked"):
+                for own in self.own:
+                    own.weight_projections[number](own.network)
+                continue
+            project = alike.with_numbers(alike.numbers).project_stacked
+            for name, parameter in self.own[0].parameters.items():
+                if parameter.ndim > 1 and parameter.requires_grad:
+                    project(self.rows.shaped(self.rows.matrix, name))
 
 
 def _ending(state: TrainState, rows: StackedParameters) -> Iterator[tuple[int, slice, Tensor]]:
@@ -222,6 +229,10 @@ def _ending(state: TrainState, rows: StackedParameters) -> Iterator[tuple[int, s
             if group.get("freeze_after_epochs") is not None:
                 for parameter in group["params"]:
                     yield row, rows.columns[names[parameter]], parameter
+
+
+def _hooks(step: Step) -> tuple[Sequence[Callable[..., Any]], ...]:
+    return step.penalties, step.target_transforms, step.mixes, step.weight_projections
 
 
 def _owner(hook: Callable[..., Any]) -> Any:
