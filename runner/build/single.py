@@ -54,6 +54,11 @@ class SharedSetup:
         self.device = select_device(self.settings.device)
         self.precision = Precision(self.settings.precision, self.device)
         process.prepare(self.settings, cfg.seed, self.device)
+        if self.settings.compile == "graph" and self.device.type != "cuda":
+            raise UserError(
+                f"engine.compile: graph is a CUDA graph, and this training runs on the {self.device.type}; "
+                "set it to false or true"
+            )
         self.dataset = dataset or parts.data(cfg)
         with stage("reading the images"):
             _ = self.dataset.num_test_images  # what is wrong with them shall be said before the training

@@ -6,7 +6,7 @@ from typing import Literal
 from runner.constraints import NonNegative, NonNegativeInt, Positive, PositiveInt, Time
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
-Compile = Literal[False, True, "reduce-overhead", "max-autotune"]
+Compile = Literal[False, True, "reduce-overhead", "max-autotune", "graph"]
 Keep = Literal["all", "resumable", "weights"]
 OnOom = Literal["fail", "shrink"]
 

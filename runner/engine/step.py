@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.engine.graph import GraphedPass
 from runner.engine.rng import random_state, restore_random_state
 from runner.engine.settings import Compile, Settings
 from runner.engine.state import TrainState
@@ -97,6 +99,8 @@ class Step:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.graphs = settings.compile in ("reduce-overhead", "max-autotune")
         self.losses: Any = compiled(self._losses, settings.compile, network.parameters())
+        self.graphed = settings.compile == "graph"
+        self._graphed_pass: GraphedPass | None = None
 
     def __call__(self, state: TrainState, batch: Batch) -> StepResult:
         images, labels, *known = batch
@@ -139,7 +143,7 @@ class Step:
                 size = labels.shape[-1] // self._num_parts(state, labels) // 2
                 if kept is None or size < SMALLEST_PART:
                     raise
-            self._restore(state, *kept)
+            self._restore(state, kept)
             state.part_size = size
             let_go_of_memory()
             note(
@@ -151,7 +155,8 @@ class Step:
         return [buffer.clone() for buffer in self.network.buffers()], random_state(state.device)
 
     @torch.no_grad()
-    def _restore(self, state: TrainState, buffers: list[Tensor], random: dict[str, Any]) -> None:
+    def _restore(self, state: TrainState, altered: tuple[list[Tensor], dict[str, Any]]) -> None:
+        buffers, random = altered
         for buffer, kept in zip(self.network.buffers(), buffers, strict=True):
             buffer.copy_(kept)
         restore_random_state(random, state.device)
@@ -165,19 +170,38 @@ class Step:
             torch.compiler.cudagraph_mark_step_begin()
         losses, totals, predictions = [], [], []
         for part, part_targets, part_labels in self._parts(state, images, targets, labels):
-            with state.precision.autocast():
-                loss, penalty, scores = self.losses(part, part_targets)
-            total = loss if penalty is None else loss + penalty
-            if part_labels.shape[-1] < labels.shape[-1]:
-                share = part_labels.shape[-1] / labels.shape[-1]
-                loss, total = loss * share, total * share
-            self._backward(state.precision.scaler.scale(total))
+            share = part_labels.shape[-1] / labels.shape[-1]
+            if self.graphed:
+                layers = (layer.training for layer, _ in self.freezing)
+                form = *(weight.requires_grad for weight in self.trained), *layers
+                loss, total, scores = self._graphed_pass_of(state)(part, part_targets, share, form)
+            else:
+                loss, total, scores = self._pass(state, part, part_targets, share)
             if self.graphs:  # whose next replay writes over what this one gave
                 loss, total, scores = loss.clone(), total.clone(), scores.clone()
             losses.append(loss.detach())
             totals.append(total.detach())
             predictions.append((scores.detach(), part_labels))
         return (_total(losses), _joined(predictions)), totals
+
+    def _pass(self, state: TrainState, images: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, loss with penalties and scores of a part of a batch, whose gradients are added to those that are there.
+
+        `share`: of the part in the batch.
+        """
+        with state.precision.autocast():
+            loss, penalty, scores = self.losses(images, targets)
+        total = loss if penalty is None else loss + penalty
+        if share < 1:
+            loss, total = loss * share, total * share
+        self._backward(state.precision.scaler.scale(total))
+        return loss, total, scores
+
+    def _graphed_pass_of(self, state: TrainState) -> GraphedPass:
+        if self._graphed_pass is None:
+            keep, restore = partial(self._altered_by_forward, state), partial(self._restore, state)
+            self._graphed_pass = GraphedPass(partial(self._pass, state), self.trained, keep, restore)
+        return self._graphed_pass
 
     def _radii(self, state: TrainState) -> list[float]:
         """How far each trial climbs before its gradient is taken (`runner.optimizer.sam`); 0 for not at all."""
@@ -316,7 +340,7 @@ def compiled(function: Callable[..., Any], how: Compile, tensors: Iterable[Tenso
     `tensors`: those of the network. The compiler gives up on a function without a word after eight forms of it, so its
     memory is cleared whenever a network of another form comes.
     """
-    if not how:
+    if how is False or how == "graph":
         return function
     form = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors)
     if _compiled_forms and form not in _compiled_forms:

@@ -51,6 +51,7 @@ class VectorizedStep(Step):
                 "optimizer.param_groups: normalization layers freeze at different times in different trials"
             )
         self.shrinks = False  # fewer trials train together before a batch is cut
+        self.graphed = False  # several trials launch as few operations as one
         self.steps = steps
         self.template = template
         self.rows = state.rows
