@@ -104,6 +104,8 @@ class VectorizedStep(Step):
         """Go on with the trials that are left."""
         device = self.rows.matrix.device
         self.trials = list(state.present)
+        if self.graphs:
+            _keep_places([*self.rows.views.values(), *self.rows.others.values()])
         self.own = own = [self.steps[trial] for trial in self.trials]
         layers = [layer for layer, _ in self.freezing]  # of the template, which take after the first trial left
         self.freezing = [(layer, own[0].freezing[number][1]) for number, layer in enumerate(layers)]
@@ -230,6 +232,16 @@ def _ending(state: TrainState, rows: StackedParameters) -> Iterator[tuple[int, s
             if group.get("freeze_after_epochs") is not None:
                 for parameter in group["params"]:
                     yield row, rows.columns[names[parameter]], parameter
+
+
+def _keep_places(tensors: Sequence[Tensor]) -> None:
+    """Tell the compiler that these stay where they are: it makes no CUDA graph of a pass that alters others.
+
+    Running statistics are altered, and as arguments of a function they count as others. A module's own do not.
+    """
+    mark = getattr(torch._dynamo, "mark_static_address", None)
+    for tensor in tensors if mark else ():
+        mark(tensor)
 
 
 def _hooks(step: Step) -> tuple[Sequence[Callable[..., Any]], ...]:
