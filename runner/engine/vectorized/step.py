@@ -240,8 +240,9 @@ def _keep_places(tensors: Sequence[Tensor]) -> None:
     Running statistics are altered, and as arguments of a function they count as others. A module's own do not.
     """
     mark = getattr(torch._dynamo, "mark_static_address", None)
-    for tensor in tensors if mark else ():
-        mark(tensor)
+    if mark is not None:
+        for tensor in tensors:
+            mark(tensor)
 
 
 def _hooks(step: Step) -> tuple[Sequence[Callable[..., Any]], ...]:
