@@ -70,6 +70,7 @@ def launch(monkeypatch):
         return [job._return_value for job in found.launch([[word] for word in jobs], first)]
 
     monkeypatch.setattr(WorkersLauncher, "_start", begun)
+    monkeypatch.setattr(WorkersLauncher, "_announce", lambda *_: None)  # there is no config here
     run.started, run.launchers = [], made
     yield run
     for found in made.values():
