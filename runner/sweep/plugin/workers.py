@@ -131,13 +131,11 @@ class WorkersLauncher(Launcher):
                     worker.line.send((first + worker.place, list(overrides)))
 
     def _start(self, number: int) -> Worker:
+        told = self._told()
         ours, theirs = self.context.Pipe()
-        main = contextlib.nullcontext() if self.is_ours else _no_main_module()
-        with _environment(OMP_NUM_THREADS="1"), main:
+        with _environment(OMP_NUM_THREADS="1"), _no_main_module():
             around = _Surroundings(number, self.num_workers, self.is_ours, dict(os.environ), this_process())
-            process = self.context.Process(
-                target=_work, args=(theirs, around, self._told()), name=f"runner-worker-{number}"
-            )
+            process = self.context.Process(target=_work, args=(theirs, around, told), name=f"runner-worker-{number}")
             process.start()
         theirs.close()
         return Worker(number, process, ours)
@@ -150,16 +148,14 @@ class WorkersLauncher(Launcher):
         """
         import cloudpickle
 
-        scripts = {} if self.is_ours else _defined_by_main()
-        for names in [scripts, {}] if scripts else [{}]:  # what the task does not use may be left out
-            told = (names, self.hydra_context, self.task_function, self.config)
-            try:
-                return bytes(cloudpickle.dumps((*told, Singleton.get_state())))
-            except Exception as error:
-                raised = error
-        raise UserError(
-            f"hydra/launcher=workers: what the jobs run cannot be sent to other processes: {reason(raised)}"
-        ) from raised
+        try:
+            told = (self.hydra_context, self.task_function, self.config, Singleton.get_state())
+            with contextlib.suppress(Exception):  # what the task itself does not use may be left out
+                return bytes(cloudpickle.dumps((*told, _defined_by_main())))
+            return bytes(cloudpickle.dumps((*told, {})))
+        except Exception as error:
+            what = "hydra/launcher=workers: what the jobs run cannot be sent to other processes"
+            raise UserError(f"{what}: {reason(error)}") from error
 
     def _returned(self, worker: Worker, overrides: Sequence[str]) -> JobReturn:
         """What the worker's job returned, or that it died."""
@@ -241,7 +237,9 @@ def _work(line: Connection, around: _Surroundings, told: bytes) -> None:
         except Exception as error:  # the config of the job cannot be composed
             returned = _failed(overrides, error)
         if returned.status == JobStatus.FAILED:
-            _note_traceback(value_or_error(returned))
+            _note_traceback(returned._return_value)
+        if around.is_ours:
+            returned.hydra_cfg = None  # nobody reads it, and a sweep keeps what thousands of jobs return
         for stream in (sys.stdout, sys.stderr):  # a job's words come before those of the next, of another worker
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -261,7 +259,7 @@ def _get_ready_to_train(around: _Surroundings) -> None:
 def _understand(told: bytes) -> tuple[HydraContext, TaskFunction, DictConfig]:
     """Make this process like the launcher's: Hydra's state, the resolvers, and what its script defines."""
     plugins = Plugins.instance()
-    names, hydra_context, task, config, state = pickle.loads(told)
+    hydra_context, task, config, state, names = pickle.loads(told)
     state["instances"][Plugins] = plugins
     Singleton.set_state(state)
     setup_globals()
@@ -311,7 +309,10 @@ def _picklable(returned: JobReturn) -> JobReturn:
             value = RuntimeError(f"what the job returned cannot be sent to another process: {reason(error)}")
             status = JobStatus.FAILED
         else:
+            notes = getattr(value, "__notes__", [])
             value = RuntimeError(f"{type(value).__name__}: {value}")
+            for note in notes:
+                value.add_note(note)
     cfg, hydra_cfg = (_plain(config) for config in (returned.cfg, returned.hydra_cfg))
     plain = JobReturn(returned.overrides, cfg, hydra_cfg, returned.working_dir, returned.task_name, status)
     plain.return_value = value
