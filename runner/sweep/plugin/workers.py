@@ -216,7 +216,7 @@ def _work(line: Connection, around: _Surroundings, told: bytes) -> None:
     except Exception as error:  # a module that is not to be found, say
         _note_traceback(error)
         while (job := _next(line)) is not None:
-            line.send_bytes(_packed(_failed(job[1], error)))
+            _answer(line, _failed(job[1], error))
         return
     while (job := _next(line)) is not None:
         index, overrides = job
@@ -240,10 +240,7 @@ def _work(line: Connection, around: _Surroundings, told: bytes) -> None:
             _note_traceback(returned._return_value)
         if around.is_ours:
             returned.hydra_cfg = None  # nobody reads it, and a sweep keeps what thousands of jobs return
-        for stream in (sys.stdout, sys.stderr):  # a job's words come before those of the next, of another worker
-            with contextlib.suppress(Exception):
-                stream.flush()
-        line.send_bytes(_packed(returned))
+        _answer(line, returned)
 
 
 def _get_ready_to_train(around: _Surroundings) -> None:
@@ -272,6 +269,14 @@ def _next(line: Connection) -> Any:
         return line.recv()
     except EOFError:
         return None
+
+
+def _answer(line: Connection, returned: JobReturn) -> None:
+    for stream in (sys.stdout, sys.stderr):  # what a job has said comes before what the next one says
+        with contextlib.suppress(Exception):
+            stream.flush()
+    with contextlib.suppress(BrokenPipeError):  # nobody is there any more
+        line.send_bytes(_packed(returned))
 
 
 def _failed(overrides: Sequence[str], error: Exception) -> JobReturn:
