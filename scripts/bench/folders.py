@@ -1,7 +1,7 @@
 """Class folders: an epoch of ResNet-18 on JPEG files, by whole commands of runner, fastai and Ultralytics.
 
-Pictures of smooth noise in four classes, 64 in a batch, flipped. An epoch is half of what a command of three epochs costs
-more than one of a single epoch: training, validation, checkpoints and logs. The start is what is left of the command.
+Pictures of smooth noise in four classes, 64 in a batch, flipped. An epoch is half of what a command of three epochs
+costs more than one of a single epoch: training, validation, checkpoints and logs. The start is what is left.
 
 runner          `runner train` with default settings
 fastai          a `Learner` with `fit_one_cycle`, its loaders' default processes

@@ -1,4 +1,4 @@
-"""fastai on class folders: python fastai_folder.py ROOT SIDE EPOCHS BATCH_SIZE. A learner as its documentation has it."""
+"""fastai on class folders, as its documentation has it: python fastai_folder.py ROOT SIDE EPOCHS BATCH_SIZE."""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""Ultralytics on class folders: python ultralytics_folder.py ROOT SIDE EPOCHS BATCH_SIZE. Its trainer, torchvision's ResNet-18."""
+"""Ultralytics on class folders: python ultralytics_folder.py ROOT SIDE EPOCHS BATCH_SIZE.
+
+Its own trainer, with torchvision's ResNet-18.
+"""
 
 import os
 import sys
