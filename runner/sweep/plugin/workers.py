@@ -33,6 +33,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.errors import Interrupted, UserError, WorkerDied, reason
+from runner.gpus import pin
 from runner.lifetime import end_with, this_process
 from runner.signals import Stop, ignore
 from runner.sweep.execution.failures import value_or_error
@@ -134,7 +135,9 @@ class WorkersLauncher(Launcher):
         told = self._told()
         ours, theirs = self.context.Pipe()
         with _environment(OMP_NUM_THREADS="1"), _no_main_module():
-            around = _Surroundings(number, self.num_workers, self.is_ours, dict(os.environ), this_process())
+            own_gpu = self.is_ours and OmegaConf.select(self.config, "engine.device", default=None) in ("auto", "cuda")
+            about = self.is_ours, own_gpu, dict(os.environ), this_process()
+            around = _Surroundings(number, self.num_workers, *about)
             process = self.context.Process(target=_work, args=(theirs, around, told), name=f"runner-worker-{number}")
             process.start()
         theirs.close()
@@ -194,12 +197,14 @@ class _Surroundings:
 
     Args:
         is_ours: it runs trainings.
+        has_own_gpu: it sees one GPU alone.
         main: the process that it works for.
     """
 
     number: int
     num_workers: int
     is_ours: bool
+    has_own_gpu: bool
     environment: Mapping[str, str]
     main: Mapping[str, Any]
 
@@ -249,6 +254,8 @@ def _get_ready_to_train(around: _Surroundings) -> None:
     from runner.engine.process import use_one_thread
 
     os.environ[WORKER], os.environ[NUM_WORKERS] = str(around.number), str(around.num_workers)
+    if around.has_own_gpu:
+        pin(around.number)
     use_one_thread()
     config.load_plugins()  # now, for later Hydra would look for them in the working folder too
 

@@ -244,7 +244,7 @@ def test_a_worker_that_does_not_understand_what_it_is_told_says_why_at_each_job(
     ours, theirs = Pipe()
     for word in [(0, ["a=1"]), (1, ["a=2"]), None]:
         ours.send(word)
-    around = _Surroundings(0, 1, False, {"RUNNER_TEST_ONE": "1"}, this_process())
+    around = _Surroundings(0, 1, False, False, {"RUNNER_TEST_ONE": "1"}, this_process())
     _work(theirs, around, b"cno_such_module\nthing\n.")
     for override in ("a=1", "a=2"):
         returned = ours.recv()
