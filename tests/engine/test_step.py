@@ -120,6 +120,8 @@ def test_a_step_compiles_once_whatever_the_learning_rate_and_gives_the_same_loss
 
 
 @pytest.mark.cuda
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # max-autotune times many kernels
 @pytest.mark.parametrize("how", ["reduce-overhead", "max-autotune"])
 @pytest.mark.parametrize("words", [[], ["engine.accumulate_steps=2"]])
 def test_recorded_steps_have_the_losses_of_plain_ones(how, words):
