@@ -43,6 +43,10 @@ class SweepFailed(Exception):
     status = 1
 
 
+class DeviceFault(SweepFailed):
+    """A GPU stopped a process of a sweep: it answers that one with the same error from now on, other processes not."""
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop, and it stopped after saving. Exit status 128 + signal number."""
 

@@ -2,11 +2,14 @@
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from threading import Thread
 from typing import Any
+
+CHECK_SECONDS = 0.2  # between two looks at whether the other process is there
 
 
 def this_process() -> dict[str, Any]:
@@ -34,5 +37,7 @@ def _end_after(pid: int, started: float) -> None:
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         if abs(process.create_time() - started) < 1:  # else another process has its number by now
-            process.wait()
+            # One that nobody has waited for yet counts as ended, though it has its number still.
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(CHECK_SECONDS)
     os._exit(1)

@@ -1,6 +1,7 @@
 """What the machine has to give."""
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
+def num_cores() -> int:
+    """CPU cores that this process may use; all of them where the system does not say which."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can be had on the device now; of the host's, no more than the job or container may take."""
     if device.type == "cuda":
@@ -18,6 +25,11 @@ def free_memory(device: torch.device) -> int:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for what comes
         return int(free) + int(kept)
     return min([int(psutil.virtual_memory().available), *_left_to_groups()])
+
+
+def is_device_fault(error: BaseException) -> bool:
+    """Whether a GPU refuses this process from now on, as after an illegal access; memory that ran out is none."""
+    return isinstance(error, torch.AcceleratorError)
 
 
 def let_go_of_memory() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -20,10 +20,13 @@ from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.data.preprocess import blank_like, look_at
 from runner.data.sampling import Order
 from runner.data.source import Centers, Images, Source
+from runner.engine.device import num_sweep_workers
 from runner.engine.settings import Settings
 from runner.errors import UserError
 from runner.log.settings import LogSettings
+from runner.machine import num_cores
 from runner.objective import Objective
+from runner.optimizer.lr_scaling import scaled_lr
 from runner.optimizer.param_groups import LR_SCALE, START, by_transfer
 from runner.pictures import View
 from runner.reg import Regularizer
@@ -32,6 +35,7 @@ from runner.transfer import Pool, StageFeatures, Transfer, up_to
 from runner.tta import TTA
 
 OBSERVERS = "observers"
+MOST_LOADING_WORKERS = 16  # above which processes cost more memory than decoding gains
 TRANSFER_MARKS = ((LR_SCALE, 1.0), (START, 0))
 
 
@@ -108,10 +112,14 @@ def optimizer(cfg: DictConfig, network: nn.Module) -> Optimizer:
     """The optimizer of the network's trainable parameters, on the device they are on."""
     if configs.has_auto_lr(cfg):
         raise UserError("optimizer.lr: auto is found by runner train alone; give a number, say what runner check finds")
+    node: Any = OmegaConf.to_container(cfg.optimizer, resolve=True)
+    if node.get("scale_lr"):
+        images_per_step = cfg.data.batch_size * cfg.engine.accumulate_steps
+        node["lr"] = scaled_lr(node["lr"], node["_target_"].rpartition(".")[2], images_per_step)
     trained: Any = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not all(getattr(parameter, mark, none) == none for parameter in trained for mark, none in TRANSFER_MARKS):
-        trained = by_transfer({"params": trained, "lr": cfg.optimizer.get("lr", 1.0)})
-    built: Optimizer = instantiate(cfg.optimizer, "optimizer", params=trained, network=network)
+        trained = by_transfer({"params": trained, "lr": node.get("lr", 1.0)})
+    built: Optimizer = instantiate(node, "optimizer", params=trained, network=network)
     return built
 
 
@@ -220,12 +228,14 @@ def batches(
     view: View | None = None,
 ) -> Batches:
     """The batches of a split, on the device; with a seed, those that train. `view`: of larger images."""
+    if isinstance(dataset.batch_size, str):
+        raise UserError("data.batch_size: auto is found by runner train alone; give a number, say what it has found")
     source = dataset.loaded(split, device, view)
     loader: InMemoryLoader | WorkerLoader
     if isinstance(source, Images) and dataset.stays(split, device, view):
         loader = InMemoryLoader(source, device)
     else:
-        loader = WorkerLoader(source, device, dataset.num_workers)
+        loader = WorkerLoader(source, device, num_loading_workers(dataset.num_workers))
     return Batches(
         loader,
         len(source) if seed is None else Order(source.labels, getattr(source, "weights", None), dataset.balance),
@@ -239,6 +249,13 @@ def batches(
         cut_to=dataset.image_shape[-1] if view is not None and view.whole else None,
         sizes=_sizes(dataset, settings) if seed is not None else None,
     )
+
+
+def num_loading_workers(setting: int | Literal["auto"]) -> int:
+    """Of `data.num_workers`: auto is this process's share of the cores, since a GPU waits for decoding."""
+    if setting != "auto":
+        return setting
+    return max(1, min(num_cores() // num_sweep_workers(), MOST_LOADING_WORKERS))
 
 
 def _sizes(dataset: Data, settings: Settings) -> Sizes | None:

@@ -54,6 +54,11 @@ class SharedSetup:
         self.device = select_device(self.settings.device)
         self.precision = Precision(self.settings.precision, self.device)
         process.prepare(self.settings, cfg.seed, self.device)
+        if self.settings.compile == "graph" and self.device.type != "cuda":
+            raise UserError(
+                f"engine.compile: graph is a CUDA graph, and this training runs on the {self.device.type}; "
+                "set it to false or true"
+            )
         self.dataset = dataset or parts.data(cfg)
         with stage("reading the images"):
             _ = self.dataset.num_test_images  # what is wrong with them shall be said before the training
@@ -62,7 +67,8 @@ class SharedSetup:
             self.weights = pretrained.weights_of(cfg, self.dataset)
             self.lacks_weights = self.weights is None and pretrained.has_weights(cfg)
             prepared = pretrained.preprocess_of(self.weights, self.dataset.image_shape) if self.weights else None
-            self.preprocess = (prepared or fit_preprocess(self.source, self.dataset.preprocess)).to(self.device)
+            preprocess = prepared or fit_preprocess(self.source, self.dataset.preprocess, self.device)
+            self.preprocess = preprocess.to(self.device)
             given = (self.preprocess, self.device, self.settings)
             augment = parts.augment(cfg, self.source)
             self.train = parts.batches(self.dataset, "train", *given, augment=augment, seed=cfg.seed, view=train_view)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from runner.check.subject import Subject, loss_of, names_of_layers, same_noise
+from runner.check.batch_size import LARGEST, largest_fitting
+from runner.check.subject import Subject, names_of_layers
 from runner.check.verdict import Check, Verdict
 from runner.formatting import duration
 from runner.model.summary import evaluating
@@ -26,7 +27,6 @@ PROFILED = 4  # updates in the trace
 COSTLIEST = 10
 TRACE = "trace.json"
 TABLE = "cost.txt"
-MOST_IMAGES = 65_536  # of a batch that is tried
 
 
 @dataclass(frozen=True)
@@ -170,26 +170,9 @@ def verdict_on(data: float, step: float, together: float, num_images: int) -> Ch
 def _largest_batch(subject: Subject) -> Check:
     """Double the batch until the memory of the GPU is used up."""
     training = subject.fresh()
-    network = training.state.network
-    size, fits = training.train.batch_size, 0
-    image, label = subject.plain_batch(1)
-    while size <= MOST_IMAGES:
-        try:
-            images, labels = image.expand(size, -1, -1, -1).contiguous(), label.expand(size)
-            with training.state.precision.autocast(), same_noise(subject.device):
-                loss_of(network, subject.criterion, images, labels).backward()
-            torch.cuda.synchronize(subject.device)
-        except torch.OutOfMemoryError:
-            break
-        finally:
-            training.state.optimizer.zero_grad()
-            network.zero_grad()
-        fits, size = size, 2 * size
-    torch.cuda.empty_cache()
+    fits = largest_fitting(training)
     current = training.train.batch_size
-    measured = (
-        f"a batch of {fits:,} fits, the next double does not" if size <= MOST_IMAGES else f"{fits:,} fit, and more"
-    )
+    measured = f"a batch of {fits:,} fits, the next double does not" if fits < LARGEST else f"{fits:,} fit, and more"
     verdict: Verdict = "ok" if fits >= current else "wrong"
     advice = "" if fits else f"data.batch_size={current} does not fit: lower it, and raise engine.accumulate_steps"
     return Check("cost.batch", verdict, measured, f"at least {current}", advice, {"largest": fits})

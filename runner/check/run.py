@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner import build, config, store
-from runner.check import lr
+from runner.check import batch_size, lr
 from runner.check.families import FAMILIES
 from runner.check.subject import CheckFolder, Subject
 from runner.check.verdict import Check, Verdict, worst
@@ -48,6 +48,7 @@ def check(
     began = time.perf_counter()
     with _showing_stages(cfg, console):
         dataset = build.data(cfg)
+        cfg = batch_size.settled(cfg, dataset)
         cfg, _ = lr.settled(cfg, dataset)
         subject = Subject(cfg, profile=profile, dataset=dataset)
         folder = subject.folder = _new_folder(cfg, overrides, choices, str(subject.device))

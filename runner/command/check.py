@@ -52,7 +52,7 @@ class CheckJob:
         hydra = HydraConfig.get()
         overrides = list(hydra.overrides.task)
         try:
-            config.check(cfg, auto_lr=True)
+            config.check(cfg, auto=True)
             run = import_quickly("runner.check.run")
             choices = config.choices(cfg, hydra.runtime.choices)
             verdict = run.check(cfg, overrides, choices, self.families, self.profile)

@@ -91,7 +91,7 @@ class TrainJob:
             print(f"job {hydra.job.num + 1}: {' '.join(overrides)}", flush=True)
             import_quickly("runner.engine.device").set_job_number(hydra.job.num)
         try:
-            config.check(cfg, auto_lr=True)
+            config.check(cfg, auto=True)
             training = import_quickly("runner.training.train")
             if self.dry_run:
                 training.try_out(cfg)

@@ -125,7 +125,7 @@ class JobOfMany(TrainJob):
             if before["status"] in ENDED:
                 return import_quickly("runner.training.run").Run(stored)
             return import_quickly("runner.training.resume").resume(stored, trust=self.trust)
-        config.check(cfg, auto_lr=True)
+        config.check(cfg, auto=True)
         training = import_quickly("runner.training.train")
 
         def begun(path: Path) -> None:
@@ -176,9 +176,9 @@ def check_values(said: Sequence[str]) -> Any:
     for place, words in enumerate(values):
         for word in words if len(words) > 1 else []:
             job = [*first[:place], word, *first[place + 1 :]]
-            config.check(config.compose_with_choices(job)[0], auto_lr=True)
+            config.check(config.compose_with_choices(job)[0], auto=True)
     cfg, _ = config.compose_with_choices(first)
-    config.check(cfg, auto_lr=True)
+    config.check(cfg, auto=True)
     return cfg
 
 

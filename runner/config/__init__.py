@@ -5,6 +5,7 @@ from runner.config.checking import (
     bounds,
     check,
     check_sweep,
+    has_auto_batch_size,
     has_auto_lr,
     is_plain,
     is_without_effect,

@@ -35,16 +35,16 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "optimizer.param_groups": [],
 }
 # Keys that build reads beside the constructor, which need not have them.
-READ_BY_BUILD: dict[str, Any] = {"model.weights": str | None}
+READ_BY_BUILD: dict[str, Any] = {"model.weights": str | None, "optimizer.scale_lr": bool}
 NEWER_GROUPS = {"transfer"}  # that stored configs of before lack
-LR, AUTO = "optimizer.lr", "auto"
+LR, BATCH_SIZE, AUTO = "optimizer.lr", "data.batch_size", "auto"
 ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": NonNegativeInt, "output_dir": str}
 
 
-def check(config: DictConfig, auto_lr: bool = False) -> dict[str, Any]:
+def check(config: DictConfig, auto: bool = False) -> dict[str, Any]:
     """Hold every key to the constructor it is meant for, before any file or device is touched; gives it as plain data.
 
-    `auto_lr`: whether the learning rate may be one that is yet to be found.
+    `auto`: whether the learning rate and the batch size may be ones that are yet to be found.
 
     Raises:
         UserError: a key is unknown, missing, of the wrong type or out of range.
@@ -63,9 +63,19 @@ def check(config: DictConfig, auto_lr: bool = False) -> dict[str, Any]:
         raise UserError(f"{missing}: missing from the config; it may be of another version of runner, or cut short")
     _check_name(plain.get("name"))
     if has_auto_lr(config):
-        if not auto_lr:
+        if not auto:
             raise UserError(f"{LR}: {AUTO} is found by runner train alone; give a number, say what runner check finds")
+        if plain["optimizer"].get("scale_lr"):
+            raise UserError(
+                f"optimizer.scale_lr: {LR}={AUTO} is found for the batch size as it is; leave one of them out"
+            )
         plain["optimizer"] = {**plain["optimizer"], "lr": 1.0}
+    if has_auto_batch_size(config):
+        if not auto:
+            raise UserError(
+                f"{BATCH_SIZE}: {AUTO} is found by runner train alone; give a number, say what it has found"
+            )
+        plain["data"] = {**plain["data"], "batch_size": 1}
     for word, value in plain.items():
         key = str(word)
         if key in ROOT_TYPES:
@@ -83,6 +93,11 @@ def check(config: DictConfig, auto_lr: bool = False) -> dict[str, Any]:
 def has_auto_lr(config: DictConfig) -> bool:
     """Whether the learning rate is to be found before the training."""
     return bool(OmegaConf.select(config, LR, default=None) == AUTO)
+
+
+def has_auto_batch_size(config: DictConfig) -> bool:
+    """Whether the batch size is to be found before the training."""
+    return bool(OmegaConf.select(config, BATCH_SIZE, default=None) == AUTO)
 
 
 def check_sweep(config: DictConfig) -> None:

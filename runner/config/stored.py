@@ -31,6 +31,7 @@ FREE_KEYS = (
     "engine.compile",
     "engine.num_threads",
     "engine.deterministic",
+    "engine.on_oom",
     "engine.checkpoint_every_epochs",
     "engine.checkpoint_every_steps",
     "engine.checkpoint_every_seconds",

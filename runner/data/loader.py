@@ -31,13 +31,13 @@ PreprocessName = Literal["none", "mean_image", "channel_mean", "standardize"]
 class LoaderSettings:
     """The keys of a data set that do not decide which images it has; configs/data/_shared.yaml says what each does."""
 
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt | Literal["auto"] = 64
     eval_batch_size: PositiveInt = 512
     preprocess: PreprocessName = "standardize"
     drop_last: bool = False
     loading: Loading = "auto"
     in_memory_limit_mib: NonNegative = 4096
-    num_workers: NonNegativeInt = 2
+    num_workers: NonNegativeInt | Literal["auto"] = "auto"
     balance: Balance = "none"
     progressive_sizes: Sequence[PositiveInt] | None = None
 

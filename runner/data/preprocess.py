@@ -13,6 +13,7 @@ from runner.seeds import generator
 
 SAMPLE = 60_000  # images that are looked at, of a split that has more
 CHUNK = 512
+CPU = torch.device("cpu")
 
 
 class Preprocess(nn.Module):
@@ -45,8 +46,8 @@ def blank_like(saved: Mapping[str, Tensor], image_shape: tuple[int, int, int]) -
     return blank(image_shape, "mean_image" if shift is not None and shift.shape[-1] > 1 else "standardize")
 
 
-def fit(source: Source, name: PreprocessName) -> Preprocess:
-    """The preprocessing of that name for this training split.
+def fit(source: Source, name: PreprocessName, device: torch.device = CPU) -> Preprocess:
+    """The preprocessing of that name for this training split, on the CPU; `device` is where the pixels are added up.
 
     none: as it is. mean_image: minus the mean image (AlexNet). channel_mean: minus each channel's mean (VGG).
     standardize: minus each channel's mean, divided by its standard deviation (ResNet).
@@ -54,7 +55,7 @@ def fit(source: Source, name: PreprocessName) -> Preprocess:
     result = blank(source.image_shape, name)
     if name == "none":
         return result
-    total_CHW, squares_C, count = _sums(source)
+    total_CHW, squares_C, count = _sums_on_gpu(source, device) if device.type == "cuda" else _sums(source)
     mean_CHW = total_CHW / (255 * count)
     mean_C = mean_CHW.mean(dim=(1, 2), keepdim=True)
     result.shift.copy_(mean_CHW if name == "mean_image" else mean_C)
@@ -76,6 +77,19 @@ def _sums(source: Source) -> tuple[Tensor, Tensor, int]:
         squares_C += np.square(array, dtype=np.uint16).sum((0, 2, 3), dtype=np.int64)
         count += len(pixels)
     return torch.from_numpy(total_CHW).double(), torch.from_numpy(squares_C).double(), count
+
+
+def _sums_on_gpu(source: Source, device: torch.device) -> tuple[Tensor, Tensor, int]:
+    """The same, by the GPU, which takes milliseconds where numpy takes a quarter of a second for CIFAR-10."""
+    total_CHW = torch.zeros(source.image_shape, dtype=torch.int64, device=device)
+    squares_C = torch.zeros(source.image_shape[0], dtype=torch.int64, device=device)
+    count = 0
+    for pixels in _chunks(source):
+        on_device = pixels.to(device)
+        total_CHW += on_device.sum(0, dtype=torch.int64)
+        squares_C += on_device.int().square().sum((0, 2, 3), dtype=torch.int64)
+        count += len(pixels)
+    return total_CHW.cpu().double(), squares_C.cpu().double(), count
 
 
 def look_at(source: Source) -> Iterator[Tensor]:

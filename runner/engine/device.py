@@ -1,20 +1,17 @@
 """The device that a training runs on."""
 
 import os
-from pathlib import Path
 
 import torch
 
 from runner.errors import UserError, did_you_mean
+from runner.gpus import VISIBLE, has_gpu, num_gpus_of_the_sweep
 
 NAMES = ["auto", "cpu", "cuda", "mps"]
 OTHER_NAMES = ("gpu", "GPU", "nvidia")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which is read once, before the first product of matrices
 JOB, WORKER = "RUNNER_JOB", "RUNNER_WORKER"  # environment variables: the number of a job, of a worker process
 NUM_WORKERS = "RUNNER_NUM_WORKERS"  # and how many of these processes the sweep has
-
-GPUS = Path("/proc/driver/nvidia/gpus")  # a folder for each GPU that the driver of a Linux machine has found
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def set_job_number(number: int) -> None:
@@ -50,18 +47,23 @@ def select_device(name: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
 
 
+def num_sweep_workers() -> int:
+    """How many worker processes the sweep has that this process works for; 1 outside a sweep."""
+    return int(os.environ.get(NUM_WORKERS, 1))
+
+
 def num_sharing(device: torch.device) -> int:
     """How many worker processes of a sweep take memory of that GPU; 1 for other devices, and outside a sweep."""
     if device.type != "cuda":
         return 1
-    return max(1, -(-int(os.environ.get(NUM_WORKERS, 1)) // max(1, torch.cuda.device_count())))
+    return max(1, -(-num_sweep_workers() // max(1, num_gpus_of_the_sweep(torch.cuda.device_count()))))
 
 
 def unused_gpu(name: str, device: torch.device) -> str | None:
     """A line where `auto` fell back to the CPU on a machine with a GPU that nobody has hidden; else None."""
     if name != "auto" or device.type != "cpu" or VISIBLE in os.environ:
         return None
-    if not (GPUS.is_dir() and any(GPUS.iterdir())):
+    if not has_gpu():
         return None
     build = "has no CUDA" if torch.version.cuda is None else f"needs a driver for CUDA {torch.version.cuda}"
     return f"engine.device=auto: the training runs on the CPU, for this machine's GPU cannot be used: torch {build}"

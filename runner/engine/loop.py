@@ -71,7 +71,9 @@ def fit(
     state, settings = training.state, training.settings
     for observer in observers:
         observer.started(state)
-    beginning = [stage("compiling" if settings.compile else "first step")]  # of this process, which may take long
+    beginning = [
+        stage("first step" if settings.compile in (False, "graph") else "compiling")
+    ]  # of this process, which may take long
     limit = TimeLimit(settings, state, training.train.num_batches)
     while state.active and not (_finished(state, settings) or limit.is_over(state)):
         if pause_epoch is not None and state.epoch >= pause_epoch:

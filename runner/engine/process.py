@@ -31,7 +31,7 @@ def prepare(settings: Settings, seed: int, device: torch.device) -> None:
         exact = settings.deterministic or settings.precision == "fp32"  # without TF32, which has 10 bits
         torch.set_float32_matmul_precision("highest" if exact else "high")
         torch.backends.cudnn.allow_tf32 = not exact
-    if not settings.compile:
+    if settings.compile in (False, "graph"):
         _leave_compiler_out()
     if device.type == "cpu":
         _keep_freed_memory()

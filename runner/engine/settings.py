@@ -6,8 +6,9 @@ from typing import Literal
 from runner.constraints import NonNegative, NonNegativeInt, Positive, PositiveInt, Time
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
-Compile = Literal[False, True, "reduce-overhead", "max-autotune"]
+Compile = Literal[False, True, "reduce-overhead", "max-autotune", "graph"]
 Keep = Literal["all", "resumable", "weights"]
+OnOom = Literal["fail", "shrink"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Settings:
     num_threads: NonNegativeInt = 0
     clip_grad_norm: Positive | None = None
     accumulate_steps: PositiveInt = 1
+    on_oom: OnOom = "fail"
     checkpoint_every_epochs: PositiveInt = 1
     checkpoint_every_steps: NonNegativeInt = 0
     checkpoint_every_seconds: NonNegative | Literal["auto"] = "auto"

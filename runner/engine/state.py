@@ -70,6 +70,7 @@ class TrainState:
     epoch: int = 0  # finished epochs
     batch: int = 0  # finished batches of the epoch under way
     step: int = 0  # finished updates
+    part_size: int | None = None  # images that fit into the device's memory at once, as it turned out: `engine.on_oom`
     planned_steps: int | None = None  # where the time is limited: all updates that fit into it
     seconds: float = 0.0  # where the time is limited: that have been used
 
@@ -109,6 +110,7 @@ class TrainState:
             "trials": [asdict(trial) for trial in self.trials],
             "sums": self.sums.state_dict(),
             "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step},
+            "part_size": self.part_size,
             "time": {"planned_steps": self.planned_steps, "seconds": self.seconds},
             "random": random_state(self.device),
         }
@@ -127,7 +129,8 @@ class TrainState:
         self.trials = [Trial(**trial) for trial in state["trials"]]
         self.sums.load_state_dict(state["sums"])
         self.epoch, self.batch, self.step = (state["position"][key] for key in ("epoch", "batch", "step"))
-        limited = state.get("time") or {}  # checkpoints of before have none
+        self.part_size = state.get("part_size")  # checkpoints of before have none
+        limited = state.get("time") or {}  # likewise
         self.planned_steps, self.seconds = limited.get("planned_steps"), limited.get("seconds", 0.0)
         restore_random_state(state["random"], self.device)
 

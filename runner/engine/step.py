@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,11 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.engine.graph import GraphedPass
+from runner.engine.rng import random_state, restore_random_state
 from runner.engine.settings import Compile, Settings
 from runner.engine.state import TrainState
+from runner.machine import let_go_of_memory
 from runner.optimizer import sam
 from runner.seeds import derive
+from runner.warnings import note
 
+SMALLEST_PART = 2  # images of a batch that is cut for the device's memory
 Batch = tuple[Tensor, ...]  # images [B, C, H, W], labels [B]; a teacher's scores [B, K] where they are known
 Predictions = tuple[Tensor, Tensor]  # scores [B, K] and labels [B], or [T, B, K] and [T, B] or [B]
 StepResult = tuple[Tensor, Predictions]  # mean losses [T], and what was answered
@@ -80,6 +86,7 @@ class Step:
         ]
         self.clip_grad_norm = settings.clip_grad_norm
         self.accumulate_steps = settings.accumulate_steps
+        self.shrinks = settings.on_oom == "shrink"
         self.num_classes = num_classes
         self.penalties = penalties
         self.mixes = mixes
@@ -92,6 +99,8 @@ class Step:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.graphs = settings.compile in ("reduce-overhead", "max-autotune")
         self.losses: Any = compiled(self._losses, settings.compile, network.parameters())
+        self.graphed = settings.compile == "graph"
+        self._graphed_pass: GraphedPass | None = None
 
     def __call__(self, state: TrainState, batch: Batch) -> StepResult:
         images, labels, *known = batch
@@ -122,26 +131,77 @@ class Step:
     def _gradients(
         self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor
     ) -> tuple[StepResult, list[Tensor]]:
-        """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties."""
+        """Fresh gradients of the batch; the outcome, and each part of the whole loss with its penalties.
+
+        Where the device's memory is too small for a part, the parts of this batch and of those to come are halved.
+        """
+        while True:
+            kept = self._altered_by_forward(state) if self.shrinks else None
+            try:
+                return self._gradients_of_parts(state, images, targets, labels)
+            except torch.OutOfMemoryError:
+                size = labels.shape[-1] // self._num_parts(state, labels) // 2
+                if kept is None or size < SMALLEST_PART:
+                    raise
+            self._restore(state, kept)
+            state.part_size = size
+            let_go_of_memory()
+            note(
+                f"engine.on_oom=shrink: out of GPU memory; steps now accumulate gradients over {size} images at a time"
+            )
+
+    def _altered_by_forward(self, state: TrainState) -> tuple[list[Tensor], dict[str, Any]]:
+        """What a forward pass alters besides gradients: buffers, such as running statistics, and the random states."""
+        return [buffer.clone() for buffer in self.network.buffers()], random_state(state.device)
+
+    @torch.no_grad()
+    def _restore(self, state: TrainState, altered: tuple[list[Tensor], dict[str, Any]]) -> None:
+        buffers, random = altered
+        for buffer, kept in zip(self.network.buffers(), buffers, strict=True):
+            buffer.copy_(kept)
+        restore_random_state(random, state.device)
+
+    def _gradients_of_parts(
+        self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor
+    ) -> tuple[StepResult, list[Tensor]]:
         state.optimizer.zero_grad()
         self._hold_frozen_norms()
         if self.graphs:
             torch.compiler.cudagraph_mark_step_begin()
         losses, totals, predictions = [], [], []
-        for part, part_targets, part_labels in self._parts(images, targets, labels):
-            with state.precision.autocast():
-                loss, penalty, scores = self.losses(part, part_targets)
-            total = loss if penalty is None else loss + penalty
-            if part_labels.shape[-1] < labels.shape[-1]:
-                share = part_labels.shape[-1] / labels.shape[-1]
-                loss, total = loss * share, total * share
-            self._backward(state.precision.scaler.scale(total))
+        for part, part_targets, part_labels in self._parts(state, images, targets, labels):
+            share = part_labels.shape[-1] / labels.shape[-1]
+            if self.graphed:
+                layers = (layer.training for layer, _ in self.freezing)
+                form = *(weight.requires_grad for weight in self.trained), *layers
+                loss, total, scores = self._graphed_pass_of(state)(part, part_targets, share, form)
+            else:
+                loss, total, scores = self._pass(state, part, part_targets, share)
             if self.graphs:  # whose next replay writes over what this one gave
                 loss, total, scores = loss.clone(), total.clone(), scores.clone()
             losses.append(loss.detach())
             totals.append(total.detach())
             predictions.append((scores.detach(), part_labels))
         return (_total(losses), _joined(predictions)), totals
+
+    def _pass(self, state: TrainState, images: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, loss with penalties and scores of a part of a batch, whose gradients are added to those that are there.
+
+        `share`: of the part in the batch.
+        """
+        with state.precision.autocast():
+            loss, penalty, scores = self.losses(images, targets)
+        total = loss if penalty is None else loss + penalty
+        if share < 1:
+            loss, total = loss * share, total * share
+        self._backward(state.precision.scaler.scale(total))
+        return loss, total, scores
+
+    def _graphed_pass_of(self, state: TrainState) -> GraphedPass:
+        if self._graphed_pass is None:
+            keep, restore = partial(self._altered_by_forward, state), partial(self._restore, state)
+            self._graphed_pass = GraphedPass(partial(self._pass, state), self.trained, keep, restore)
+        return self._graphed_pass
 
     def _radii(self, state: TrainState) -> list[float]:
         """How far each trial climbs before its gradient is taken (`runner.optimizer.sam`); 0 for not at all."""
@@ -244,13 +304,21 @@ class Step:
             images, targets = mix(images, targets, numbers)
         return images, targets
 
-    def _parts(self, images: Tensor, targets: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def _num_parts(self, state: TrainState, labels: Tensor) -> int:
+        fitting = 1 if state.part_size is None else -(-labels.shape[-1] // state.part_size)
+        return max(self.accumulate_steps, fitting)
+
+    def _parts(
+        self, state: TrainState, images: Tensor, targets: Tensor, labels: Tensor
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The batch cut for gradient accumulation."""
-        count = self.accumulate_steps
+        count = self._num_parts(state, labels)
         if count == 1:
             return [(images, targets, labels)]
-        of_targets = targets.chunk(count, -2 if targets.is_floating_point() else -1)
-        return list(zip(images.chunk(count, labels.ndim - 1), of_targets, labels.chunk(count, -1), strict=True))
+        # Batch normalization needs two images: a split by memory is even, and `Batches` sees to those by the config.
+        cut = torch.chunk if count == self.accumulate_steps else torch.tensor_split
+        of_targets = cut(targets, count, -2 if targets.is_floating_point() else -1)
+        return list(zip(cut(images, count, labels.ndim - 1), of_targets, cut(labels, count, -1), strict=True))
 
     def _backward(self, total: Tensor) -> None:
         total.backward()
@@ -272,7 +340,7 @@ def compiled(function: Callable[..., Any], how: Compile, tensors: Iterable[Tenso
     `tensors`: those of the network. The compiler gives up on a function without a word after eight forms of it, so its
     memory is cleared whenever a network of another form comes.
     """
-    if not how:
+    if how is False or how == "graph":
         return function
     form = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors)
     if _compiled_forms and form not in _compiled_forms:

@@ -37,6 +37,8 @@ class MetricsFile:
     def note(self, state: TrainState, **fields: object) -> None:
         """Bring run.json up to date."""
         trial = state.trials[self.trial]
+        if state.part_size is not None:
+            fields["part_size"] = state.part_size
         self.folder.update(
             seconds=round(self.seconds_before + time.perf_counter() - self.began, 3),
             objective={**asdict(self.objective), "value": trial.best_value, "epoch": trial.best_epoch},

@@ -8,7 +8,7 @@ step (`runner.engine.step`). Notation: x parameters, g gradient, h mean of squar
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -217,6 +217,8 @@ def muon(
     num_iterations: PositiveInt = 5,
     weight_decay: NonNegative = 0.01,
     adamw_lr_scale: Positive = 0.15,
+    normalize_weights: bool = False,
+    others: Literal["adamw", "nesterov"] = "adamw",
     decay_norms_and_biases: bool = False,
     layer_decay: LayerDecay = None,
     sam: NonNegative = 0,
@@ -224,11 +226,17 @@ def muon(
 ) -> Optimizer:
     """`v = rho*v + (1-rho)*g; x -= lr * sqrt(max(1, out/in)) * orthogonalized(v)`, decay decoupled as in AdamW.
 
-    Biases and normalization layers get AdamW at `adamw_lr_scale * lr`.
-    Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
+    `others`, biases and normalization layers, get AdamW at `adamw_lr_scale * lr`, or `nesterov` with its decay in the
+    gradient. A group with `orthogonalize: false` counts among them. `normalize_weights` makes `|x| = sqrt(out)` before
+    each step.
+
+    Sources: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks; normalized weights, and
+    Nesterov's momentum for the others, are those of the script airbench94_muon.py.
     """
-    params = grouped(network, lr, param_groups, ["momentum", "weight_decay"], decay_norms_and_biases, layer_decay)
-    return with_sam(Muon(params, lr, momentum, nesterov, num_iterations, weight_decay, adamw_lr_scale), sam)
+    options = ["momentum", "weight_decay", "orthogonalize"]
+    params = grouped(network, lr, param_groups, options, decay_norms_and_biases, layer_decay)
+    more = adamw_lr_scale, normalize_weights, others
+    return with_sam(Muon(params, lr, momentum, nesterov, num_iterations, weight_decay, *more), sam)
 
 
 def lbfgs(

@@ -7,7 +7,7 @@ parameters that are no matrices (biases, normalization) by AdamW, so that it tra
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -160,7 +160,7 @@ def trust(weights: Tensor, update: Tensor) -> Tensor:
 
 
 class Muon(Optimizer):
-    """See `muon`. State: `v` for matrices; `m`, `h` and `t` for the rest."""
+    """See `muon`. State: `v` for matrices; for the rest `m`, `h` and `t`, or `momentum_buffer`."""
 
     def __init__(
         self,
@@ -171,11 +171,16 @@ class Muon(Optimizer):
         num_iterations: int,
         weight_decay: float,
         adamw_lr_scale: float,
+        normalize_weights: bool = False,
+        others: Literal["adamw", "nesterov"] = "adamw",
     ) -> None:
         self.nesterov = nesterov
         self.num_iterations = num_iterations
         self.adamw_lr_scale = adamw_lr_scale
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.normalize_weights = normalize_weights
+        self.others = others
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "orthogonalize": True}
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -183,8 +188,12 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    update = self._update_matrix if parameter.ndim > 1 else self._update_other
-                    update(parameter, parameter.grad, group)
+                    self._update_of(parameter, group)(parameter, parameter.grad, group)
+
+    def _update_of(self, parameter: Tensor, group: dict[str, Any]) -> Callable[[Tensor, Tensor, dict[str, Any]], None]:
+        if parameter.ndim > 1 and group.get("orthogonalize", True):
+            return self._update_matrix
+        return self._update_by_nesterov if self.others == "nesterov" else self._update_by_adamw
 
     def _update_matrix(self, x: Tensor, g: Tensor, group: dict[str, Any]) -> None:
         state = self.state[x]
@@ -195,10 +204,20 @@ class Muon(Optimizer):
         direction = g.lerp(v, rho) if self.nesterov else v
         matrix = direction.flatten(1)
         scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+        if self.normalize_weights:
+            x.mul_(len(x) ** 0.5 / x.norm())
         x.mul_(1 - group["lr"] * group["weight_decay"])
         x.add_(orthogonalized(matrix, self.num_iterations).reshape(x.shape), alpha=-group["lr"] * scale)
 
-    def _update_other(self, x: Tensor, g: Tensor, group: dict[str, Any]) -> None:
+    def _update_by_nesterov(self, x: Tensor, g: Tensor, group: dict[str, Any]) -> None:
+        state, rho = self.state[x], group["momentum"]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(x)
+        g = g.add(x, alpha=group["weight_decay"])
+        v = state["momentum_buffer"].mul_(rho).add_(g)
+        x.add_(g.add(v, alpha=rho), alpha=-group["lr"])
+
+    def _update_by_adamw(self, x: Tensor, g: Tensor, group: dict[str, Any]) -> None:
         state = self.state[x]
         if not state:
             state.update(m=torch.zeros_like(x), h=torch.zeros_like(x), t=0)

@@ -64,7 +64,9 @@ def rule_for(optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor) 
     if kind is Lamb:
         return LAMB if is_decayed(parameter) else LAMB_OTHER
     if isinstance(optimizer, Muon):
-        return _muon_matrix(optimizer.nesterov, optimizer.num_iterations) if parameter.ndim > 1 else MUON_OTHER
+        if parameter.ndim > 1 and group.get("orthogonalize", True):
+            return _muon_matrix(optimizer.nesterov, optimizer.num_iterations, optimizer.normalize_weights)
+        return NESTEROV if optimizer.others == "nesterov" else MUON_OTHER
     if kind is SGD and (group["momentum"] or optimizer.state):
         return NESTEROV if group["nesterov"] else MOMENTUM
     return RULES[kind]
@@ -136,12 +138,15 @@ def _adam(x: Tensor, g: Tensor, m: Tensor, h: Tensor, hyper: Hyper, t: int | Non
 
 
 @cache
-def _muon_matrix(nesterov: bool, num_iterations: int) -> Rule:
+def _muon_matrix(nesterov: bool, num_iterations: int, normalize_weights: bool) -> Rule:
     def update(x: Tensor, g: Tensor, state: State, hyper: Hyper, t: int) -> None:
         rest, rho = across(x, 1 - hyper["momentum"], hyper["momentum"])
         v = state["v"].lerp_(g, rest)
         matrix = (g.lerp(v, rho) if nesterov else v).flatten(2)
         (lr,) = across(x, hyper["lr"] * max(1.0, matrix.shape[1] / matrix.shape[2]) ** 0.5)
+        if normalize_weights:
+            dims = tuple(range(1, x.ndim))
+            x.mul_(x.shape[1] ** 0.5 / torch.linalg.vector_norm(x, dim=dims, keepdim=True))
         _shrink(x, hyper["lr"] * hyper["weight_decay"])
         x.addcmul_(orthogonalized(matrix, num_iterations).reshape(x.shape), lr, value=-1)
 

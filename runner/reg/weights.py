@@ -6,6 +6,7 @@ layers. Biases, normalization layers and the slopes of PReLU only with `all_para
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,3 +73,12 @@ class MaxNorm(Regularizer):
         for parameter in network.parameters():
             if parameter.ndim > 1 and parameter.requires_grad:
                 parameter.renorm_(2, 0, self.max_norm)
+
+    @torch.no_grad()
+    def project_stacked(self, weights_TO: Tensor) -> None:
+        """The same for one weight of T trials [T, out, ...], by one call; `max_norm` may be each trial's own [T]."""
+        norms = torch.linalg.vector_norm(weights_TO.flatten(2), dim=2)
+        most: Any = self.max_norm
+        most = most.to(norms.dtype)[:, None] if isinstance(most, Tensor) else most
+        factors = torch.where(norms > most, most / (norms + 1e-7), 1.0)  # as renorm has it
+        weights_TO.mul_(factors[(..., *[None] * (weights_TO.ndim - 2))])

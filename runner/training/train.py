@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from runner import build, config, store
-from runner.check import lr
+from runner.check import batch_size, lr
 from runner.data import Data
 from runner.engine.checkpoint import Checkpoints, Wanted
 from runner.engine.device import unused_gpu
@@ -91,7 +91,7 @@ def train_overrides(*overrides: str | Sequence[str], **keys: Any) -> Run:
     words = config.words_of(overrides, keys)
     try:
         cfg, choices = config.compose_with_choices(words)
-        config.check(cfg, auto_lr=True)
+        config.check(cfg, auto=True)
         return train(cfg, words, choices)
     except UserError as error:
         raise error from None  # in a notebook, one line and not that of Hydra's thousands
@@ -122,6 +122,7 @@ def train(
             note(why)
             choices = {**(choices or {}), "transfer": "none"}
         with _out_of_memory_in_a_line(cfg):
+            cfg = batch_size.settled(cfg, dataset)
             cfg, found = lr.settled(cfg, dataset)
             training = build.training(cfg, dataset)
         if why := unused_gpu(cfg.engine.device, training.state.device):
@@ -161,6 +162,7 @@ def try_out(cfg: DictConfig) -> None:
     console = Console()
     with _showing_stages(cfg, console):
         dataset = build.data(cfg)
+        cfg = batch_size.settled(cfg, dataset)
         cfg, _ = lr.settled(cfg, dataset)
         training = build.training(cfg, dataset)
         layers = network_layers(training)

@@ -58,11 +58,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
 
 def contestants(options: argparse.Namespace, folder: Path) -> dict[str, Run]:
     """How each trains with a seed; the script of the record keeps its images in `folder`."""
-    overrides = ["experiment=airbench94"]
-    if options.quick:
-        overrides += [*SMALL, "engine.epochs=1"]
-    elif options.cifar10:
-        overrides += ["data=folder", f"data.root={options.cifar10}"]
+    overrides = overrides_of(options, "airbench94")
     data = build.data(runner.compose(overrides))
     for split in ("train", "test"):
         data.loaded(split, torch.device("cpu"))
@@ -74,6 +70,14 @@ def contestants(options: argparse.Namespace, folder: Path) -> dict[str, Run]:
     found["runner"] = lambda seed: by_runner(overrides, data, seed)
     found["runner, everything switched off"] = lambda seed: by_fit(overrides, data, seed)
     return found
+
+
+def overrides_of(options: argparse.Namespace, recipe: str) -> list[str]:
+    """The words of a recipe, on the images that the options name."""
+    overrides = [f"experiment={recipe}"]
+    if options.quick:
+        return [*overrides, *SMALL, "engine.epochs=1"]
+    return [*overrides, "data=folder", f"data.root={options.cifar10}"] if options.cifar10 else overrides
 
 
 class Contestant:

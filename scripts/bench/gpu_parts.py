@@ -21,10 +21,18 @@ import runner
 from bench import airbench, data, step
 from bench.harness import CUDA, ROOT, Row, synchronize
 from runner import build, store
+from runner.engine.checkpoint import Checkpoints
+from runner.engine.loop import fit
+from runner.signals import Stop
 
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 NEEDS_CUDA = [{"result": "needs CUDA"}]
 SMALL = ["data=synthetic", "data.num_images=80", "data.batch_size=16"]
+VARIANTS = {
+    "fp16": ["engine.precision=fp16"],
+    "engine.compile=graph": ["engine.compile=graph"],
+    "engine.compile=true": ["engine.compile=true"],
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +45,25 @@ class Case:
 
 
 def timed(work: Callable[[], object], times: int) -> Row:
-    """Microseconds of some work, and those until the host is free: equal ones mean that launches are the limit."""
+    """Microseconds of some work, those until the host is free, and those of the GPU by its own clock.
+
+    Where the first two are equal, launches are the limit.
+    """
     for _ in range(min(times, 3)):
         work()
     synchronize()
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if CUDA else []
     began = time.perf_counter()
+    for event in events[:1]:
+        event.record()
     for _ in range(times):
         work()
+    for event in events[1:]:
+        event.record()
     host = time.perf_counter() - began
     synchronize()
-    return {"us": 1e6 * (time.perf_counter() - began) / times, "host us": 1e6 * host / times}
+    row: Row = {"us": 1e6 * (time.perf_counter() - began) / times, "host us": 1e6 * host / times}
+    return row | ({"GPU us": 1e3 * events[0].elapsed_time(events[1]) / times} if CUDA else {})
 
 
 def peak_mib() -> float | None:
@@ -98,15 +115,17 @@ def imports() -> list[Row]:
 
 
 def tests(options: argparse.Namespace) -> Iterator[Case]:
-    yield Case("pytest -m cuda", 150, run_tests)
+    yield Case("pytest -m 'cuda and not slow'", 150, partial(run_tests, "cuda and not slow", 170))
+    yield Case("pytest -m 'cuda and slow'", 240, partial(run_tests, "cuda and slow", 260))
     yield Case("deterministic: two trainings have the same bits", 20, partial(same_bits, options.quick))
 
 
-def run_tests() -> list[Row]:
+def run_tests(marks: str, timeout: float) -> list[Row]:
+    files = [f"tests/{name}.py" for name in ("contract/test_gpu", "engine/test_graph", "engine/test_step")]
+    files += ["tests/engine/test_metrics.py", "tests/engine/vectorized"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "junit.xml"
-        files = ["tests/engine/test_step.py", "tests/engine/test_metrics.py"]
-        words("-m", "pytest", "-q", "-m", "cuda", "-W", "default", f"--junitxml={path}", *files, timeout=170)
+        words("-m", "pytest", "-q", "-m", marks, "-W", "default", f"--junitxml={path}", *files, timeout=timeout)
         suite = ElementTree.parse(path).getroot()[0]
     row: Row = {name: int(suite.attrib[name]) for name in ("tests", "failures", "errors", "skipped")}
     return [row | {"failed": [case.attrib["name"] for case in suite if case.find("failure") is not None]}]
@@ -133,11 +152,11 @@ def steps(options: argparse.Namespace) -> Iterator[Case]:
     for name in cases:
         beside = argparse.Namespace(quick=options.quick, only=[name], turns=1 if options.quick else 3)
         yield Case(f"{name}, beside others", 40, partial(step.measure, beside))
-    for compile_ in ("false",) if options.quick else ("false", "reduce-overhead", "true"):
+    for compile_ in ("false",) if options.quick else ("false", "graph", "reduce-overhead", "true"):
         for name, overrides in cases.items():
             yield Case(
                 f"{name}, compile={compile_}",
-                20 if compile_ == "false" else 60,
+                20 if compile_ in ("false", "graph") else 60,
                 partial(own_step, [*overrides, f"engine.compile={compile_}"], 3 if options.quick else 50),
             )
 
@@ -200,10 +219,14 @@ def stack(options: argparse.Namespace) -> Iterator[Case]:
     networks = {"ConvNet, digits": ["model=convnet"], "MLP, digits": ["model=mlp"]}
     if not options.quick:
         networks["ConvNet, 32x32"] = step.CASES["ConvNet, 32x32"]
-    for num_trials in (1, 4) if options.quick else (64, 16, 4, 1):
+    if not options.quick:
+        yield Case("64 trials of 5 epochs, runner sweep", 90, partial(sweep, 64, 5, "64"))
+        yield Case("64 trials of 5 epochs one by one, runner sweep", 240, partial(sweep, 64, 5, "off"))
+    for num_trials in (1, 4) if options.quick else (64, 16, 4, 1, 256):
         for name, overrides in networks.items():
             how = partial(trials, overrides, num_trials)
             yield Case(f"{name}, {num_trials} trials", 15, how)
+    yield Case("batch normalization, compiled", 90, partial(compiled_norms, options))
     for num_trials in (2,) if options.quick else (16, 64):
         yield Case(f"a convolution, {num_trials} trials", 15, partial(convolutions, num_trials, options.quick))
 
@@ -215,6 +238,34 @@ def trials(overrides: Sequence[str], num_trials: int) -> list[Row]:
     took = build.VectorizedTimer(cfgs[0]).time(cfgs)
     row = {"trials": num_trials, "ms together": 1e3 * took.together, "ms alone": 1e3 * took.alone}
     return [row | {"times one by one": took.speedup, "peak MiB": peak_mib()}]
+
+
+def sweep(num_trials: int, epochs: int, vectorize: str) -> list[Row]:
+    """The whole command, on small ConvNets."""
+    rounds = f"sweep.rounds=[{{trials: {num_trials}, epochs: {epochs}}}]"
+    overrides = ["model=convnet", "optimizer.lr=loguniform(1e-4,1e-1)", rounds, "sweep.num_finalists=0"]
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        more = [f"sweep.vectorize={vectorize}", f"output_dir={folder}", "log.progress=none"]
+        words("-m", "runner", "sweep", *overrides, *more, timeout=300).check_returncode()
+        return [{"trials": num_trials, "vectorize": vectorize, "seconds": time.perf_counter() - began}]
+
+
+def compiled_norms(options: argparse.Namespace) -> list[Row]:
+    """Vectorized trials with batch normalization under reduce-overhead: whether their steps become CUDA graphs."""
+    rows = []
+    for compile_ in ("false",) if options.quick else ("false", "reduce-overhead"):
+        overrides = [
+            "model=convnet",
+            "model.norm=batch",
+            f"engine.compile={compile_}",
+            *(SMALL if options.quick else []),
+        ]
+        cfgs = [runner.compose([*overrides, f"optimizer.lr={0.001 * (1 + n / 100)}"]) for n in range(4)]
+        made = build.vectorize(cfgs)
+        batch = next(iter(made.train.epoch(0, 0)))
+        rows.append({"compile": compile_, **timed(lambda made=made, batch=batch: made.step(made.state, batch), 5)})
+    return rows
 
 
 def convolutions(num_trials: int, quick: bool) -> list[Row]:
@@ -279,6 +330,51 @@ def records(options: argparse.Namespace) -> Iterator[Case]:
 
         for seed in range(1 if options.quick else options.turns or 10):
             yield Case(f"seed {seed}", 15 if found else 45, partial(measure, seed))
+    variants = {"as it is": []} | ({} if options.quick else VARIANTS)
+    for name, more in variants.items():
+        yield Case(f"airbench94 by our clocks, {name}", 60, partial(clocks, options, "airbench94", more))
+    yield Case("airbench_muon by our clocks", 30, partial(clocks, options, "airbench_muon", []))
+    yield Case("kernels of 20 steps of airbench94", 30, partial(kernels, options))
+
+
+def clocks(options: argparse.Namespace, recipe: str, more: Sequence[str]) -> list[Row]:
+    """Seconds of each part of a second training: what the record's script counts is all but the images."""
+    overrides = airbench.overrides_of(options, recipe) + list(more)
+    for _ in range(2):  # the first one warms up
+        cfg = runner.compose([*overrides, "engine.checkpoint_every_epochs=1000"])
+        images = build.data(cfg)
+        for split in ("train", "test"):
+            images.loaded(split, torch.device("cpu"))
+        began = time.perf_counter()
+        training = build.training(cfg, images)
+        synchronize()
+        built = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            with Checkpoints(Path(folder), training.settings, {}) as checkpoints:
+                fit(training, [], checkpoints, Stop())
+            synchronize()
+            trained = time.perf_counter()
+        accuracy = airbench.accuracy_on_test(training, images)
+        row: Row = {"accuracy": accuracy, "seconds to build": built - began, "to train": trained - built}
+        row["to test"] = time.perf_counter() - trained
+    return [row | {"ms a step": 1e3 * row["to train"] / max(1, training.state.step)}]
+
+
+def kernels(options: argparse.Namespace) -> list[Row]:
+    """The ten kernels, or operations on a CPU, that take most of the time."""
+    training = build.training(runner.compose(airbench.overrides_of(options, "airbench94")))
+    batches = (batch for epoch in range(20) for batch in training.train.epoch(epoch, 0))
+    count = 2 if options.quick else 20
+    for _ in range(3):
+        training.step(training.state, next(batches))
+    activities = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if CUDA else [])]
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(count):
+            training.step(training.state, next(batches))
+        synchronize()
+    of_device = "self_device_time_total" if CUDA else "self_cpu_time_total"
+    found = sorted(profile.key_averages(), key=lambda event: -getattr(event, of_device))[:10]
+    return [{"kernel": event.key[:80], "us a step": getattr(event, of_device) / count} for event in found]
 
 
 def loading(options: argparse.Namespace) -> Iterator[Case]:
@@ -301,15 +397,17 @@ def loaded(overrides: Sequence[str]) -> list[Row]:
 
 def faults(options: argparse.Namespace) -> Iterator[Case]:
     yield Case("out of memory", 60, out_of_memory)
+    yield Case("out of memory, engine.on_oom=shrink", 60, partial(out_of_memory, "engine.on_oom=shrink"))
+    yield Case("data.batch_size=auto", 90, partial(out_of_memory, "data.batch_size=auto"))
     yield Case("a device that does not exist", 20, missing_device)
     yield Case("a stop by SIGTERM", 40, stopped)
 
 
-def out_of_memory() -> list[Row]:
+def out_of_memory(*overrides: str) -> list[Row]:
     if not CUDA:
         return NEEDS_CUDA
-    large = ["data.num_images=60000", "data.batch_size=50000", "model.channels=[4096,4096]"]
-    return [answer("data=synthetic", "model=convnet", *large)]
+    large = ["data.num_images=60000", "data.batch_size=50000", "model.channels=[4096,4096]", "engine.max_steps=2"]
+    return [answer("data=synthetic", "model=convnet", *large, *overrides)]
 
 
 def missing_device() -> list[Row]:

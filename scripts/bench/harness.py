@@ -39,7 +39,7 @@ from runner.engine.loop import Training
 ROOT = Path(__file__).resolve().parents[2]
 SUPERVISE = ROOT / "scripts/bench/supervise.py"
 CUDA = torch.cuda.is_available()
-COMPETITORS = ("lightning", "optuna", "ray", "kornia", "timm")
+COMPETITORS = ("lightning", "optuna", "ray", "kornia", "timm", "fastai", "ultralytics")
 PACKAGES = ("runner", "torch", "torchvision", "numpy", "hydra-core", "tensorboard", *COMPETITORS)
 
 Row = dict[str, Any]

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +50,36 @@ def test_joblib_runs_jobs_with_loader_workers(process):
 def test_a_multirun_on_worker_processes(process):
     process("train", "-m", *SMALL, "seed=1,2,3", "hydra/launcher=workers")
     assert [json.loads((path / "run.json").read_text())["status"] for path in process.runs()] == ["finished"] * 3
+
+
+SCRIPT = """
+import torch
+import runner
+
+print("run as", __name__, flush=True)
+
+
+class Net(torch.nn.Module):
+    def __init__(self, in_channels: int, image_size: int, num_classes: int) -> None:
+        super().__init__()
+        self.flatten = torch.nn.Flatten()
+        self.linear = torch.nn.Linear(in_channels * image_size**2, num_classes)
+
+    def forward(self, images):
+        return self.linear(self.flatten(images))
+
+
+runner.sweep(WORDS, "model._target_=__main__.Net", "sweep.num_workers=2")
+"""
+
+
+def test_worker_processes_of_a_script_know_its_classes_and_do_not_run_it_again(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT.replace("WORDS", repr(SWEEP)))
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run as") == 1
+    (path,) = tmp_path.glob("outputs/*/*/sweep.json")
+    assert json.loads(path.read_text())["status"] == "finished"
+    assert [json.loads(file.read_text())["status"] for file in path.parent.glob("trials/*/run.json")] == [
+        "finished"
+    ] * 3

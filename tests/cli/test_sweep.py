@@ -167,6 +167,7 @@ def test_a_killed_sweep_of_vectorized_trials_ends_as_one_that_went_through(proce
         "model.hidden=[32,32]",
         "sweep.vectorize=8",
         "engine.checkpoint_every_seconds=0",
+        "sweep.keep_checkpoints=all",
         *SABOTAGED,
     ]
     (process.folder / "dawdle").write_text("0.01")

@@ -10,7 +10,7 @@ from torch import nn
 import runner
 from runner import config
 from runner.errors import CannotVectorize
-from runner.reg import Regularizer
+from runner.reg import MaxNorm, Regularizer
 
 STEPS = 50
 MLP = ["model=mlp", "model.hidden=[16]"]
@@ -413,3 +413,24 @@ def test_layer_decay_differs_in_its_factor_alone():
 def test_averages_that_look_at_images_or_keep_copies_are_refused(words):
     with pytest.raises(CannotVectorize, match=r"average: .* cannot be vectorized"):
         runner.build.vectorize(configs([*MLP, *words], RATES))
+
+
+def test_max_norm_is_the_same_for_one_number_of_all_trials():
+    weights = torch.randn(3, 5, 2, 4, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([weight.clone().renorm_(2, 0, 1.5) for weight in weights])
+    MaxNorm(1.5).project_stacked(weights)
+    torch.testing.assert_close(weights, expected, rtol=1e-6, atol=1e-7)
+    assert weights.flatten(2).norm(dim=2).max() <= 1.5 * (1 + 1e-6)
+
+
+def test_a_weight_that_is_frozen_keeps_its_norm_in_vectorized_trials():
+    words = [*MLP, "reg=max_norm", "reg.max_norm.max_norm=0.1", "init=large"]
+    words += ["optimizer.param_groups=[{params: 1.weight, lr_scale: 0}]"]
+    cfgs = [runner.compose([*words, f"optimizer.lr={lr}"]) for lr in (0.01, 0.02)]
+    made = runner.build.vectorize(cfgs)
+    batch = next(iter(made.train.epoch()))
+    made.step(made.state, batch)
+    for trial in range(2):
+        weights = dict(made.state.of(trial).network.named_parameters())
+        norms = {name: weights[name].norm(dim=1).max() for name in ("1.weight", "3.weight")}
+        assert norms["1.weight"] > 0.11 > norms["3.weight"]

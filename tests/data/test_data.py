@@ -9,7 +9,7 @@ import runner
 from runner.data import Batches, Digits, Folder, Images, Synthetic
 from runner.data.cut import stratified
 from runner.data.loader import InMemoryLoader, WorkerLoader
-from runner.data.preprocess import fit, look_at
+from runner.data.preprocess import _sums_on_gpu, fit, look_at
 from runner.data.source import decode
 from runner.engine.rng import random_state
 from runner.errors import UserError
@@ -262,6 +262,13 @@ class TestPreprocess:
     def test_sums_of_many_bright_pixels_are_exact(self):
         white = Images(torch.full((300, 1, 300, 300), 254, dtype=torch.uint8), torch.zeros(300).long())
         assert fit(white, "channel_mean").shift.item() == pytest.approx(254 / 255, rel=1e-7)
+
+    def test_sums_as_a_gpu_makes_them_are_exact(self):
+        total, squares, count = _sums_on_gpu(self.source, torch.device("cpu"))
+        pixels = self.source.pixels.numpy().astype(np.int64)
+        assert (total.numpy() == pixels.sum(0)).all()
+        assert (squares.numpy() == (pixels**2).sum((0, 2, 3))).all()
+        assert count == len(pixels)
 
     def test_statistics_come_from_the_training_split_alone(self):
         cfg = runner.compose([])

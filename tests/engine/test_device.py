@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import runner
+from runner import gpus
 from runner.build import vectorized
 from runner.engine import device as device_module
 from runner.engine.device import select_device, set_job_number
@@ -165,7 +166,7 @@ def test_algorithms_are_deterministic_where_that_is_asked_for_whatever_was_befor
 
 def test_a_gpu_that_cannot_be_used_is_told(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(device_module, "GPUS", tmp_path / "gpus")
+    monkeypatch.setattr(gpus, "DRIVER", tmp_path / "gpus")
     cpu = torch.device("cpu")
     assert device_module.unused_gpu("auto", cpu) is None  # no driver
     (tmp_path / "gpus/0000:01:00.0").mkdir(parents=True)

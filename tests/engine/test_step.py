@@ -120,6 +120,8 @@ def test_a_step_compiles_once_whatever_the_learning_rate_and_gives_the_same_loss
 
 
 @pytest.mark.cuda
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # max-autotune times many kernels
 @pytest.mark.parametrize("how", ["reduce-overhead", "max-autotune"])
 @pytest.mark.parametrize("words", [[], ["engine.accumulate_steps=2"]])
 def test_recorded_steps_have_the_losses_of_plain_ones(how, words):
@@ -261,3 +263,91 @@ def test_the_compilers_memory_is_cleared_when_another_network_comes(monkeypatch)
         runner.build.training(runner.compose(["model=mlp", f"model.hidden=[{width}]", "engine.compile=true"]))
         made.append(width)
     assert resets == [2, 4, 5]
+
+
+def too_large_above(made, num_images):
+    """Has the network's forward pass run out of memory for more images than that; the sizes that it was given."""
+    sizes = []
+
+    def refuse(module, inputs):
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > num_images:
+            torch.rand(())  # as a pass may have drawn before it failed
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    made.state.network.register_forward_pre_hook(refuse)
+    return sizes
+
+
+@pytest.mark.parametrize("words", [[], ["engine.clip_grad_norm=0.1"], ["optimizer=momentum", "optimizer.sam=0.05"]])
+def test_batches_too_large_for_the_memory_are_halved_with_the_same_update(words, capsys):
+    whole = training("data.batch_size=64", *words)
+    shrunk = training("data.batch_size=64", "engine.on_oom=shrink", *words)
+    sizes = too_large_above(shrunk, 20)
+    assert losses(shrunk, 20) == pytest.approx(losses(whole, 20), rel=1e-4)
+    assert_same_weights(shrunk, whole, rtol=1e-4, atol=1e-6)
+    assert sizes[:7] == [64, 32, 16, 16, 16, 16, 16]
+    assert shrunk.state.part_size == 16
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert "16 images at a time" in told[1]
+
+
+def test_dropout_draws_after_a_failed_pass_what_it_draws_for_parts_of_that_size():
+    words = ["model=mlp", "model.norm=none", "reg=dropout"]
+    cut, shrunk = (
+        runner.build.training(runner.compose([*words, *more]))
+        for more in (
+            ["data.batch_size=32", "engine.accumulate_steps=2"],
+            ["data.batch_size=64", "engine.on_oom=shrink"],
+        )
+    )
+    too_large_above(shrunk, 32)
+    batch = next(iter(cut.train.epoch()))
+    random = torch.get_rng_state()
+    cut.step(cut.state, batch)
+    torch.set_rng_state(random)
+    shrunk.step(shrunk.state, batch)
+    assert_same_weights(shrunk, cut, rtol=0, atol=0)
+
+
+def test_running_statistics_see_no_pass_that_failed():
+    made = training("model.norm=batch", "data.batch_size=64", "engine.on_oom=shrink")
+    (norm, *_) = [layer for layer in made.state.network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    last = list(made.state.network.modules())[-1]
+    fails = [True]
+
+    def fail_once(module, inputs):
+        if fails.pop() if fails else False:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    last.register_forward_pre_hook(fail_once)
+    made.step(made.state, next(iter(made.train.epoch())))
+    assert norm.num_batches_tracked == 2  # one of each half, none of the whole
+
+
+def test_a_short_last_batch_is_cut_by_the_size_that_fits():
+    made = training("model.norm=batch", "data.batch_size=64", "engine.on_oom=shrink")
+    sizes = too_large_above(made, 4)
+    images, labels = next(iter(made.train.epoch()))
+    made.step(made.state, (images, labels))
+    sizes.clear()
+    made.step(made.state, (images[:13], labels[:13]))
+    assert sizes == [4, 3, 3, 3]  # a chunk of 4, 4, 4 and 1 would leave batch normalization a single image
+
+
+def test_the_memory_that_was_too_small_is_known_after_a_resume():
+    made = training("data.batch_size=64", "engine.on_oom=shrink")
+    too_large_above(made, 16)
+    losses(made, 1)
+    again = training("data.batch_size=64", "engine.on_oom=shrink")
+    again.state.load_state_dict(copy.deepcopy(made.state.state_dict()))
+    assert again.state.part_size == 16
+
+
+@pytest.mark.parametrize("words", [[], ["engine.on_oom=shrink"]], ids=["fail", "one image is too large"])
+def test_a_batch_that_cannot_be_cut_fails(words):
+    made = training("data.batch_size=64", *words)
+    too_large_above(made, 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        losses(made, 1)

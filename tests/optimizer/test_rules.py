@@ -1,5 +1,7 @@
 """Rules for T trials at once: each row moves as the trial's own optimizer moves it."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -39,6 +41,14 @@ MADE = {
     "nadam, rising": (optimizers.nadam, [{"lr": 0.1, "momentum_decay": psi} for psi in (0.0, 4e-3, 1.0)]),
     "lion": (optimizers.lion, [{"lr": 0.1, "betas": (b1, 0.9), "weight_decay": b1} for b1 in (0.0, 0.9, 0.5)]),
     "lamb": (optimizers.lamb, [{"lr": 0.1, "betas": (b1, 0.9), "weight_decay": b1} for b1 in (0.0, 0.9, 0.5)]),
+    "muon, normalized": (
+        partial(optimizers.muon, normalize_weights=True, others="nesterov"),
+        [{"lr": lr, "momentum": 0.9, "weight_decay": decay} for lr, decay in ((0.1, 0.0), (0.2, 0.1), (0.3, 1.0))],
+    ),
+    "muon, not orthogonalized": (
+        partial(optimizers.muon, param_groups=[{"params": "*", "orthogonalize": False}]),
+        [{"lr": lr} for lr in (0.1, 0.2, 0.3)],
+    ),
     "muon": (optimizers.muon, [{"lr": 0.1, "momentum": 0.9, "weight_decay": decay} for decay in (0.0, 0.1, 1.0)]),
 }
 

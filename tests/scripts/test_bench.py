@@ -1,5 +1,6 @@
 """Every benchmark runs and writes its rows; how fast things are is not the tests' to judge."""
 
+import importlib
 import importlib.util
 import json
 import math
@@ -231,3 +232,18 @@ def test_every_part_of_the_gpu_table_runs_on_a_cpu(quick):
     rows, _ = quick("gpu")
     assert {row["part"] for row in rows} == {"facts", "tests", "step", "graph", "stack", "airbench", "data", "faults"}
     assert [row for row in rows if "error" in row or ("skipped" in row and row["part"] != "tests")] == []
+
+
+@pytest.mark.slow
+def test_folders(quick):
+    rows, printed = quick("folders")
+    assert [row["by"] for row in rows] == ["runner"]
+    assert_numbers(rows, "CPU seconds an epoch", "CPU seconds to start")
+    assert "| 32x32 | runner |" in printed
+
+
+def test_pictures_that_are_held_out_are_a_tenth_of_each_class(run, tmp_path):
+    folders = importlib.import_module("bench.folders")
+    folders.write_pictures(tmp_path, 80, (8, 8))
+    folders.write_held_out(tmp_path, "val")
+    assert [len(list(path.iterdir())) for path in sorted((tmp_path / "val").iterdir())] == [2] * 4

@@ -50,6 +50,8 @@ class VectorizedStep(Step):
             raise CannotVectorize(
                 "optimizer.param_groups: normalization layers freeze at different times in different trials"
             )
+        self.shrinks = False  # fewer trials train together before a batch is cut
+        self.graphed = False  # several trials launch as few operations as one
         self.steps = steps
         self.template = template
         self.rows = state.rows
@@ -102,6 +104,8 @@ class VectorizedStep(Step):
         """Go on with the trials that are left."""
         device = self.rows.matrix.device
         self.trials = list(state.present)
+        if self.graphs:
+            _keep_places([*self.rows.views.values(), *self.rows.others.values()])
         self.own = own = [self.steps[trial] for trial in self.trials]
         layers = [layer for layer, _ in self.freezing]  # of the template, which take after the first trial left
         self.freezing = [(layer, own[0].freezing[number][1]) for number, layer in enumerate(layers)]
@@ -109,9 +113,9 @@ class VectorizedStep(Step):
         self.ending = list(_ending(state, self.rows)) if needs_norms else []
         self.index = torch.tensor(self.trials, device=device)
         self.criteria = batched_criteria(own, device)
-        self.penalizing, self.transforming, self.mixing = (
+        self.penalizing, self.transforming, self.mixing, self.projecting = (
             [BatchedObject("reg", [_owner(hook) for hook in hooks], device) for hooks in zip(*chosen, strict=True)]
-            for chosen in zip(*((step.penalties, step.target_transforms, step.mixes) for step in own), strict=True)
+            for chosen in zip(*(_hooks(step) for step in own), strict=True)
         )
 
     def _losses(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -208,8 +212,15 @@ class VectorizedStep(Step):
                 other.copy_(kept)
 
     def _project_weights(self) -> None:
-        for own in self.own:
-            own._project_weights()
+        for number, alike in enumerate(self.projecting):
+            if not hasattr(alike.first, "project_stacked"):
+                for own in self.own:
+                    own.weight_projections[number](own.network)
+                continue
+            project = alike.with_numbers(alike.numbers).project_stacked
+            for name, parameter in self.own[0].parameters.items():
+                if parameter.ndim > 1 and parameter.requires_grad:
+                    project(self.rows.shaped(self.rows.matrix, name))
 
 
 def _ending(state: TrainState, rows: StackedParameters) -> Iterator[tuple[int, slice, Tensor]]:
@@ -221,6 +232,21 @@ def _ending(state: TrainState, rows: StackedParameters) -> Iterator[tuple[int, s
             if group.get("freeze_after_epochs") is not None:
                 for parameter in group["params"]:
                     yield row, rows.columns[names[parameter]], parameter
+
+
+def _keep_places(tensors: Sequence[Tensor]) -> None:
+    """Tell the compiler that these stay where they are: it makes no CUDA graph of a pass that alters others.
+
+    Running statistics are altered, and as arguments of a function they count as others. A module's own do not.
+    """
+    mark = getattr(torch._dynamo, "mark_static_address", None)
+    if mark is not None:
+        for tensor in tensors:
+            mark(tensor)
+
+
+def _hooks(step: Step) -> tuple[Sequence[Callable[..., Any]], ...]:
+    return step.penalties, step.target_transforms, step.mixes, step.weight_projections
 
 
 def _owner(hook: Callable[..., Any]) -> Any:

@@ -1,24 +1,28 @@
 """One job of a sweep: the trials it was given, trained from their configs, each noted in the journal."""
 
 import json
+import os
+import shlex
+import socket
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import torch
 from omegaconf import DictConfig
 
-from runner import build, files, store
+from runner import build, config, files, store
 from runner.data import Data
 from runner.data.fingerprint import what_changed
 from runner.engine import device
 from runner.engine.checkpoint_files import position
-from runner.errors import ImagesChanged, OutOfMemory, UserError, is_full_disk
+from runner.errors import DeviceFault, ImagesChanged, OutOfMemory, UserError, is_full_disk
 from runner.lifetime import end_with
-from runner.machine import let_go_of_memory
+from runner.machine import is_device_fault, let_go_of_memory
 from runner.objective import Objective
 from runner.store import RunFolder, SweepFolder
 from runner.store.config_file import FORMAT
@@ -31,7 +35,9 @@ from runner.sweep.record.trial import TrialRecord
 from runner.sweep.settings import SweepSettings, read_settings
 from runner.training.run import Run
 from runner.training.train import Member, train_member, train_vectorized
+from runner.warnings import warn
 
+STARTS_ON_FAULTS = 2  # of a trial in which a GPU stops
 IMAGES, IMAGES_LOCK = "images.json", ".images.lock"
 LOCK_SECONDS = 60.0  # of waiting for a process that is about to end: that of a sweep which was killed
 
@@ -49,24 +55,54 @@ def run_job(cfg: DictConfig) -> float | None:
     device.set_job_number(cfg.job.trials[0])
     records = [journal.trials[number] for number in cfg.job.trials]
     trials = _readable(records, folder, journal, cfg.job.accept_changed_images, settings)
-    score = None
-    for group in _groups(trials, settings, journal, folder):
-        journal.refresh()
-        if why_give_up(journal, settings):
-            break
-        journal.append(trial.record.event("started", note=group.reason) for trial in group.trials)
-        began = time.perf_counter()
-        for ends in group.run(cfg.job.until_epoch):
-            events = []
-            for trial, outcome in ends:
-                if isinstance(outcome, OSError) and is_full_disk(outcome):
-                    raise outcome
-                event = _end(trial.record, outcome)
-                score = event["score"]
-                seconds = (time.perf_counter() - began) / len(group.trials)
-                events.append(event | {"seconds": round(seconds, 3)})
-            journal.append(events)
+    score, under_way = None, records
+    try:
+        for group in _groups(trials, settings, journal, folder):
+            under_way = [trial.record for trial in group.trials]
+            journal.refresh()
+            if why_give_up(journal, settings):
+                break
+            journal.append(trial.event("started", note=group.reason) for trial in under_way)
+            score = _run_group(group, cfg.job.until_epoch, journal)
+    except torch.AcceleratorError as error:
+        _leave(error, under_way, journal, cfg.job.main, folder)
     return score
+
+
+def _run_group(group: "_Group", until_epoch: int | None, journal: Journal) -> float | None:
+    """Run trials to their end or a pause, and journal each; gives the score of the last."""
+    began, score = time.perf_counter(), None
+    for ends in group.run(until_epoch):
+        events = []
+        for trial, outcome in ends:
+            if isinstance(outcome, OSError) and is_full_disk(outcome):
+                raise outcome
+            event = _end(trial.record, outcome)
+            score = event["score"]
+            seconds = (time.perf_counter() - began) / len(group.trials)
+            events.append(event | {"seconds": round(seconds, 3)})
+        journal.append(events)
+    return score
+
+
+def _leave(
+    error: Exception, under_way: Iterable[TrialRecord], journal: Journal, main: Mapping[str, Any], folder: SweepFolder
+) -> NoReturn:
+    """End this process, which its GPU refuses from now on. Its trials are tried once more, by another process.
+
+    Raises:
+        DeviceFault: the process is that of the sweep, which ends with it.
+    """
+    journal.refresh()
+    begun = [trial for trial in (journal.trials[record.trial] for record in under_way) if not trial.ended]
+    journal.append(_end(trial, error) for trial in begun if trial.num_starts >= STARTS_ON_FAULTS)
+    said = str(error).splitlines()[0]
+    numbers = ", ".join(str(trial.trial) for trial in begun)
+    if main["pid"] == os.getpid() and main["host"] == socket.gethostname():
+        again = f"runner resume {shlex.quote(os.path.relpath(folder.path))}{config.trust_flag(folder.config)}"
+        raise DeviceFault(f"the GPU stopped in trial {numbers} ({said}), and takes no more from this process; {again}")
+    warn(f"the GPU stopped a worker in trial {numbers} ({said}); another worker takes its place")
+    os._exit(1)
 
 
 def _readable(
@@ -201,6 +237,8 @@ class _Group:
                 yield list(zip(self.trials, runs, strict=True))
                 return
             except Exception as error:
+                if is_device_fault(error):
+                    raise
                 self.reason = f"vectorized training failed: {error}"
                 out_of_memory = isinstance(error, OutOfMemory)
                 for member in members:
@@ -229,6 +267,8 @@ def _run_alone(trial: _Trial, until_epoch: int | None) -> Run | Exception:
     try:
         return train_member(member, _data(member.cfg), until_epoch)
     except Exception as error:
+        if is_device_fault(error):
+            raise
         if member.folder.record["status"] == "running":  # it failed before it could train
             member.folder.update(status="failed", finished=store.now(), error=str(error))
         return error
@@ -255,6 +295,8 @@ def _groups(
         try:
             decision = decide(cfgs, settings.vectorize, num_alike, _data(cfgs[0]), folder)
         except Exception as error:  # whatever a trial's config does, it does to that trial when it runs
+            if is_device_fault(error):
+                raise
             decision = Decision(0, f"timing the vectorized trials failed: {error}")
     if decision.together == 0:
         yield from (_Group([trial], False, decision.reason) for trial in trials)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from hydra.core.utils import JobReturn, JobStatus
 
 from runner import config, vectorizable
-from runner.errors import ImagesChanged, UserError, WorkerDied, is_full_disk
+from runner.errors import DeviceFault, ImagesChanged, UserError, WorkerDied, is_full_disk
 from runner.lifetime import this_process
 from runner.store import SweepFolder, read_config, remove_checkpoints, write_config
 from runner.sweep.execution import handover
@@ -110,10 +110,10 @@ def job_failures(trials: Sequence[TrialRecord], returned: JobReturn) -> list[dic
     """`failed` events of trials whose job failed before they ended; not where its process died: they may run again.
 
     Raises:
-        ImagesChanged, OSError: the job found that, or that a disk is full. Its trials can run when that is mended.
+        ImagesChanged, DeviceFault, OSError: the job found that, or that a disk is full. Its trials can run later.
     """
     error = value_or_error(returned)
-    if isinstance(error, ImagesChanged) or is_full_disk(error):
+    if isinstance(error, ImagesChanged | DeviceFault) or is_full_disk(error):
         raise error
     if isinstance(error, WorkerDied) or returned.status != JobStatus.FAILED:
         return []

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from runner import config, store
-from runner.errors import Interrupted, SweepFailed
+from runner.errors import DeviceFault, Interrupted, SweepFailed
 from runner.objective import training_objective
 from runner.store import SweepFolder
 from runner.sweep.execution.batching import TrialBatcher, num_parallel_jobs
@@ -79,7 +79,8 @@ def sweep_training_runs(
         end(quiet=True)
         journal = Journal(folder.journal)
         journal.refresh()
-        error.status = exit_status(journal)
+        if not isinstance(error, DeviceFault):
+            error.status = exit_status(journal)
         raise
     except (Interrupted, KeyboardInterrupt):
         again = f"runner resume {shlex.quote(str(folder.path))}{config.trust_flag(folder.config)}"

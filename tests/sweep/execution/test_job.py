@@ -1,14 +1,18 @@
 """What one job of a sweep shares between its trials, and what it does not."""
 
 import json
+import os
+import socket
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 
 import runner
+from runner.cli import run as main
 from runner.data.loader import InMemoryLoader, WorkerLoader
-from runner.errors import OutOfMemory
+from runner.errors import DeviceFault, OutOfMemory
 from runner.sweep.execution import job
 
 CPU = torch.device("cpu")
@@ -100,3 +104,69 @@ def test_trials_of_which_no_two_fit_train_one_by_one(sweep_with_room_for):
     tried, decision = sweep_with_room_for(0)
     assert [len(numbers) for numbers in tried[:4]] == [8, 4, 2, 1]
     assert decision["together"] == 0
+
+
+@pytest.fixture
+def sweep_with_faults(tmp_path, monkeypatch):
+    """`sweep_with_faults(2)`: a sweep of 3 trials whose GPU stops so many times in trial 1; its folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job, "_latest", [])
+    train = job.train_member
+
+    def begin(num_faults):
+        left = [None] * num_faults
+
+        def stopping(member, *others):
+            if member.folder.path.name == "0001" and left:
+                left.pop()
+                raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore lines")
+            return train(member, *others)
+
+        monkeypatch.setattr(job, "train_member", stopping)
+        words = ["model=linear", "data=synthetic", "data.num_images=80", "optimizer.lr=loguniform(1e-3,1e-1)"]
+        words += ["sweep.rounds=[{trials: 3, epochs: 1}]", "sweep.num_finalists=0", "sweep.vectorize=off"]
+        words += ["log.progress=none", "log.tensorboard=false", "name=it"]
+        with pytest.raises(
+            DeviceFault, match=r"stopped in trial 1 \(CUDA error: an illegal memory access was enc"
+        ) as told:
+            runner.sweep(words)
+        assert "\n" not in str(told.value)
+        assert told.value.status == 1
+        (folder,) = (tmp_path / "outputs/it").iterdir()
+        assert f"runner resume outputs/it/{folder.name}" in str(told.value)
+        return folder
+
+    return begin
+
+
+def ends(folder):
+    events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return [(event["trial"], event["event"]) for event in events if event["event"] in ("finished", "failed")]
+
+
+def test_a_sweep_whose_gpu_stops_ends_and_tries_the_trial_once_more_when_it_goes_on(sweep_with_faults):
+    folder = sweep_with_faults(1)
+    assert ends(folder) == [(0, "finished")]
+    assert main(["resume", str(folder)]) in (None, 0)
+    assert ends(folder) == [(0, "finished"), (1, "finished"), (2, "finished")]
+
+
+def test_a_trial_that_stops_the_gpu_twice_has_failed_and_the_others_go_on(sweep_with_faults):
+    folder = sweep_with_faults(2)
+    with pytest.raises(DeviceFault):
+        main(["resume", str(folder)])
+    assert ends(folder) == [(0, "finished"), (1, "failed")]
+    assert main(["resume", str(folder)]) in (None, 0)
+    assert ends(folder) == [(0, "finished"), (1, "failed"), (2, "finished")]
+
+
+def test_a_worker_whose_gpu_stops_ends_its_process(monkeypatch, capsys):
+    record = SimpleNamespace(trial=1, ended=False, num_starts=1)
+    journal = SimpleNamespace(refresh=lambda: None, trials={1: record}, append=lambda events: noted.extend(events))
+    noted, codes = [], []
+    monkeypatch.setattr(job.os, "_exit", codes.append)
+    error = torch.AcceleratorError("CUDA error: device-side assert triggered")
+    job._leave(error, [record], journal, {"pid": os.getpid() + 1, "host": socket.gethostname()}, None)
+    assert codes == [1]
+    assert noted == [], "another worker tries it"
+    assert "device-side assert" in capsys.readouterr().err

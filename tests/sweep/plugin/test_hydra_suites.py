@@ -39,9 +39,20 @@ class TestSweeperUnderBasicLauncher(LauncherTestSuite):
     """The launcher's promises, with our sweeper above it."""
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher_name", "overrides"), [("workers", []), ("workers", ["hydra/sweeper=runner"])], ids=["basic", "runner"]
+)
+class TestWorkersLauncher(LauncherTestSuite):
+    """The same of our worker processes, under Hydra's own sweeper and under ours."""
+
+
 @pytest.mark.parametrize(
     ("launcher_name", "overrides"),
-    [("basic", ["hydra/sweeper=runner", "hydra.sweeper.max_batch_size=2"])],
+    [
+        ("basic", ["hydra/sweeper=runner", "hydra.sweeper.max_batch_size=2"]),
+        pytest.param("workers", ["hydra/sweeper=runner", "hydra.sweeper.max_batch_size=2"], marks=pytest.mark.slow),
+    ],
 )
 class TestBatches(BatchedSweeperTestSuite):
     """Batches of the size that was asked for, in the order of the choices."""
@@ -53,3 +64,16 @@ class TestBatches(BatchedSweeperTestSuite):
 )
 class TestIntegration(IntegrationTestSuite):
     """A Hydra application in a process of its own."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task_launcher_cfg", "extra_flags"),
+    [
+        ({"defaults": [{"override hydra/launcher": "workers"}]}, ["-m"]),
+        ({"defaults": [{"override hydra/launcher": "workers"}]}, ["-m", "hydra/sweeper=runner"]),
+    ],
+    ids=["basic", "runner"],
+)
+class TestWorkersIntegration(IntegrationTestSuite):
+    """The same with our worker processes."""

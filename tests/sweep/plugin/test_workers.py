@@ -3,9 +3,12 @@
 The workers are threads here, which answer over the same lines; that real processes do so is tested in tests/cli.
 """
 
+import gc
 import os
+import pickle
+import sys
 import threading
-from multiprocessing import Pipe
+from multiprocessing import Pipe, forkserver
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +16,19 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from runner.errors import Interrupted, UserError, WorkerDied
+from runner.lifetime import this_process
 from runner.sweep.plugin import workers as module
 from runner.sweep.plugin.launchers import launcher
-from runner.sweep.plugin.workers import Worker, WorkersLauncher, _environment, _picklable
+from runner.sweep.plugin.workers import (
+    Worker,
+    WorkersLauncher,
+    _environment,
+    _no_main_module,
+    _packed,
+    _picklable,
+    _Surroundings,
+    _work,
+)
 
 
 class Thread:
@@ -70,6 +83,7 @@ def launch(monkeypatch):
         return [job._return_value for job in found.launch([[word] for word in jobs], first)]
 
     monkeypatch.setattr(WorkersLauncher, "_start", begun)
+    monkeypatch.setattr(WorkersLauncher, "_announce", lambda *_: None)  # there is no config here
     run.started, run.launchers = [], made
     yield run
     for found in made.values():
@@ -178,6 +192,137 @@ def test_what_can_cross_the_line_stays_as_it_is():
     returned = JobReturn(["a=1"], None, None, None, None, JobStatus.COMPLETED)
     returned.return_value = 0.5
     assert (_picklable(returned).return_value, _picklable(returned).cfg) == (0.5, None)
+
+
+class Unreadable(Exception):
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+def test_an_exception_that_cannot_be_read_crosses_the_line_as_its_text_with_its_notes():
+    returned = JobReturn(["a=1"], status=JobStatus.FAILED)
+    returned.return_value = Unreadable("one", "two")
+    returned._return_value.add_note("where")
+    error = pickle.loads(_packed(returned))._return_value
+    assert (type(error), str(error), error.__notes__) == (RuntimeError, "Unreadable: one and two", ["where"])
+
+
+def test_a_job_whose_value_cannot_cross_the_line_has_failed():
+    returned = JobReturn(["a=1"], OmegaConf.create({"a": 1}), OmegaConf.create({"b": 2}), "here", "task")
+    returned.status, returned.return_value = JobStatus.COMPLETED, threading.Lock()
+    crossed = pickle.loads(_packed(returned))
+    assert (crossed.cfg, crossed.hydra_cfg, crossed.status) == ({"a": 1}, {"b": 2}, JobStatus.FAILED)
+    with pytest.raises(RuntimeError, match=r"^what the job returned cannot be sent to another process: cannot pickle"):
+        _ = crossed.return_value
+
+
+def test_what_is_defined_within_a_function_crosses_the_line():
+    class Local:
+        pass
+
+    returned = JobReturn(status=JobStatus.COMPLETED)
+    returned.return_value = [Local(), lambda: 3]
+    found, three = pickle.loads(_packed(returned)).return_value
+    assert isinstance(found, Local)
+    assert three() == 3
+
+
+def test_what_cannot_be_read_here_is_a_job_that_failed():
+    ours, theirs = Pipe()
+    theirs.send_bytes(b"nonsense")
+    returned = WorkersLauncher()._returned(Worker(0, None, ours), ["a=1"])
+    assert (returned.overrides, returned.status) == (["a=1"], JobStatus.FAILED)
+    with pytest.raises(RuntimeError, match=r"^what the job returned cannot be read here: "):
+        _ = returned.return_value
+    ours.close()
+    theirs.close()
+
+
+def test_a_worker_that_does_not_understand_what_it_is_told_says_why_at_each_job(monkeypatch):
+    monkeypatch.setattr(module, "ignore", lambda number: None)
+    monkeypatch.delenv("RUNNER_TEST_ONE", raising=False)
+    ours, theirs = Pipe()
+    for word in [(0, ["a=1"]), (1, ["a=2"]), None]:
+        ours.send(word)
+    around = _Surroundings(0, 1, False, False, {"RUNNER_TEST_ONE": "1"}, this_process())
+    _work(theirs, around, b"cno_such_module\nthing\n.")
+    for override in ("a=1", "a=2"):
+        returned = ours.recv()
+        assert returned.overrides == [override]
+        with pytest.raises(ModuleNotFoundError, match="no_such_module") as raised:
+            _ = returned.return_value
+        assert "In the worker process:\nTraceback" in raised.value.__notes__[0]
+    assert os.environ.pop("RUNNER_TEST_ONE") == "1"
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def ready():
+    """`ready(task, num_workers=2)`: a launcher that Hydra has set up."""
+
+    def make(task, num_workers=2):
+        made = WorkersLauncher(num_workers)
+        made.setup(hydra_context=None, task_function=task, config=OmegaConf.create())
+        return made
+
+    return make
+
+
+def test_a_task_that_cannot_be_sent_is_a_mistake_of_one_line(ready):
+    lock = threading.Lock()
+    with pytest.raises(UserError, match=r"^hydra/launcher=workers: what the jobs run cannot be sent .*: cannot pickle"):
+        ready(lambda cfg: lock)._told()
+
+
+def test_what_the_script_defines_goes_along_where_it_can(ready, monkeypatch):
+    script = SimpleNamespace(__name__="__main__", number=3, imported=Thread)
+    exec("class Mine: pass\ndef double(x): return 2 * x", vars(script))
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    made = ready(lambda cfg: 1)
+    names = pickle.loads(made._told())[-1]
+    assert set(names) == {"Mine", "double"}
+    assert names["double"](4) == 8
+    script.Mine.lock = threading.Lock()
+    assert pickle.loads(made._told())[-1] == {}
+
+
+def test_the_script_that_runs_is_hidden_while_a_process_starts():
+    script = sys.modules["__main__"]
+    with _no_main_module():
+        assert not hasattr(sys.modules["__main__"], "__file__")
+        assert sys.modules["__main__"].__spec__ is None
+    assert sys.modules["__main__"] is script
+
+
+@pytest.mark.parametrize(
+    ("task", "imports_torch"), [(UserError, True), (Unreadable, False), (SimpleNamespace(), False)]
+)
+def test_only_our_own_tasks_have_torch_imported_beforehand(ready, task, imports_torch):
+    context = module.multiprocessing.get_context("forkserver")
+    before = forkserver._forkserver._preload_modules
+    try:
+        ready(task)
+        assert ("runner.training.train" in forkserver._forkserver._preload_modules) == imports_torch
+    finally:
+        context.set_forkserver_preload(before)
+
+
+def test_no_workers_at_all_are_refused(ready):
+    with pytest.raises(UserError, match=r"^hydra\.launcher\.num_workers: must be at least 1, not 0$"):
+        ready(None, 0)
+
+
+def test_a_launcher_that_nobody_has_lets_its_workers_go(ready):
+    ours, theirs = Pipe()
+    made = ready(None)
+    made.workers.append(Worker(0, Thread(0, theirs), ours))
+    process = made.workers[0].process
+    del made
+    gc.collect()
+    process.thread.join(10)
+    assert not process.is_alive()
+    assert ours.closed
 
 
 def test_workers_and_a_launcher_with_workers_of_its_own_exclude_each_other():
