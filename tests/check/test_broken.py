@@ -42,6 +42,7 @@ def test_a_network_of_zeros_learns_nothing(checked, own):
     assert set(flow.values["zero"]) == {"a.weight", "a.bias", "b.weight"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lr", "direction"), [(100, "lower"), (1e-8, "higher")])
 def test_a_rate_far_out_is_wrong(checked, lr, direction):
     words = ["optimizer=momentum", f"optimizer.lr={lr}"]
@@ -65,12 +66,14 @@ def test_dead_units_are_found(checked, own):
     assert (dead.verdict, dead.values["shares"]["relu (relu)"]) == ("wrong", 1.0)
 
 
+@pytest.mark.slow
 def test_twenty_layers_of_sigmoids_let_no_gradient_through(checked):
     found = checked("layers", f"model.hidden={[32] * 20}".replace(" ", ""), "model.activation=sigmoid", "init=default")
     assert found["layers.backward"].verdict == "wrong"
     assert "vanishes" in found["layers.backward"].advice
 
 
+@pytest.mark.slow
 def test_saturated_units_are_found(checked):
     found = checked("layers", "model.activation=tanh", "init=large")
     assert found["layers.saturated"].verdict in ("warning", "wrong")

@@ -73,6 +73,7 @@ def test_a_profile_opens_and_names_the_costliest_operations(runner):
     assert sorted((row["share"] for row in costliest), reverse=True) == [row["share"] for row in costliest]
 
 
+@pytest.mark.slow
 def test_a_check_is_no_run(runner):
     runner("train", *FAST)
     runner("check", "--only", "loss", *FAST)

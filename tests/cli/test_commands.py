@@ -92,6 +92,7 @@ def test_multirun_makes_an_ordinary_folder_for_each_job(runner):
     assert all(record["status"] == "finished" for record in records)
 
 
+@pytest.mark.slow
 def test_multirun_goes_on_after_a_job_that_fails(runner):
     done = runner("train", "-m", "reg=dropout,none", "model=linear", "engine.epochs=1", status=2)
     (folder,) = runner.runs()
@@ -134,6 +135,7 @@ def test_options_lists_groups_and_the_keys_of_one(runner):
 COLORS = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
 
 
+@pytest.mark.slow
 def test_paths_and_commands_can_be_copied_from_a_terminal_with_colors(runner):
     quick = ["model=linear", "engine.limit_batches=1", "log.tensorboard=false", "log.progress=lines"]
     out = runner("train", *quick, "engine.epochs=1", env=COLORS).stdout
@@ -171,6 +173,7 @@ def test_a_dry_run_shows_the_network_makes_one_update_and_leaves_no_folder(runne
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_new_run_may_begin_from_what_was_said_for_an_old_one(runner):
     runner("train", "model=linear", "engine.epochs=1", "optimizer.lr=0.1")
     done = runner("train", "optimizer.lr=0.2", "--like", "last", "seed=3")

@@ -61,6 +61,7 @@ def test_a_job_that_fails_does_not_stop_the_others_and_says_why(runner, tmp_path
     assert "3 runs in 1 row" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_mistake_that_only_a_job_can_find_is_the_users(runner, tmp_path):
     done = runner("train", "-m", *SMALL, "reg=none,dropout", status=2)  # a linear network has no place for it
     assert done.stderr.startswith("runner: job 2/2: reg.dropout.layers: nothing to act on")
@@ -68,6 +69,7 @@ def test_a_mistake_that_only_a_job_can_find_is_the_users(runner, tmp_path):
     assert [job["status"] for job in jobs_of(tmp_path)[1]] == ["finished", "failed"]
 
 
+@pytest.mark.slow
 def test_why_a_job_diverged_is_told_without_a_display(runner):
     done = runner(
         "train", "-m", *SMALL, "engine.limit_batches=null", "optimizer=sgd", "optimizer.lr=0.1,1e30", status=3
@@ -76,6 +78,7 @@ def test_why_a_job_diverged_is_told_without_a_display(runner):
     assert "the mean training loss of epoch 1 was" in line
 
 
+@pytest.mark.slow
 def test_what_was_stopped_is_gone_on_with(runner, tmp_path):
     runner("train", "-m", *SMALL, "seed=1,2,3")
     path, jobs = jobs_of(tmp_path)
@@ -95,6 +98,7 @@ def test_what_was_stopped_is_gone_on_with(runner, tmp_path):
     assert "3 runs in 1 row" in done.stdout
 
 
+@pytest.mark.slow
 def test_stored_words_run_no_code(runner, tmp_path):
     runner("train", "-m", *SMALL, "seed=1,2")
     path, _ = jobs_of(tmp_path)

@@ -151,6 +151,7 @@ def test_a_table_of_other_images_is_scored_too(runner, run, digits):
     assert "on 3 images" in runner("test", run, "--data", "labels.csv").stdout
 
 
+@pytest.mark.slow
 def test_several_runs_are_tested_alone_and_together(runner, digits):
     for seed in (1, 2, 3):
         runner("train", "model=mlp", "engine.epochs=1", f"seed={seed}", "log.tensorboard=false")
@@ -173,6 +174,7 @@ def test_several_runs_are_tested_alone_and_together(runner, digits):
     assert len(predicted) == 50
 
 
+@pytest.mark.slow
 def test_a_sweep_is_tested_by_the_finals_of_its_best(runner):
     runner("sweep", "optimizer.lr=loguniform(1e-3,1e-1)", "model=linear", "engine.epochs=1",
            "sweep.rounds=[{trials: 3, epochs: 1}]", "sweep.num_final_seeds=2", "log.progress=none")  # fmt: skip
@@ -189,6 +191,7 @@ def test_a_sweep_is_tested_by_the_finals_of_its_best(runner):
     assert [line.split()[0] for line in lines[1:3]] == alike
 
 
+@pytest.mark.slow
 def test_export_says_how_the_file_does_beside_the_network(runner, run):
     pytest.importorskip("onnxruntime")
     lines = runner("export", run, "--out", "model.onnx").stdout.splitlines()

@@ -77,6 +77,7 @@ def test_an_untested_run_has_a_page_too_and_text_is_no_markup(runner, runs):
     assert "&lt;b&gt;1 &amp; 2&lt;/b&gt;" in text
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_short_has_its_page_when_it_is_asked_for(runner):
     short = ["sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0", "log.tensorboard=false", "name=it"]
     out = runner("sweep", "model=linear", "optimizer.lr=loguniform(1e-3,1e-1)", *short).stdout

@@ -286,6 +286,7 @@ def test_a_finished_sweep_takes_more_points_and_rounds(runner):
     assert said.startswith("runner: engine.epochs: the finals trained for 2, asked for now are 3; put it back")
 
 
+@pytest.mark.slow
 def test_halving_stops_the_worse_half_at_half_its_epochs(runner):
     words = [LR, "sweep.rounds=[{trials: 4, epochs: 4}]", "sweep.pruner=halving", "sweep.num_finalists=0"]
     sweep(runner, *SMALL, *words, "name=it")

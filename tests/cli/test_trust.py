@@ -26,6 +26,7 @@ def test_plugins_of_the_working_folder_are_not_run(process, ran, tmp_path):
     assert not ran.exists()
 
 
+@pytest.mark.slow
 def test_programs_that_a_repositorys_settings_name_are_not_run(process, ran, tmp_path):
     def git(*words):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
@@ -199,6 +200,7 @@ def test_a_trial_whose_only_checkpoint_is_damaged_begins_anew(runner, finished_s
     assert (record["status"], record["objective"]["value"]) == ("finished", before)
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_be_read_costs_its_job_mates_nothing(runner, finished_sweep, monkeypatch):
     from runner.sweep.execution.task import TrainingTask
 

@@ -35,6 +35,7 @@ def test_check_notices_a_changed_copy_and_leaves_it_alone(tmp_path):
     assert copy.read_text() == changed
 
 
+@pytest.mark.slow
 def test_check_notices_a_missing_file(tmp_path):
     assert list_techniques("--check", "--output", tmp_path / "none.md").returncode == 1
 

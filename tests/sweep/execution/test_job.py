@@ -100,6 +100,7 @@ def test_trials_that_do_not_fit_into_the_memory_train_in_halves_and_later_ones_t
     assert decision["reason"].endswith("more than 4 ran out of memory; more than 2 ran out of memory")
 
 
+@pytest.mark.slow
 def test_trials_of_which_no_two_fit_train_one_by_one(sweep_with_room_for):
     tried, decision = sweep_with_room_for(0)
     assert [len(numbers) for numbers in tried[:4]] == [8, 4, 2, 1]

@@ -195,7 +195,7 @@ def test_a_real_sweep_ends_with_its_report(tmp_path, monkeypatch, capsys):
         "sweep.num_final_seeds=2",
     ]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["sweep", *words, "log.num_images=0"])
+        cli.main(["sweep", *words, "log.num_images=0", "sweep.report=true"])
     assert ended.value.code == 0
     (path,) = Path("outputs").glob("*/*/report.html")
     assert f"report  {path}" in capsys.readouterr().out
