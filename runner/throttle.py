@@ -12,12 +12,13 @@ class Throttle:
     Args:
         share: of the time that it may take.
         seconds: from one time to the next, at least.
+        first: seconds that the first time is expected to take. It is put off until that is the share of the time.
     """
 
-    def __init__(self, share: float, seconds: float = 0.0) -> None:
+    def __init__(self, share: float, seconds: float = 0.0, first: float = 0.0) -> None:
         self.share = share
         self.seconds = seconds
-        self.free_at = -math.inf
+        self.free_at = time.monotonic() + first / share if first else -math.inf
 
     @property
     def due(self) -> bool:

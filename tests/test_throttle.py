@@ -23,6 +23,14 @@ def test_the_first_is_due_and_the_next_when_its_share_allows(clock):
     assert sparing.due
 
 
+def test_a_first_time_that_takes_long_waits_until_its_share_allows(clock):
+    sparing = Throttle(share=0.1, first=3)
+    clock[0] += 29
+    assert not sparing.due
+    clock[0] += 2
+    assert sparing.due
+
+
 def test_not_more_often_than_the_seconds_say(clock):
     sparing = Throttle(share=0.5, seconds=10)
     with sparing.done():

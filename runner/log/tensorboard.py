@@ -31,6 +31,7 @@ from runner.warnings import warn
 
 HISTOGRAM_BINS = 60
 SHARE = 0.01  # of the time of a run, for histograms, and for pictures
+HISTOGRAM_SECONDS, PICTURE_SECONDS = 0.01, 0.3  # about what they take; matplotlib's import is most of the latter
 MOST_CURVES = 10  # classes, up to which each has its curve of precision and recall
 TEXT = "/text_summary"  # which a text's tag is given at its end
 
@@ -87,20 +88,23 @@ class TensorBoard:
         self.trial = trial
         training.evaluate.keeps |= settings.num_images > 0
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
-        self.histograms, self.pictures = Throttle(SHARE), Throttle(SHARE)
+        self.histograms = Throttle(SHARE, first=HISTOGRAM_SECONDS)
+        self.pictures = Throttle(SHARE, first=PICTURE_SECONDS)
+        self.sample: tuple[NDArray[np.uint8], list[str]] | None = None  # that is still to be drawn
         self.state: TrainState | None = None
         self.without_histograms: TrainState | None = None  # a state whose histograms were not due
         self.without_pictures: TrainState | None = None
         self.writer: Any = None
         self.best: float | None = None  # validation accuracy so far
         self.failure: Exception | None = None  # of the first write that failed
+        self.has_sample = False  # written by an earlier process
 
     def started(self, state: TrainState) -> None:
         # torch's operations in another thread would give that one threads of its own, and those of the training would
         # no longer have a core each: what is written of tensors is worked out here.
         self.state = state
-        sample = self._sample() if self.settings.num_images and state.step == 0 else None
-        self._later(self._open, state.step, state.epoch, sample)
+        self.sample = self._sample() if self.settings.num_images and state.step == 0 else None
+        self._later(self._open, state.step, state.epoch)
 
     def reported(self, state: TrainState, losses: list[float]) -> None:
         if self.trial not in state.present:
@@ -110,6 +114,8 @@ class TensorBoard:
         if gradients:
             values[tags.GRADIENT_NORM] = torch.nn.utils.get_total_norm(gradients).item()
         self._later(self._scalars, values, state.step)
+        if self.pictures.due:
+            self._queue_sample()
 
     def epoch_ended(self, state: TrainState, records: list[Record]) -> None:
         if self.trial not in state.present:
@@ -121,6 +127,7 @@ class TensorBoard:
             self.without_histograms = state
         if self.settings.num_images and "val/accuracy" in records[self.trial]:
             if self.pictures.due:
+                self._queue_sample()
                 self._queue_pictures(state)
             else:
                 self.without_pictures = state
@@ -130,6 +137,7 @@ class TensorBoard:
         if self.failure is None:
             if self.without_histograms is not None:
                 self._queue_histograms(self.without_histograms)
+            self._queue_sample()
             if self.without_pictures is not None:
                 self._queue_pictures(self.without_pictures)
         status, reason = how_it_ended(self.state, self.trial, error)
@@ -145,6 +153,12 @@ class TensorBoard:
         """Augmented training images and their classes."""
         images, labels = self.training.train.of(self.trial).pictures(self.settings.num_images)
         return as_bytes(images), [self.training.class_names[label] for label in labels.tolist()]
+
+    def _queue_sample(self) -> None:
+        """Have the augmented training images written, once."""
+        if self.sample is not None:
+            self._later(self._write_sample, *self.sample)
+            self.sample = None
 
     def _queue_histograms(self, state: TrainState) -> None:
         """Have histograms of weights and gradients written."""
@@ -205,7 +219,7 @@ class TensorBoard:
         except Exception as error:
             self.failure = error
 
-    def _open(self, step: int, epoch: int, sample: Any) -> None:
+    def _open(self, step: int, epoch: int) -> None:
         """Go on after that step and epoch. What a killed run had no time to write is written now."""
         past = [record for record in self.subject.past if record["epoch"] <= epoch and "step" in record]
         # Of an epoch's last step there may be a checkpoint from before the epoch's end, whose figures are yet to come.
@@ -219,9 +233,7 @@ class TensorBoard:
         for tag, text in self.subject.texts.items():
             if (tag + TEXT, 0) not in written:
                 self.writer.add_text(tag, text)
-        if sample is not None and (tags.SAMPLES, 0) not in written:
-            with _drawing():
-                self.writer.add_png(tags.SAMPLES, draw_images(*sample), 0)
+        self.has_sample = (tags.SAMPLES, 0) in written
         for record in past:
             self._epoch(record, record["step"], written)
         self.writer.flush()
@@ -248,6 +260,11 @@ class TensorBoard:
         for tag, value in values.items():
             self.writer.add_scalar(tag, value, step)
         self.writer.flush()
+
+    def _write_sample(self, images: NDArray[np.uint8], names: list[str]) -> None:
+        if not self.has_sample:
+            with _drawing():
+                self.writer.add_png(tags.SAMPLES, draw_images(images, names), 0)
 
     def _write_histograms(self, copies: Mapping[str, Tensor], step: int) -> None:
         with self.histograms.done():
