@@ -12,7 +12,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from bench.harness import ROOT, Cost, Row, choose, cost_of_command, median, num_
 CASES = {"32x32": (32, 4000), "64x64": (64, 2000)}  # side and number of pictures
 BATCH_SIZE = 64
 SHORT, LONG = 1, 3  # epochs
+NETWORK = {False: ["model=resnet", "model.depth=18", "model.stem=imagenet"], True: ["model=linear"]}  # by --quick
 COMPETITORS = {"fastai": "fastai_folder", "ultralytics": "ultralytics_folder"}
 
 Whole = Callable[[int], Cost]  # the cost of a command, given its epochs
@@ -37,7 +38,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
             for split in ("val", "test"):
                 shutil.rmtree(photos / split, ignore_errors=True)
                 write_held_out(photos, split)
-            contestants: dict[str, Whole] = {"runner": partial(by_runner, photos, side)}
+            contestants: dict[str, Whole] = {"runner": partial(by_runner, photos, side, NETWORK[options.quick])}
             for who, script in COMPETITORS.items():
                 if takes_part(who, options):
                     contestants[who] = partial(by_script, script, photos, side)
@@ -64,16 +65,9 @@ def write_held_out(photos: Path, split: str) -> None:
             shutil.copy(path, photos / split / folder.name)
 
 
-def by_runner(photos: Path, side: int, epochs: int) -> Cost:
+def by_runner(photos: Path, side: int, network: Sequence[str], epochs: int) -> Cost:
     words = ["data=folder", f"data.root={photos}", f"data.image_size={side}", f"data.batch_size={BATCH_SIZE}"]
-    words += [
-        "augment=flip",
-        "model=resnet",
-        "model.depth=18",
-        "model.stem=imagenet",
-        "optimizer=adamw",
-        f"engine.epochs={epochs}",
-    ]
+    words += [*network, "augment=flip", "optimizer=adamw", f"engine.epochs={epochs}"]
     with tempfile.TemporaryDirectory() as folder:
         return cost_of_command([sys.executable, "-m", "runner", "train", *words], folder)
 

@@ -428,6 +428,7 @@ def test_configs_of_ones_own_are_found_again_when_a_sweep_goes_on(runner):
     assert sum(ends(path).values()) == 17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "searched"),
     [

@@ -29,6 +29,7 @@ def refuse_or_note(*words):
     return config.notes(cfg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", OWN)
 def test_dropout_beside_the_dropout_of_a_model_is_refused_by_both_keys(model):
     rates, off = OWN[model]

@@ -25,8 +25,7 @@ WAYS = {
     "uphill": ["optimizer.sam=0.05"],
     "mixed twice": ["reg=[mixup,cutmix,label_smoothing]"],
 }
-# What the gate runs: the small networks, and of vectorized trials some of each kind. The rest takes minutes.
-QUICK_MODELS = ("mlp", "convnet", "whitened_convnet")
+# Of vectorized trials the gate runs some of each kind. The rest takes minutes.
 QUICK_VECTORIZED = (
     "adamw",
     "muon",
@@ -38,7 +37,6 @@ QUICK_VECTORIZED = (
     "ten_crop",
     "convnet",
 )
-SLOW_GROUPS = ("schedule=", "init=", "augment=augmix", "reg=stochastic_depth")
 # Of torch's fake tensors, where something asks for their memory.
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 
@@ -66,13 +64,13 @@ def reads_of_words(words):
         return reads_of(runner.build.training(runner.compose([*SMALL, "engine.limit_batches=2", *words])), device)
 
 
-@pytest.mark.parametrize("case", [slow_unless(case.word in QUICK_MODELS, case, name=str(case)) for case in MODELS])
+@pytest.mark.parametrize("case", MODELS, ids=str)
 def test_a_network_runs_on_the_device_alone(case):
     keys = [f"model.{key}={str(value).replace(' ', '')}" for key, value in case.small.items()]
     assert not reads_of_words([f"model={case.word}", *keys])
 
 
-@pytest.mark.parametrize("word", [slow_unless(not word.startswith(SLOW_GROUPS), word, name=word) for word in WORDS])
+@pytest.mark.parametrize("word", WORDS)
 def test_an_option_runs_on_the_device_alone(word):
     network = ["model=convnet", "model.channels=[4]"] if word == "reg=fractional_max_pool" else MLP
     found = reads_of_words([word, *(NEEDS.get(word) or network), *EXACT.get(word, [])])

@@ -228,6 +228,7 @@ def test_chooses_merges_and_limits_classes(words):
     assert len(train) == 6
 
 
+@pytest.mark.slow
 def test_trains_and_tests(words, train, tmp_path):
     run = train(*words, "engine.epochs=1", "data.balance=oversample")
     assert run.status == "finished"

@@ -44,6 +44,7 @@ def images(count=5):
     return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 @needs_onnx
 @pytest.mark.parametrize("words", [[], ["tta=flip"]])
 def test_onnx_gives_the_networks_probabilities_at_any_batch_size(run, tmp_path, words):

@@ -119,6 +119,7 @@ def usual_size(family: str) -> int:
     return 75 if family.startswith(("inception_v3", "inception_v4", "inception_resnet")) else 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "name"), CHOICES)
 def test_a_network_uses_the_activation_that_was_chosen_and_no_other(family, name):
     with torch.device("meta"):

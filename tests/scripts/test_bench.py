@@ -234,11 +234,13 @@ def test_every_part_of_the_gpu_table_runs_on_a_cpu(quick):
     assert [row for row in rows if "error" in row or ("skipped" in row and row["part"] != "tests")] == []
 
 
-@pytest.mark.slow
 def test_folders(quick):
     rows, printed = quick("folders")
     assert [row["by"] for row in rows] == ["runner"]
-    assert_numbers(rows, "CPU seconds an epoch", "CPU seconds to start")
+    assert_numbers(rows, "CPU seconds to start")
+    assert math.isfinite(
+        rows[0]["CPU seconds an epoch"]
+    )  # the difference of two commands, which is next to nothing here
     assert "| 32x32 | runner |" in printed
 
 

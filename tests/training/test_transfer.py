@@ -60,6 +60,7 @@ def steps(training, count):
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_with_five_images_a_class_the_head_alone_beats_training_from_scratch(plain_source, tmp_path, seed):
     network = ["model.channels=[32,64]", "model.hidden=0"]
@@ -201,6 +202,7 @@ def test_an_optimizer_of_torch_has_the_same_rates(source):
     assert [group["lr"] for group in training.state.optimizer.param_groups] == pytest.approx([1, 0.1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [*WAYS, "auto"])
 def test_a_run_that_goes_on_ends_at_the_bits_of_one_that_never_stopped(source, tmp_path, way):
     more = words(source, way, "average=ema", f"output_dir={tmp_path}", "schedule=constant", "data.batch_size=8")
@@ -321,6 +323,7 @@ def test_weights_alone_vectorize(source, tmp_path):
     assert losses == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_sweep_has_transfers_as_trials(source, tmp_path):
     more = ["transfer=none,head,all", f"transfer.source='{source}'", f"output_dir={tmp_path}/outputs"]
     runner.sweep([*TARGET, *more, "engine.epochs=1"])
