@@ -1,15 +1,21 @@
 """Whole pictures of several shapes in one tensor, and squares cut from them and scaled in one step.
 
-B images, C channels, L the short side at which pictures are kept, S the side of a square. A packed picture is uint8
-[C, L + 1, LONGEST * L]: lying, so that a standing one is transposed, at the top left; black elsewhere. The last row
-holds its width and whether it was transposed, so that it goes wherever its pixels go.
+B images, C channels, L the largest short side at which pictures are kept, S the side of a square. A packed picture is
+uint8 [C, L + 1, LONGEST * L]: lying, so that a standing one is transposed, at the top left; black elsewhere. The last
+row holds its height and width, so that they go wherever its pixels go.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import default_collate
+
+Pictures = Tensor | list[Tensor]  # uint8 [B, C, H, W], or B of [C, H, W] on the CPU
 
 LONGEST = 2  # the long side as a multiple of the short one; of longer pictures the middle is kept
 CHUNK = 16  # pictures that are held as floats at a time
@@ -27,17 +33,21 @@ class View(NamedTuple):
 
 
 def lying_size(width: int, height: int, side: int) -> tuple[int, int]:
-    """Width and height of a lying picture that is scaled to the short side `side` and no longer than `LONGEST`."""
+    """Width and height of a lying picture that is kept: its short side at most `side`, the long one `LONGEST` of it.
+
+    Pictures are never enlarged: what is cut from them is scaled once.
+    """
     short, long = sorted((width, height))
-    return min(max(side, round(long * side / short)), LONGEST * side), side
+    kept = min(short, side)
+    return min(max(kept, round(long * kept / short)), LONGEST * kept), kept
 
 
-def pack(picture_HWC: np.ndarray, side: int, standing: bool) -> np.ndarray:
-    """A lying picture [side, W, C] as uint8 [C, side + 1, LONGEST * side]."""
-    _, W, C = picture_HWC.shape
+def pack(picture_HWC: np.ndarray, side: int) -> np.ndarray:
+    """A picture [H, W, C], as it is seen, as uint8 [C, side + 1, LONGEST * side]."""
+    H, W, C = picture_HWC.shape
     packed = np.zeros((C, side + 1, LONGEST * side), dtype=np.uint8)
-    packed[:, :side, :W] = picture_HWC.transpose(2, 0, 1)
-    packed[0, side, :3] = (W // 256, W % 256, standing)
+    packed[:, : min(H, W), : max(H, W)] = picture_HWC.transpose((2, 1, 0) if H > W else (2, 0, 1))
+    packed[0, side, :4] = (*divmod(H, 256), *divmod(W, 256))
     return packed
 
 
@@ -45,49 +55,88 @@ class Packed:
     """Pictures [B, C, L + 1, LONGEST * L] with what their last rows say, on their device.
 
     Attributes:
-        height, width: of each picture as it was seen [B].
+        height, width, short: of each picture as it is seen, and the smaller of both [B].
     """
 
-    def __init__(self, pixels: Tensor) -> None:
+    def __init__(self, pixels: Pictures) -> None:
         self.pixels = pixels
-        self.side = side = pixels.shape[-2] - 1
-        row_B3 = pixels[:, 0, side, :3].long()
-        long_B = row_B3[:, 0] * 256 + row_B3[:, 1]
-        self.standing = row_B3[:, 2].bool()
-        short_B = torch.full_like(long_B, side)
-        self.height = torch.where(self.standing, long_B, short_B)
-        self.width = torch.where(self.standing, short_B, long_B)
+        self.side = side = pixels[0].shape[-2] - 1
+        rows = [picture[0, side, :4] for picture in pixels] if isinstance(pixels, list) else pixels[:, 0, side, :4]
+        row_B4 = (torch.stack(rows) if isinstance(rows, list) else rows).long()
+        self.height, self.width = (row_B4[:, at] * 256 + row_B4[:, at + 1] for at in (0, 2))
+        self.short = torch.minimum(self.height, self.width)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def squares(self, box_B4: Tensor, size: int, inside: bool) -> Tensor:
-        """Boxes (top, left, height, width), in pixels of the pictures, as floats [B, C, size, size] in [0, 1].
+        """Boxes (top, left, height, width), in pixels of the pictures, as uint8 [B, C, size, size].
 
         Scaled bilinearly, and smoothed where they shrink, as torchvision's `antialias=True`. `inside`: what lies beyond
         the box does not count, as if it was cut before it is scaled; else it is cut afterwards.
         """
         whole_B4 = torch.stack([torch.zeros_like(self.height)] * 2 + [self.height, self.width], dim=1)
         limits_B4 = box_B4 if inside else whole_B4.to(box_B4.dtype)
-        turned_B1 = self.standing[:, None]
-        box_B4, limits_B4 = (torch.where(turned_B1, part[:, [1, 0, 3, 2]], part) for part in (box_B4, limits_B4))
-        made = []
-        for start in range(0, len(self), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            images = self.pixels[chunk, :, : self.side].to(torch.float32).mul_(1 / 255)
-            rows, columns = (
-                weights(box_B4[chunk, axis::2], limits_B4[chunk, axis::2], images.shape[2 + axis], size)
-                for axis in (0, 1)
-            )
-            made.append(rows[:, None] @ (images @ columns[:, None].mT))
-        squares = torch.cat(made)
-        return torch.where(turned_B1[..., None, None], squares.mT, squares).clamp_(0, 1)
+        cut = cut_one_by_one if box_B4.device.type == "cpu" else cut_together
+        return cut(self.pixels, box_B4, limits_B4, self.height > self.width, size)
 
     def center(self, size: int) -> Tensor:
-        """The square in the middle: floats [B, C, size, size] in [0, 1]."""
-        length = torch.full_like(self.height, self.side)
-        box = torch.stack([(self.height - length) // 2, (self.width - length) // 2, length, length], dim=1)
+        """The square in the middle: uint8 [B, C, size, size]."""
+        top, left = ((length - self.short) // 2 for length in (self.height, self.width))
+        box = torch.stack([top, left, self.short, self.short], dim=1)
         return self.squares(box, size, inside=True)
+
+
+def cut_together(pixels: Pictures, box_B4: Tensor, limits_B4: Tensor, standing_B: Tensor, size: int) -> Tensor:
+    """Boxes of packed pictures as uint8 [B, C, size, size], without reading a box on the host.
+
+    Args:
+        limits_B4: what counts of a picture, of the same form as the boxes: the box, or the whole picture.
+        standing_B: which pictures are stored transposed.
+    """
+    turned_B1 = standing_B[:, None]
+    box_B4, limits_B4 = (torch.where(turned_B1, part[:, [1, 0, 3, 2]], part) for part in (box_B4, limits_B4))
+    made = []
+    for start in range(0, len(pixels), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        images = torch.stack(list(pixels[chunk])).to(torch.float32)
+        rows, columns = (
+            weights(box_B4[chunk, axis::2], limits_B4[chunk, axis::2], images.shape[2 + axis], size) for axis in (0, 1)
+        )
+        made.append(rows[:, None] @ (images @ columns[:, None].mT))
+    squares = torch.cat(made)
+    return _as_uint8(torch.where(turned_B1[..., None, None], squares.mT, squares))
+
+
+def cut_one_by_one(pixels: Pictures, box_B4: Tensor, limits_B4: Tensor, standing_B: Tensor, size: int) -> Tensor:
+    """The same on the CPU, where reading a box costs nothing and the pixels outside it would be most of the work.
+
+    torch scales uint8 by weights of 16 bits, so that some pixels differ by 1 from those of `cut_together`.
+    """
+    each = zip(pixels, box_B4.tolist(), limits_B4.tolist(), standing_B.tolist(), strict=True)
+    squares = [_cut_one(picture, box, limits, standing, size) for picture, box, limits, standing in each]
+    return default_collate(squares)  # stacked; in a data worker right into the memory that the processes share
+
+
+def _cut_one(picture_CHW: Tensor, box: Sequence[float], limits: Sequence[float], standing: bool, size: int) -> Tensor:
+    seen_CHW = picture_CHW.mT if standing else picture_CHW
+    starts, ends = [], []
+    for start, length, low, extent in zip(box[:2], box[2:], limits[:2], limits[2:], strict=True):
+        reach = max(1.0, length / size)  # of the triangles beyond the box
+        starts.append(int(max(low, start - reach)))
+        ends.append(math.ceil(min(low + extent, start + length + reach)))
+    images = seen_CHW[None, :, starts[0] : ends[0], starts[1] : ends[1]]
+    if box == limits == [*starts, ends[0] - starts[0], ends[1] - starts[1]]:  # whole pixels, and all that counts
+        return F.interpolate(images, (size, size), mode="bilinear", antialias=True)[0]
+    spans = torch.tensor([box, limits]) - torch.tensor([*starts, 0, 0])
+    rows, columns = (
+        weights(spans[:1, axis::2], spans[1:, axis::2], images.shape[2 + axis], size)[0] for axis in (0, 1)
+    )
+    return _as_uint8(rows @ (images[0].to(torch.float32) @ columns.mT))
+
+
+def _as_uint8(pixels: Tensor) -> Tensor:
+    return pixels.clamp_(0, 255).round_().to(torch.uint8)
 
 
 def cut_boxes(images_BCHW: Tensor, box_B4: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
 
-from runner.pictures import LONGEST, Packed, lying_size, pack, scaled
+from runner.pictures import LONGEST, Packed, cut_one_by_one, cut_together, lying_size, pack, scaled
 
 SIDE = 40
 SIZES = [(40, 40), (40, 53), (60, 40), (40, 80), (71, 40)]  # height, width
@@ -17,13 +17,20 @@ def picture(height, width):
 
 def packed(*pictures):
     """Those pictures, and their pixels as 8 bits keep them."""
-    whole = [(one * 255).round().to(torch.uint8) for one in pictures]
+    whole = [as_uint8(one) for one in pictures]
     rows = []
     for one in whole:
-        standing = one.shape[1] > one.shape[2]
-        lying = one.mT if standing else one
-        rows.append(torch.from_numpy(pack(np.ascontiguousarray(lying.permute(1, 2, 0).numpy()), SIDE, standing)))
-    return Packed(torch.stack(rows)), [one / 255 for one in whole]
+        rows.append(torch.from_numpy(pack(np.ascontiguousarray(one.permute(1, 2, 0).numpy()), SIDE)))
+    return Packed(torch.stack(rows)), whole
+
+
+def as_uint8(image):
+    return (image * 255).round().to(torch.uint8)
+
+
+def assert_equal_but_for_rounding(ours, theirs):
+    assert ours.dtype == theirs.dtype == torch.uint8
+    torch.testing.assert_close(ours, theirs, atol=1, rtol=0)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,25 @@ def test_a_box_is_torchvisions_resized_crop(several, size, share):
     ]
     ours = pictures.squares(torch.tensor(boxes), size, inside=True)
     theirs = [tv.resized_crop(one, *box, [size, size], antialias=True) for one, box in zip(pixels, boxes, strict=True)]
-    torch.testing.assert_close(ours, torch.stack(theirs), atol=1e-5, rtol=0)
+    assert torch.equal(ours, torch.stack(theirs))
+
+
+def test_boxes_cut_together_as_on_a_gpu_are_those_cut_one_by_one(several):
+    pictures, pixels = several
+    whole = torch.tensor([[0, 0, *one.shape[1:]] for one in pixels])
+    inside = whole.float() * torch.tensor([0.4, 0.6, 0.5, 0.3]) + torch.tensor([0.3, 0.7, 0, 0.2])
+    cases = [(whole, whole), ((whole + 1).div(2, rounding_mode="floor"),) * 2, (inside, whole), (inside, inside)]
+    for box, limits in cases:
+        for size in (16, 40, 64):
+            given = (pictures.pixels, box, limits, pictures.height > pictures.width, size)
+            assert_equal_but_for_rounding(cut_together(*given), cut_one_by_one(*given))
+
+
+def test_pictures_are_cut_as_well_from_a_list(several):
+    pictures, pixels = several
+    boxes = torch.tensor([[1, 2, one.shape[1] - 3, one.shape[2] - 2] for one in pixels])
+    listed = Packed(list(pictures.pixels))
+    assert torch.equal(listed.squares(boxes, 24, inside=True), pictures.squares(boxes, 24, inside=True))
 
 
 @pytest.mark.parametrize("short", [20, 32, 60])
@@ -55,12 +80,12 @@ def test_a_window_is_torchvisions_resize_and_crop(several, short):
     for one in pixels:
         _, H, W = one.shape
         height, width = (round(length * short / SIDE) for length in (H, W))
-        large = tv.resize(one, [height, width], antialias=True)
+        large = tv.resize(one / 255, [height, width], antialias=True)
         theirs.append(large[:, height - 16 : height, 2:18])
         rows, columns = H / height, W / width
         boxes.append([(height - 16) * rows, 2 * columns, 16 * rows, 16 * columns])
     ours = pictures.squares(torch.tensor(boxes), 16, inside=False)
-    torch.testing.assert_close(ours, torch.stack(theirs), atol=1e-4, rtol=0)
+    assert_equal_but_for_rounding(ours, as_uint8(torch.stack(theirs)))
 
 
 @pytest.mark.parametrize("size", [SIDE, 20])
@@ -69,7 +94,7 @@ def test_the_center_is_the_square_in_the_middle(several, size):
     for ours, one in zip(pictures.center(size), pixels, strict=True):
         top, left = ((length - SIDE) // 2 for length in one.shape[1:])
         theirs = tv.resized_crop(one, top, left, SIDE, SIDE, [size, size], antialias=True)
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+        assert torch.equal(ours, theirs)
 
 
 def test_square_images_are_scaled_as_torchvision_does():
@@ -84,3 +109,12 @@ def test_of_a_picture_longer_than_kept_the_middle_stays():
     assert lying_size(400, 300, 48) == (64, 48)
     assert lying_size(300, 400, 48) == (64, 48)
     assert lying_size(500, 100, 48) == (LONGEST * 48, 48)
+
+
+def test_a_picture_smaller_than_kept_stays_as_it_is():
+    assert lying_size(40, 30, 48) == (40, 30)
+    assert lying_size(100, 30, 48) == (LONGEST * 30, 30)
+    small = as_uint8(picture(12, 20))
+    packed = Packed(torch.from_numpy(pack(small.permute(1, 2, 0).numpy(), SIDE))[None])
+    assert (packed.height.item(), packed.width.item(), packed.short.item()) == (12, 20, 12)
+    assert torch.equal(packed.squares(torch.tensor([[0, 3, 12, 12]]), 12, inside=True)[0], small[:, :, 3:15])

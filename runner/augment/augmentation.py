@@ -1,19 +1,21 @@
 """What an augmentation is: random numbers drawn apart from the pixels, then a pure function of both.
 
 B images, C channels, H by W pixels. Draws come from a CPU generator for a whole epoch at once, so the same seed gives
-the same pixels on every device and by every way of loading. Images are floats in [0, 1].
+the same pixels on every device and by every way of loading; but for the rounding of those that are cut from larger
+pictures, see `runner.pictures`. Images are floats in [0, 1].
 
 torchvision's random transforms draw one set of numbers for a whole batch; here every image has its own, so its
 functions, which take one number, serve only where all images share it. Tests hold each class to them, image by image.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from runner.pictures import Packed
+from runner.pictures import Packed, Pictures
 from runner.seeds import generator
 
 Draws = dict[str, Tensor]  # each [B, ...]: one row an image
@@ -48,7 +50,7 @@ class Augmentation:
         return 0.0
 
     def cut(self, pictures: Packed, draws: Draws, size: int) -> Tensor:
-        """Images [B, C, size, size] in [0, 1] from larger pictures, as the draws say: in place of `apply`."""
+        """Images, uint8 [B, C, size, size], from larger pictures, as the draws say: in place of `apply`."""
         raise NotImplementedError
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
@@ -86,6 +88,26 @@ def overrides(augmentation: Augmentation, hook: str) -> bool:
 
 
 @dataclass
+class Cut:
+    """The images, uint8 [B, C, size, size], of a batch's packed pictures; the draws are where the pictures are."""
+
+    member: Augmentation
+    draws: Draws
+    size: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A tensor would go to another process as shared memory, which costs more than these few numbers.
+        return _unpickled_cut, (self.member, {key: numbers.numpy() for key, numbers in self.draws.items()}, self.size)
+
+    def __call__(self, pixels: Pictures) -> Tensor:
+        return self.member.cut(Packed(pixels), self.draws, self.size)
+
+
+def _unpickled_cut(member: Augmentation, draws: Mapping[str, Any], size: int) -> Cut:
+    return Cut(member, {key: torch.from_numpy(numbers) for key, numbers in draws.items()}, size)
+
+
+@dataclass
 class Pipeline:
     """Augmentations in order; where the pictures are larger, the one that cuts comes first, wherever it stands."""
 
@@ -118,16 +140,24 @@ class Pipeline:
         epoch, numbers = Epoch(number, seed, images, num_images), generator(seed, "augment", number)
         return [member.draw_epoch(epoch, numbers) for member in self.members]
 
-    def apply(self, images_BCHW: Tensor, draws: Sequence[Draws]) -> Tensor:
-        """Images in [0, 1] changed, or cut from packed pictures, which are uint8, and changed."""
-        steps = list(zip(self.members, draws, strict=True))
-        if images_BCHW.dtype == torch.uint8:
-            assert self.size is not None, "prepare comes first"
-            member, numbers = steps.pop(next(place for place, (member, _) in enumerate(steps) if member.picture_scale))
-            images_BCHW = member.cut(Packed(images_BCHW), numbers, self.size)
-        for member, numbers in steps:
-            images_BCHW = member.apply(images_BCHW, numbers)
+    def cut(self, draws: Sequence[Draws]) -> Cut:
+        """What the member that cuts does to packed pictures, as those draws of their batch say."""
+        place = self._cuts()
+        assert place is not None
+        assert self.size is not None, "prepare comes first"
+        return Cut(self.members[place], draws[place], self.size)
+
+    def apply(self, images_BCHW: Tensor, draws: Sequence[Draws], are_cut: bool = False) -> Tensor:
+        """Images in [0, 1] changed; `are_cut`: by all members but the one that has cut them."""
+        done = self._cuts() if are_cut else None
+        for place, (member, numbers) in enumerate(zip(self.members, draws, strict=True)):
+            if place != done:
+                images_BCHW = member.apply(images_BCHW, numbers)
         return images_BCHW
+
+    def _cuts(self) -> int | None:
+        """Which member cuts from larger pictures."""
+        return next((place for place, member in enumerate(self.members) if member.picture_scale), None)
 
     def __bool__(self) -> bool:
         return bool(self.members)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from runner.data.loader import Batch, InMemoryLoader, WorkerLoader
+from runner.data.loader import Batch, Change, InMemoryLoader, WorkerLoader
 from runner.data.sampling import Order
 from runner.data.source import Images
 from runner.machine import free_memory
-from runner.pictures import Packed, scaled
+from runner.pictures import Packed, Pictures, scaled
 from runner.seeds import generator
 
 # Memory for preprocessed images where nothing random happens to them. On a CPU, preprocessing takes no time that shows
@@ -34,7 +35,9 @@ class Augment(Protocol):
 
     def draw_epoch(self, number: int, seed: int, images: Tensor, num_images: int) -> Draws: ...
 
-    def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor: ...
+    def cut(self, draws: Draws) -> Change: ...
+
+    def apply(self, images_BCHW: Tensor, draws: Draws, are_cut: bool = False) -> Tensor: ...
 
 
 class Batches:
@@ -123,33 +126,38 @@ class Batches:
         if self.ready is not None:
             yield from self.ready.batches(chunks)
             return
-        draws = self.draws(epoch)
-        for number, (pixels, labels) in enumerate(self.loader.batches(chunks), start):
+        drawn = self.drawn(epoch)
+        draws = self.on_device(drawn)
+        cuts = _cuts([self], [drawn], range(start, start + len(chunks)))
+        for number, (pixels, labels) in enumerate(self.loader.batches(chunks, cuts), start):
             images = self.augmented(pixels, self.augment, self.draws_of_batch(draws, number))
             yield self.preprocess(self.sized(images, epoch)), labels
 
     def augmented(self, pixels: Tensor, augment: Augment | None, draws: Any) -> Tensor:
-        """Pixels as the loader gives them as images [B, C, S, S] in [0, 1]."""
+        """Pixels as the loader gives them, cut where they are packed, as images [B, C, S, S] in [0, 1]."""
         if augment is None:
             return self.plain(pixels)
-        return augment.apply(pixels if self.cut_to else as_float(pixels), draws)
+        return augment.apply(as_float(pixels), draws, are_cut=self.cut_to is not None)
 
     def plain(self, pixels: Tensor) -> Tensor:
-        """The same without augmentation."""
-        return Packed(pixels).center(self.cut_to) if self.cut_to else as_float(pixels)
+        """Pixels as they are stored as images without augmentation."""
+        return as_float(Packed(pixels).center(self.cut_to) if self.cut_to else pixels)
 
     def sized(self, images: Tensor, epoch: int) -> Tensor:
         """Images [B, C, S, S] at the size of that epoch."""
         size = images.shape[-1] if self.sizes is None else self.sizes.of(epoch)
         return images if size == images.shape[-1] else scaled(images, size)
 
-    def draws(self, epoch: int) -> Any:
-        """The random numbers of the epoch's augmentation, on the device; None without one."""
+    def drawn(self, epoch: int) -> Any:
+        """The random numbers of the epoch's augmentation, on the CPU; None without one."""
         if self.augment is None:
             return None
         assert self.seed is not None
-        draws = self.augment.draw_epoch(epoch, self.seed, self.order(epoch), self.total_images)
-        return _each(draws, lambda numbers: numbers.to(self.loader.device, non_blocking=True))
+        return self.augment.draw_epoch(epoch, self.seed, self.order(epoch), self.total_images)
+
+    def on_device(self, drawn: Any) -> Any:
+        """The same on the device."""
+        return None if drawn is None else _moved(drawn, self.loader.device)
 
     def draws_of_batch(self, draws: Any, number: int) -> Any:
         """Those of batch `number`; None without an augmentation."""
@@ -190,7 +198,8 @@ class Batches:
         pixels, labels = self.loader.read(chunk)
         if self.augment is None or self.seed is None:
             return self.plain(pixels), labels
-        draws = _each(self.draws(0), lambda numbers: numbers[: len(chunk)])
+        draws = _each(self.on_device(self.drawn(0)), lambda numbers: numbers[: len(chunk)])
+        pixels = self.augment.cut(draws)(pixels) if self.cut_to else pixels
         return self.augmented(pixels, self.augment, draws), labels
 
     @torch.no_grad()
@@ -252,9 +261,11 @@ class VectorizedBatches:
         orders_TN = torch.stack([member.order(epoch) for member in members])
         chunks = [chunk_TB.flatten() for chunk_TB in orders_TN.split(first.batch_size, dim=1)[start:]]
         ready = first.ready is not None
-        draws = [member.draws(epoch) for member in members]
+        drawn = [member.drawn(epoch) for member in members]
+        draws = [member.on_device(own) for member, own in zip(members, drawn, strict=True)]
+        cuts = _cuts(members, drawn, range(start, start + len(chunks)))
         source = first.ready or first.loader
-        for number, (pixels, labels) in enumerate(source.batches(chunks), start):
+        for number, (pixels, labels) in enumerate(source.batches(chunks, cuts), start):
             images = pixels
             if not ready:
                 images = first.preprocess(first.sized(_augmented(members, pixels, draws, number), epoch))
@@ -262,6 +273,35 @@ class VectorizedBatches:
             if first.known is not None:
                 parts.append(first.known[chunks[number - start].to(first.known.device)])
             yield tuple(part.unflatten(0, (len(members), -1)) for part in parts)
+
+
+@dataclass
+class _EachCut:
+    """The changes of several trials, each to its part of the pixels."""
+
+    changes: Sequence[Change]
+
+    def __call__(self, pixels: Pictures) -> Tensor:
+        size = len(pixels) // len(self.changes)
+        return torch.cat([change(pixels[at * size : (at + 1) * size]) for at, change in enumerate(self.changes)])
+
+
+def _cuts(members: Sequence[Batches], drawn: Sequence[Any], numbers: Sequence[int]) -> list[Change] | None:
+    """What makes images of packed pictures, a change for each of those batches; None where nothing is cut."""
+    first = members[0]
+    if first.cut_to is None or first.augment is None:
+        return None
+
+    there = [_moved(own, first.loader.reads_on) for own in drawn]  # once, not for each batch
+
+    def of_batch(number: int) -> Change:
+        cuts = []
+        for member, own in zip(members, there, strict=True):
+            assert member.augment is not None
+            cuts.append(member.augment.cut(member.draws_of_batch(own, number)))
+        return cuts[0] if len(cuts) == 1 else _EachCut(cuts)
+
+    return [of_batch(number) for number in numbers]
 
 
 def _augmented(members: Sequence[Batches], pixels: Tensor, draws: Sequence[Any], number: int) -> Tensor:
@@ -297,6 +337,10 @@ def as_float(pixels: Tensor) -> Tensor:
 
 def _each(draws: Draws, change: Callable[[Tensor], Tensor]) -> Draws:
     return [{key: change(numbers) for key, numbers in own.items()} for own in draws]
+
+
+def _moved(draws: Draws, device: torch.device) -> Draws:
+    return _each(draws, lambda numbers: numbers.to(device, non_blocking=True))
 
 
 def _joined(parts: Sequence[Draws]) -> Draws:

@@ -27,7 +27,7 @@ from runner.errors import UserError
 from runner.files import remove_temporaries, replace_file, replacing, sync
 from runner.stages import stage
 
-FORMAT = 3  # of the cache, and of how images are decoded: another number makes other files
+FORMAT = 4  # of the cache, and of how images are decoded: another number makes other files
 LIMIT_BYTES = 32 * 2**30
 FOLDER, TAG = "runner-decoded", "CACHEDIR.TAG"
 # As https://bford.info/cachedir says, so that backups leave the folder out; the second line says whose it is.

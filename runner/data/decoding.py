@@ -46,7 +46,8 @@ def decode(item: Item, size: int, channels: int, whole: bool = False, resize: Re
     """One picture as uint8 [C, size, size]; `whole`: packed, as `runner.pictures` describes it.
 
     crop: the short side scaled to `size`, then the center cut out. squish: both sides scaled to `size`. pad: the long
-    side scaled to `size`, black beside the picture. What is packed whole is the picture of `crop`, and else the square.
+    side scaled to `size`, black beside the picture. What is packed whole is the picture of `crop`, not
+    enlarged, and else the square.
 
     By Pillow: torchvision's decoders are deprecated since 0.29.
 
@@ -62,15 +63,14 @@ def decode(item: Item, size: int, channels: int, whole: bool = False, resize: Re
             mode = "L" if channels == 1 else "RGB"
             picture = file if file.mode == mode else _to_8_bits(file).convert(mode)
             lies_whole = whole and resize == "crop"
-            standing = lies_whole and picture.height > picture.width
             wanted = lying_size(picture.width, picture.height, size) if lies_whole else (size, size)
-            wanted = wanted[::-1] if standing else wanted
+            wanted = wanted[::-1] if lies_whole and picture.height > picture.width else wanted
             pixels = np.array(_brought_to(picture, wanted, resize))
     except Exception as error:  # of a damaged file: whatever the reader of its format stumbles over
         raise UnreadableImage(item, _reason(error)) from None
     pixels = pixels.reshape(*wanted[::-1], channels)
     if whole:
-        return torch.from_numpy(pack(pixels.swapaxes(0, 1) if standing else pixels, size, standing))
+        return torch.from_numpy(pack(pixels, size))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

@@ -6,9 +6,10 @@ B images, C channels, S by S pixels.
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import Any, Literal
 
 import torch
@@ -20,9 +21,11 @@ from runner.data.sampling import Balance
 from runner.data.source import Images, Source
 from runner.errors import UserError
 from runner.lifetime import end_with, this_process
+from runner.pictures import Pictures
 from runner.seeds import generator
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, S, S], labels [B]
+Change = Callable[[Pictures], Tensor]  # what makes the images of a batch of packed pictures
 Loading = Literal["auto", "in_memory", "workers"]
 PreprocessName = Literal["none", "mean_image", "channel_mean", "standardize"]
 
@@ -43,19 +46,26 @@ class LoaderSettings:
 
 
 class InMemoryLoader:
-    """All pixels stay on the device; a batch is a selection of rows."""
+    """All pixels stay on the device; a batch is a selection of rows.
+
+    Attributes:
+        reads_on: the device where `changes` act.
+    """
 
     def __init__(self, images: Images, device: torch.device) -> None:
-        self.device = device
+        self.device = self.reads_on = device
         self.pixels = images.pixels.to(device)
         self.labels = images.labels.to(device)
 
-    def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
+    def batches(self, chunks: Sequence[Tensor], changes: Sequence[Change] | None = None) -> Iterator[Batch]:
+        """Pixels and labels for chunks of indices; the pixels of each chunk as its change makes them."""
         if not chunks:
             return
         order = torch.cat(list(chunks)).to(self.device, non_blocking=True)  # one copy an epoch, not one a batch
-        for rows in order.split([len(chunk) for chunk in chunks]):
-            yield self.pixels.index_select(0, rows), self.labels.index_select(0, rows)
+        all_rows = order.split([len(chunk) for chunk in chunks])
+        for rows, change in zip(all_rows, changes or repeat(None), strict=changes is not None):
+            pixels = self.pixels.index_select(0, rows)
+            yield pixels if change is None else change(pixels), self.labels.index_select(0, rows)
 
     def read(self, chunk: Tensor) -> Batch:
         """One batch, apart from an epoch."""
@@ -67,16 +77,18 @@ class WorkerLoader:
 
     Attributes:
         seconds_waited: that this process has waited for them so far.
+        reads_on: the device where `changes` act, in the processes that read.
     """
 
     seconds_waited = 0.0
+    reads_on = torch.device("cpu")
 
     def __init__(self, source: Source, device: torch.device, num_workers: int) -> None:
         self.device = device
         self.source = source
         self.labels = source.labels
         self.num_workers = num_workers
-        self.queue: list[list[int]] = []
+        self.queue: list[tuple[list[int], Change | None]] = []
         self.loader = DataLoader(
             _BatchReader(source),
             sampler=_Queue(self.queue),
@@ -89,8 +101,10 @@ class WorkerLoader:
             generator=generator(0, "workers"),  # else each start of reading takes a number from the global one
         )
 
-    def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
-        self.queue[:] = [chunk.tolist() for chunk in chunks]
+    def batches(self, chunks: Sequence[Tensor], changes: Sequence[Change] | None = None) -> Iterator[Batch]:
+        """The same by worker processes, which make the changes, too."""
+        every = changes or repeat(None)
+        self.queue[:] = [(chunk.tolist(), change) for chunk, change in zip(chunks, every, strict=changes is not None)]
         began = time.perf_counter()
         for chunk, pixels in zip(chunks, self.loader, strict=True):
             self.seconds_waited += time.perf_counter() - began
@@ -108,22 +122,23 @@ class WorkerLoader:
 class _Queue:
     """A sampler over whatever the list holds when an epoch starts."""
 
-    def __init__(self, queue: list[list[int]]) -> None:
+    def __init__(self, queue: list[tuple[list[int], Change | None]]) -> None:
         self.queue = queue
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[tuple[list[int], Change | None]]:
         return iter(list(self.queue))
 
 
 class _BatchReader(Dataset[Any]):
-    """Reads a batch for a list of indices. A file that cannot be read comes back as the message about it."""
+    """Reads a batch for indices, and changes it. A file that cannot be read comes back as the message about it."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
 
-    def __getitem__(self, indices: Any) -> Tensor | str:
+    def __getitem__(self, asked: Any) -> Tensor | str:
+        indices, change = asked
         try:
-            return self.source.read(indices)
+            return self.source.read(indices) if change is None else change(self.source.each(indices))
         except UserError as error:
             return str(error)
 

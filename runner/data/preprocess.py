@@ -31,7 +31,7 @@ class Preprocess(nn.Module):
         shift = self.shift
         if shift.shape[-1] not in (1, images_BCHW.shape[-1]):  # a mean image, and larger images to cut from
             shift = F.interpolate(shift[None], images_BCHW.shape[-2:], mode="bilinear", align_corners=False)[0]
-        return (images_BCHW - shift) * self.scale
+        return (images_BCHW - shift).mul_(self.scale)
 
 
 def blank(image_shape: tuple[int, int, int], name: PreprocessName) -> Preprocess:

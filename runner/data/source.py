@@ -46,6 +46,9 @@ class Source(Protocol):
     def read(self, indices: Sequence[int]) -> Tensor:
         """uint8 pixels [len(indices), C, S, S]."""
 
+    def each(self, indices: Sequence[int]) -> list[Tensor]:
+        """The same one by one, not copied where they are in memory or mapped from a file."""
+
     def subset(self, indices: Tensor) -> Source: ...
 
 
@@ -68,6 +71,9 @@ class Images:
 
     def read(self, indices: Sequence[int]) -> Tensor:
         return self.pixels[torch.as_tensor(indices)]
+
+    def each(self, indices: Sequence[int]) -> list[Tensor]:
+        return [self.pixels[index] for index in indices]
 
     def subset(self, indices: Tensor) -> Images:
         return Images(self.pixels[indices], self.labels[indices], *_rows(indices, self.groups, self.weights))
@@ -101,7 +107,10 @@ class Files:
         return View(self.size, self.whole).shape(self.channels)
 
     def read(self, indices: Sequence[int]) -> Tensor:
-        return torch.stack([self._decode(i) for i in indices])
+        return torch.stack(self.each(indices))
+
+    def each(self, indices: Sequence[int]) -> list[Tensor]:
+        return [self._decode(index) for index in indices]
 
     def _decode(self, index: int) -> Tensor:
         return decode(self.paths[index], self.size, self.channels, self.whole, self.resize)
@@ -292,6 +301,11 @@ class Mapped:
         rows = self.indices[torch.as_tensor(indices)].numpy()
         return torch.from_numpy(np.asarray(self._rows[rows]))
 
+    def each(self, indices: Sequence[int]) -> list[Tensor]:
+        return [
+            torch.from_numpy(np.asarray(self._rows[row])) for row in self.indices[torch.as_tensor(indices)].tolist()
+        ]
+
     def subset(self, indices: Tensor) -> Mapped:
         groups, weights = _rows(indices, self.groups, self.weights)
         return Mapped(self.file, self.shape, self.labels[indices], groups, weights, self.indices[indices])
@@ -319,7 +333,10 @@ class Centers:
 
     def read(self, indices: Sequence[int]) -> Tensor:
         read = self.packed.read_by_threads if isinstance(self.packed, Files) else self.packed.read
-        return (Packed(read(indices)).center(self.size) * 255).round().to(torch.uint8)
+        return Packed(read(indices)).center(self.size)
+
+    def each(self, indices: Sequence[int]) -> list[Tensor]:
+        return list(self.read(indices))
 
     def subset(self, indices: Tensor) -> Centers:
         return Centers(self.packed.subset(indices), self.size)

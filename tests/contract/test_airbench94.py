@@ -157,11 +157,11 @@ def test_eleven_updates_have_the_same_losses_and_end_at_the_same_weights(both):
     labels = train.loader.labels
     mirrored = torch.empty(len(normalized), dtype=torch.bool)
     for epoch in range(0, 20, 2):  # as in the first; each leaves a few images out
-        flip, _ = train.draws(epoch)
+        flip, _ = train.drawn(epoch)
         mirrored[train.order(epoch)] = flip["flip"]
 
     def batches_of(epoch):
-        order, (_, crop) = train.order(epoch), train.draws(epoch)
+        order, (_, crop) = train.order(epoch), train.drawn(epoch)
         images = augmented(normalized[order], mirrored[order], crop["offset"], epoch)
         return zip(images.split(B), labels[order].split(B), strict=True)
 

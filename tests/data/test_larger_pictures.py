@@ -97,8 +97,9 @@ def test_equal_seeds_give_equal_pixels_by_either_way_of_loading(photos, word, pr
 
 
 @pytest.mark.slow
-def test_worker_processes_give_the_same_pixels(photos):
-    words = [*SCALE_CROP, "data.loading=workers"]
+@pytest.mark.parametrize("word", CUTTING)
+def test_worker_processes_give_the_same_pixels(photos, word):
+    words = [*CUTTING[word], "data.loading=workers"]
     none, two = (training(photos, *words, f"data.num_workers={number}") for number in (0, 2))
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(none.train.epoch(1), two.train.epoch(1), strict=True))
 
