@@ -1,15 +1,56 @@
 """What every test shares: one thread, clean switches, and small trainings to look into."""
 
 import json
+import os
+import pickle
 
+import hydra
 import pytest
 import torch
+import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
 import runner
 
 torch.set_num_threads(1)  # tests run side by side
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _equal_words_are_composed_once():
+    """Thousands of compositions are most of these tests: Hydra's result for the same words, and each file, is kept."""
+    compose, composed, load, parsed = hydra.compose, {}, yaml.load, {}
+
+    def compose_once(config_name, overrides, **more):
+        if any(word.startswith("hydra.searchpath=") for word in overrides):  # folders of tests, which may change
+            return compose(config_name, overrides, **more)
+        place = str(GlobalHydra.instance().config_loader().get_search_path())
+        key = place, config_name, tuple(overrides), tuple(more.items())
+        if key not in composed:
+            composed[key] = pickle.dumps(compose(config_name, overrides, **more))
+        return pickle.loads(composed[key])
+
+    def load_once(stream, Loader):  # as PyYAML spells it
+        text = stream.read() if hasattr(stream, "read") else stream
+        key = Loader.__module__, Loader.__qualname__, text  # OmegaConf makes its loader's class anew each time
+        if key not in parsed:
+            if stream is not text:
+                stream.seek(0)  # whose errors name the file
+            parsed[key] = pickle.dumps(load(stream, Loader))
+        return pickle.loads(parsed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hydra, "compose", compose_once)
+        patch.setattr(yaml, "load", load_once)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_folders_of_another_test():
+    """Commands with --config-dir name their folder in the environment, for the processes that they start."""
+    yield
+    os.environ.pop("RUNNER_CONFIGS", None)
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +63,7 @@ def _fresh_switches():
     """The same random state before each test, and afterwards none of the process-wide switches that it set."""
     torch.manual_seed(0)
     precision, dtype = torch.get_float32_matmul_precision(), torch.get_default_dtype()
-    hydra, base = VersionBase.instance(), VersionBase.instance().version_base
+    versions, base = VersionBase.instance(), VersionBase.instance().version_base
     yield
     if torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(False)
@@ -30,7 +71,7 @@ def _fresh_switches():
     torch.set_float32_matmul_precision(precision)
     torch.set_default_dtype(dtype)
     torch.set_num_threads(1)
-    hydra.version_base = base
+    versions.version_base = base
 
 
 @pytest.fixture(autouse=True)

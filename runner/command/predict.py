@@ -7,6 +7,7 @@ import json
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,14 @@ def main(words: Sequence[str]) -> int:
     check_same_classes(members)
     paths = find_images(named)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal or len(paths) < 2) as shown:
-        task = shown.add_task(f"predicting {len(paths):,} images", total=len(paths))
-        embed = arguments.embeddings is not None
-        found = predict_files(members, paths, arguments.average, embed, lambda number: shown.advance(task, number))
+    predict = partial(predict_files, members, paths, arguments.average, arguments.embeddings is not None)
+    if console.is_terminal and len(paths) > 1:  # where it is not shown, some versions of rich print an empty line
+        with Progress(console=console, transient=True) as shown:
+            found = predict(
+                partial(shown.advance, shown.add_task(f"predicting {len(paths):,} images", total=len(paths)))
+            )
+    else:
+        found = predict()
     for path, reason in found.unreadable:
         print(f"runner: {path}: not a readable image ({reason}); skipped", file=sys.stderr)
     _write(found, arguments, members)

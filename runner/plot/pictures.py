@@ -68,7 +68,7 @@ def _font_for(characters: frozenset[str], size: int) -> Font:
     own = Path(str(about and about.origin)).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
     if not own.exists():
         return ImageFont.load_default(size)
-    font = ImageFont.truetype(own, size)
+    font = ImageFont.truetype(str(own), size)
     missing = _missing(text, font)
     if not missing:
         return font

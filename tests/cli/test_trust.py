@@ -1,11 +1,16 @@
 """Folders of somebody else: what is stored or lies in them is never run."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = str(Path(__file__).parents[2])
 
 
 @pytest.fixture
@@ -23,6 +28,16 @@ def test_plugins_of_the_working_folder_are_not_run(process, ran, tmp_path):
     process("sweep", "model=linear", "engine.max_steps=1", "optimizer.lr=0.1,0.2", "sweep.num_workers=2")
     done = process("sweep", "model=linear", "optimizer.lr=0.1,0.2", "hydra/launcher=joblib", status=2)
     assert "hydra_plugins: the launcher's processes would run this folder" in done.stderr
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("call", ["sweep.plugin import register; register()", "config import compose; compose()"])
+def test_plugins_beside_a_python_program_are_not_run(ran, tmp_path, call):
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins/__init__.py").write_text("")
+    (tmp_path / "hydra_plugins/hostile.py").write_text(f"open({str(ran)!r}, 'w')")
+    (tmp_path / "program.py").write_text(f"from runner.{call}\n")
+    subprocess.run([sys.executable, "program.py"], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": ROOT})
     assert not ran.exists()
 
 

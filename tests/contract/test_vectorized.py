@@ -264,6 +264,7 @@ def test_noise_has_the_statistics_of_the_trial_alone(name):
     assert ((together.mean(0) - expected.mean(0)).abs() < 4 * error).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

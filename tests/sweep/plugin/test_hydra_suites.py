@@ -13,7 +13,7 @@ from hydra.test_utils.launcher_common_tests import (
 
 from runner.sweep.plugin import register
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Future Hydra versions:UserWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*Future Hydra versions:UserWarning")]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,6 @@ class TestSweeperUnderBasicLauncher(LauncherTestSuite):
     """The launcher's promises, with our sweeper above it."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher_name", "overrides"), [("workers", []), ("workers", ["hydra/sweeper=runner"])], ids=["basic", "runner"]
 )
@@ -51,7 +50,7 @@ class TestWorkersLauncher(LauncherTestSuite):
     ("launcher_name", "overrides"),
     [
         ("basic", ["hydra/sweeper=runner", "hydra.sweeper.max_batch_size=2"]),
-        pytest.param("workers", ["hydra/sweeper=runner", "hydra.sweeper.max_batch_size=2"], marks=pytest.mark.slow),
+        ("workers", ["hydra/sweeper=runner", "hydra.sweeper.max_batch_size=2"]),
     ],
 )
 class TestBatches(BatchedSweeperTestSuite):
@@ -66,7 +65,6 @@ class TestIntegration(IntegrationTestSuite):
     """A Hydra application in a process of its own."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task_launcher_cfg", "extra_flags"),
     [
