@@ -77,8 +77,10 @@ class Packed:
         """
         whole_B4 = torch.stack([torch.zeros_like(self.height)] * 2 + [self.height, self.width], dim=1)
         limits_B4 = box_B4 if inside else whole_B4.to(box_B4.dtype)
-        cut = cut_one_by_one if box_B4.device.type == "cpu" else cut_together
-        return cut(self.pixels, box_B4, limits_B4, self.height > self.width, size)
+        standing_B = self.height > self.width
+        if isinstance(self.pixels, list) or self.pixels.device.type == "cpu":
+            return cut_one_by_one(self.pixels, box_B4, limits_B4, standing_B, size)
+        return cut_together(self.pixels, box_B4, limits_B4, standing_B, size)
 
     def center(self, size: int) -> Tensor:
         """The square in the middle: uint8 [B, C, size, size]."""
@@ -87,7 +89,7 @@ class Packed:
         return self.squares(box, size, inside=True)
 
 
-def cut_together(pixels: Pictures, box_B4: Tensor, limits_B4: Tensor, standing_B: Tensor, size: int) -> Tensor:
+def cut_together(pixels: Tensor, box_B4: Tensor, limits_B4: Tensor, standing_B: Tensor, size: int) -> Tensor:
     """Boxes of packed pictures as uint8 [B, C, size, size], without reading a box on the host.
 
     Args:
@@ -95,11 +97,11 @@ def cut_together(pixels: Pictures, box_B4: Tensor, limits_B4: Tensor, standing_B
         standing_B: which pictures are stored transposed.
     """
     turned_B1 = standing_B[:, None]
-    box_B4, limits_B4 = (torch.where(turned_B1, part[:, [1, 0, 3, 2]], part) for part in (box_B4, limits_B4))
+    box_B4, limits_B4 = (torch.where(turned_B1, _turned(part), part) for part in (box_B4, limits_B4))
     made = []
     for start in range(0, len(pixels), CHUNK):
         chunk = slice(start, start + CHUNK)
-        images = torch.stack(list(pixels[chunk])).to(torch.float32)
+        images = pixels[chunk].to(torch.float32)
         rows, columns = (
             weights(box_B4[chunk, axis::2], limits_B4[chunk, axis::2], images.shape[2 + axis], size) for axis in (0, 1)
         )
@@ -133,6 +135,11 @@ def _cut_one(picture_CHW: Tensor, box: Sequence[float], limits: Sequence[float],
         weights(spans[:1, axis::2], spans[1:, axis::2], images.shape[2 + axis], size)[0] for axis in (0, 1)
     )
     return _as_uint8(rows @ (images[0].to(torch.float32) @ columns.mT))
+
+
+def _turned(box_B4: Tensor) -> Tensor:
+    """Boxes of transposed pictures: an index would be copied to the device."""
+    return box_B4.unflatten(1, (2, 2)).flip(2).flatten(1)
 
 
 def _as_uint8(pixels: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """Every technique on a CUDA device that is emulated: nothing mixes devices, and no step waits for the device."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import runner
 from tests.contract.fake_cuda import fake_cuda
@@ -10,7 +12,8 @@ from tests.contract.test_models import CASES as MODELS
 from tests.contract.test_vectorized import CASES as VECTORIZED
 from tests.contract.test_vectorized import OPTIONS
 
-SMALL = ["data=synthetic", "data.num_images=60", "data.image_size=8", "data.batch_size=20", "engine.device=cuda"]
+SMALL = ["data.image_size=8", "data.batch_size=20", "engine.device=cuda"]
+DATA = ["data=synthetic", "data.num_images=60"]
 MLP = ["model=mlp", "model.hidden=[16]"]
 GROUPS = ("optimizer", "schedule", "loss", "reg", "augment", "average", "tta", "init")
 WORDS = [word for word in TRAINED if word.startswith(tuple(f"{group}=" for group in GROUPS))]
@@ -59,9 +62,10 @@ def reads_of(training, device):
     return found
 
 
-def reads_of_words(words):
+def reads_of_words(words, data=DATA):
     with fake_cuda() as device:
-        return reads_of(runner.build.training(runner.compose([*SMALL, "engine.limit_batches=2", *words])), device)
+        words = [*data, *SMALL, "engine.limit_batches=2", *words]
+        return reads_of(runner.build.training(runner.compose(words)), device)
 
 
 @pytest.mark.parametrize("case", MODELS, ids=str)
@@ -89,10 +93,23 @@ def test_vectorized_trials_run_on_the_device_alone(group, option):
     words, _ = OPTIONS[group][option]
     with fake_cuda() as device:
         cfgs = [
-            runner.compose([*SMALL, "engine.limit_batches=2", f"{group}={option}", *words, f"seed={trial}"])
+            runner.compose([*DATA, *SMALL, "engine.limit_batches=2", f"{group}={option}", *words, f"seed={trial}"])
             for trial in range(2)
         ]
         assert not reads_of(runner.build.vectorize(cfgs), device)
+
+
+@pytest.mark.parametrize("loading", ["in_memory", "workers"])
+@pytest.mark.parametrize("word", ["scale_crop", "random_resized_crop"])
+def test_images_are_cut_from_larger_pictures_on_the_device_or_by_workers_alone(tmp_path, word, loading):
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for index in range(12):
+                picture = Image.fromarray(np.full((20, 30 + index, 3), 10 * index, np.uint8))
+                picture.save(tmp_path / split / name / f"{index}.png")
+    data = ["data=folder", f"data.root={tmp_path}", "data.cache=null", f"data.loading={loading}", "data.num_workers=0"]
+    assert not reads_of_words([*MLP, f"augment=[{word},flip]"], data)
 
 
 def test_a_read_and_a_mixture_of_devices_are_found():

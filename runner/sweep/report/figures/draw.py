@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from runner.files import replace_file
 from runner.sweep.report.figures import parallel_coordinates, search_space, slice
 from runner.sweep.report.figures.history import CAPTION as HISTORY_CAPTION
 from runner.sweep.report.figures.history import draw_history
@@ -62,7 +63,7 @@ def _draw(name: str, paint: Callable[[], Any], caption: str, folder: Path, warn:
         with mpl.rc_context(STYLE):
             png = io.BytesIO()
             paint().savefig(png, dpi=DPI, format="png")
-        path.write_bytes(png.getvalue())
+        replace_file(path, png.getvalue())
         return ReportFigure(name, caption, png.getvalue())
     except NothingToDraw as reason:
         return ReportFigure(name, caption, reason=str(reason))
