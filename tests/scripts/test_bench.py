@@ -1,5 +1,6 @@
 """Every benchmark runs and writes its rows; how fast things are is not the tests' to judge."""
 
+import argparse
 import importlib
 import importlib.util
 import json
@@ -225,6 +226,46 @@ def test_rows_of_the_gpu_table_are_of_one_machine_and_one_kind(run, tmp_path, ot
     Ledger(tmp_path / "gpu.json", 8.0, ABOUT).add("step", "one", [{"us": 5.0}])
     with pytest.raises(SystemExit, match="of another machine or of --quick; name a new file"):
         Ledger(tmp_path / "gpu.json", 8.0, {**ABOUT, **other})
+
+
+# A part of the GPU table, of which one case hangs, one ends the process and one is measured.
+PART = """
+import json, os, sys, time
+done = json.loads(sys.stdin.read())
+for name in ("hangs", "ends", "works"):
+    if name not in done:
+        print(json.dumps({"begins": name, "seconds": 0}), flush=True)
+        if name == "hangs":
+            time.sleep(600)
+        if name == "ends":
+            sys.stderr.write("an illegal access")
+            sys.stderr.flush()
+            os._exit(7)
+        print(json.dumps({"rows": [{"us": 5.0}]}), flush=True)
+print(json.dumps({"ended": True}), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_case_of_the_gpu_table_that_hangs_or_ends_its_process_costs_one_row(run, tmp_path, monkeypatch):
+    from bench import gpu
+    from bench.ledger import Ledger
+
+    (tmp_path / "scripts/bench").mkdir(parents=True)
+    (tmp_path / "scripts/bench/run").write_text(PART)
+    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu, "START_SECONDS", 5.0)
+    ledger = Ledger(tmp_path / "gpu.json", 480.0, ABOUT)
+    options = argparse.Namespace(quick=True, cifar10=None, original=None, turns=None)
+    calls = 1
+    while not gpu.run_part(ledger, "step", options):
+        calls += 1
+    assert calls == 3, "the part is started again after each of the two"
+    assert ledger.rows == [
+        {"part": "step", "case": "hangs", "error": "timed out", "stderr": [""]},
+        {"part": "step", "case": "ends", "error": "the process ended with status 7", "stderr": ["an illegal access"]},
+        {"part": "step", "case": "works", "us": 5.0},
+    ]
 
 
 @pytest.mark.slow
