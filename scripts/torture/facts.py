@@ -25,6 +25,13 @@ def facts_of_run(folder: Path) -> Facts:
     Raises:
         Loss: a file cannot be read.
     """
+    facts = _facts_without_checkpoints(folder)
+    facts |= _checkpoints(folder / "checkpoints")
+    facts["wrong"] += _wrong_checkpoints(folder / "checkpoints", _json(folder / "run.json"))
+    return facts
+
+
+def _facts_without_checkpoints(folder: Path) -> Facts:
     record = _json(folder / "run.json")
     metrics = [{key: value for key, value in line.items() if key != SPEED} for line in _lines(folder / "metrics.jsonl")]
     facts: Facts = {
@@ -36,8 +43,7 @@ def facts_of_run(folder: Path) -> Facts:
         "files": files_below(folder),
     }
     facts |= {f"run.json {key}": record[key] for key in ("name", "overrides", "choices")}
-    facts |= _checkpoints(folder / "checkpoints")
-    facts["wrong"] = [*_wrong_checkpoints(folder / "checkpoints", record), *_wrong_scalars(folder, metrics)]
+    facts["wrong"] = list(_wrong_scalars(folder, metrics))
     return facts
 
 
@@ -59,7 +65,8 @@ def facts_of_sweep(folder: Path) -> Facts:
             facts[f"trial {number} end"] = (event["event"], event["score"], event["error"])
     facts["wrong"] = [f"trial {number} has ended {times} times" for number, times in ends.items() if times != 1]
     for path in sorted((folder / "trials").iterdir()):
-        known = facts_of_run(path)
+        # Trials that lost keep no checkpoints; `files` says which ones do.
+        known = facts_of_run(path) if (path / "checkpoints").exists() else _facts_without_checkpoints(path)
         facts |= {f"trial {int(path.name)} {key}": known[key] for key in ("status", "error", "objective", "wrong")}
     facts["files"] = files_below(folder)
     return facts

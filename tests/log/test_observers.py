@@ -127,7 +127,8 @@ def test_wandb_has_the_hyperparameters_and_the_metrics(tmp_path):
     run = runner.train([*SMALL, "log=wandb", f"output_dir={tmp_path}/outputs", "log.progress=none"])
     (file,) = run.folder.glob("wandb/offline-run-*/*.wandb")
     records = [wandb_internal_pb2.Record.FromString(data) for data in chunks(file.read_bytes())]
-    config = {item.key: item.value_json for record in records for item in record.run.config.update}
+    updates = [item for record in records for item in (*record.run.config.update, *record.config.update)]
+    config = {item.key or item.nested_key[0]: item.value_json for item in updates}
     assert config["optimizer"] == '"adamw"'
     told = [
         {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
