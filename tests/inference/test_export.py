@@ -137,6 +137,7 @@ def test_int8_is_smaller_and_nearly_as_good(run, tmp_path):
 
 
 @needs_onnx
+@pytest.mark.slow
 def test_what_differs_is_removed(run, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "_difference", lambda *_: 2e-4)
     with pytest.raises(UserError, match=r"differ by up to 0.0002 .*; it was removed"):
@@ -167,6 +168,7 @@ def test_torch_export_gives_the_networks_probabilities_at_any_batch_size(train, 
 
 
 @needs_onnx
+@pytest.mark.slow
 def test_an_int8_file_that_is_much_worse_is_removed(run, tmp_path):
     with pytest.raises(UserError, match=r"--max-drop: at int8 val accuracy falls from"):
         export([classifier(run)], tmp_path / "q.onnx", quantize="int8", max_drop=-1)
