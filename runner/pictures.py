@@ -60,14 +60,12 @@ class Packed:
 
     def __init__(self, pixels: Pictures) -> None:
         self.pixels = pixels
-        self.side = side = pixels[0].shape[-2] - 1
-        rows = [picture[0, side, :4] for picture in pixels] if isinstance(pixels, list) else pixels[:, 0, side, :4]
-        row_B4 = (torch.stack(rows) if isinstance(rows, list) else rows).long()
+        if isinstance(pixels, list):
+            row_B4 = torch.stack([picture[0, -1, :4] for picture in pixels]).long()
+        else:
+            row_B4 = pixels[:, 0, -1, :4].long()
         self.height, self.width = (row_B4[:, at] * 256 + row_B4[:, at + 1] for at in (0, 2))
         self.short = torch.minimum(self.height, self.width)
-
-    def __len__(self) -> int:
-        return len(self.pixels)
 
     def squares(self, box_B4: Tensor, size: int, inside: bool) -> Tensor:
         """Boxes (top, left, height, width), in pixels of the pictures, as uint8 [B, C, size, size].

@@ -1,6 +1,5 @@
 """Packed pictures, and squares cut from them: torchvision's resizing and cropping of the same pixels."""
 
-import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
@@ -18,9 +17,7 @@ def picture(height, width):
 def packed(*pictures):
     """Those pictures, and their pixels as 8 bits keep them."""
     whole = [as_uint8(one) for one in pictures]
-    rows = []
-    for one in whole:
-        rows.append(torch.from_numpy(pack(np.ascontiguousarray(one.permute(1, 2, 0).numpy()), SIDE)))
+    rows = [torch.from_numpy(pack(one.permute(1, 2, 0).numpy(), SIDE)) for one in whole]
     return Packed(torch.stack(rows)), whole
 
 

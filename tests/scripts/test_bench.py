@@ -242,7 +242,7 @@ for name in ("hangs", "ends", "works"):
             sys.stderr.flush()
             os._exit(7)
         print(json.dumps({"rows": [{"us": 5.0}]}), flush=True)
-print(json.dumps({"ended": True}), flush=True)
+print(json.dumps({"ends": True}), flush=True)
 """
 
 
@@ -279,9 +279,8 @@ def test_folders(quick):
     rows, printed = quick("folders")
     assert [row["by"] for row in rows] == ["runner"]
     assert_numbers(rows, "CPU seconds to start")
-    assert math.isfinite(
-        rows[0]["CPU seconds an epoch"]
-    )  # the difference of two commands, which is next to nothing here
+    # The difference of two commands, which is next to nothing here.
+    assert math.isfinite(rows[0]["CPU seconds an epoch"])
     assert "| 32x32 | runner |" in printed
 
 
