@@ -26,6 +26,7 @@ from runner.files import replace_file
 from runner.formatting import number
 from runner.log import progress
 from runner.log.doctor import Doctor
+from runner.log.hparams import hparams
 from runner.log.metrics_file import MetricsFile
 from runner.log.tensorboard import Subject, TensorBoard
 from runner.log.texts import describe_network, describe_run
@@ -39,14 +40,7 @@ from runner.training.header import network_layers, print_header, print_layers
 from runner.training.run import Run
 from runner.warnings import failure_as_warning, note, warn
 
-# Of TensorBoard's HParams tab, the same for every run, changed or not, so that none has an empty cell.
-GROUPS_SHOWN = ("data", "model", "init", "optimizer", "schedule", "loss", "reg", "augment", "average", "tta")
-TUNED_GROUPS = ("optimizer", "schedule", "reg")
-TUNED_KEYS = ("optimizer.lr", "data.batch_size", "engine.epochs", "seed")
-NOT_SHOWN = ("name", "output_dir")
 UNREADABLE = "unreadable.txt"  # images that were left out, since they cannot be decoded
-NOT_TUNED = ("log.", "sweep.", "hydra.")
-
 
 TensorBoardExtent = Literal["none", "summary", "all"]
 
@@ -388,32 +382,3 @@ def _note_end(files: MetricsFile, state: Any, error: BaseException) -> None:
     else:
         text = None if stopped else "".join(traceback.format_exception(error))
     files.note(state, status="interrupted" if stopped else "failed", finished=store.now(), error=text)
-
-
-def hparams(leaves: Mapping[str, Any], record: Mapping[str, Any], numbers_as_text: bool = True) -> dict[str, Any]:
-    """What TensorBoard's HParams tab compares: the options, the numbers that people tune, and what else was said.
-
-    Lists and null are text, which it would leave blank.
-
-    Args:
-        leaves: of the config, by dotted key.
-        numbers_as_text: of numbers which it would show in other digits than people write, such as 1e-05. Its axes of
-            parallel coordinates, though, have a scale for numbers alone.
-    """
-    choices = record["choices"]
-    said = [word.lstrip("+~").partition("=")[0] for word in record["overrides"]]
-    tuned = [key for key in leaves if key.partition(".")[0] in TUNED_GROUPS and not key.endswith("._target_")]
-    options = {group: choices[group] for group in GROUPS_SHOWN if group in choices}
-    told = [key for key in said if not key.startswith(NOT_TUNED)]
-    keys = [key for key in [*TUNED_KEYS, *tuned, *told] if key in leaves and key not in {*choices, *NOT_SHOWN}]
-    return options | {key: _shown(leaves[key], numbers_as_text) for key in keys}
-
-
-def _shown(value: Any, numbers_as_text: bool) -> bool | int | float | str:
-    if isinstance(value, bool | str):
-        return value
-    if not isinstance(value, int | float):
-        return str(value)
-    # TensorBoard shows 1e-05 as 0.000010000, and 123456 as 1.2346e+5.
-    is_unlike = 0 < abs(value) < 1e-4 or (isinstance(value, int) and abs(value) >= 10**5)
-    return f"{value:.10g}" if is_unlike and numbers_as_text else value

@@ -12,11 +12,11 @@ import runner
 from runner.config import flatten
 from runner.engine.step import Step
 from runner.errors import Interrupted, UserError
+from runner.log.hparams import hparams
 from runner.store import RunFolder
 from runner.training import train as module
 from runner.training.resume import resume
 from runner.training.run import Run
-from runner.training.train import hparams
 
 QUICK = ["model=linear", "engine.epochs=1", "engine.limit_batches=2", "log.tensorboard=false"]
 
