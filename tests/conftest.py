@@ -2,52 +2,21 @@
 
 import json
 import os
-import pickle
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
 import runner
-from runner import config_folders
+from tests.composing import composing_once
 
 torch.set_num_threads(1)  # tests run side by side
-OWN_CONFIGS = {"pkg://hydra.conf", "structured://", str(config_folders.folder())}  # where Hydra looks for configs
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _equal_words_are_composed_once():
-    """Thousands of compositions are most of these tests: Hydra's result for the same words, and each file, is kept."""
-    compose, composed, load, parsed = ConfigLoaderImpl.load_configuration, {}, yaml.load, {}
-
-    def compose_once(loader, config_name, overrides, run_mode, **more):
-        paths = {entry.path.removeprefix("file://") for entry in loader.get_search_path().get_path()}
-        others = any(word.startswith("hydra.searchpath=") for word in overrides)
-        if others or paths != OWN_CONFIGS:  # folders of tests, which may change
-            return compose(loader, config_name, overrides, run_mode, **more)
-        key = config_name, tuple(overrides), run_mode, tuple(more.items())
-        if key not in composed:
-            composed[key] = pickle.dumps(compose(loader, config_name, overrides, run_mode, **more))
-        config = pickle.loads(composed[key])
-        config.hydra.runtime.cwd = str(Path.cwd())
-        return config
-
-    def load_once(stream, Loader):  # as PyYAML spells it
-        text = stream.read() if hasattr(stream, "read") else stream
-        key = Loader.__module__, Loader.__qualname__, text  # OmegaConf makes its loader's class anew each time
-        if key not in parsed:
-            if stream is not text:
-                stream.seek(0)  # whose errors name the file
-            parsed[key] = pickle.dumps(load(stream, Loader))
-        return pickle.loads(parsed[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConfigLoaderImpl, "load_configuration", compose_once)
-        patch.setattr(yaml, "load", load_once)
+    with composing_once():
         yield
 
 
