@@ -40,6 +40,7 @@ QUICK_VECTORIZED = (
     "ten_crop",
     "convnet",
 )
+LARGE = ("inception_v3", "inception_v4", "inception_resnet_v2")  # of the blocks of inception_v2, but hundreds of them
 # Of torch's fake tensors, where something asks for their memory.
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 
@@ -68,7 +69,7 @@ def reads_of_words(words, data=DATA):
         return reads_of(runner.build.training(runner.compose(words)), device)
 
 
-@pytest.mark.parametrize("case", MODELS, ids=str)
+@pytest.mark.parametrize("case", [slow_unless(case.word not in LARGE, case, name=str(case)) for case in MODELS])
 def test_a_network_runs_on_the_device_alone(case):
     keys = [f"model.{key}={str(value).replace(' ', '')}" for key, value in case.small.items()]
     assert not reads_of_words([f"model={case.word}", *keys])
