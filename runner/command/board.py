@@ -52,7 +52,10 @@ def _link(entry: Entry, tree: Path, trials: bool) -> None:
 
 
 def _serve(logdir: str, port: int) -> int:
-    """Run TensorBoard until it ends or Ctrl-C comes."""
+    """Run TensorBoard until it ends, or this process is told to end: by Ctrl-C, by a signal, by its terminal's end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", logdir, "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     assert server.stdout is not None

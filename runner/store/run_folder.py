@@ -288,7 +288,7 @@ class RunFolder(Folder):
         Raises:
             UserError: it is such a trial.
         """
-        ended = self.record["status"] != "running" and self.record.get("finished") is not None
+        ended = self.record["status"] not in ("running", "failed") and self.record.get("finished") is not None
         if "round" in self.record and ended and not any(self.checkpoints.glob("*.pt")):
             raise UserError(
                 f"{self.path}: this trial of a sweep kept no checkpoint (sweep.keep_checkpoints); train it again with "

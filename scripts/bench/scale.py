@@ -18,7 +18,6 @@ import math
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -216,7 +215,7 @@ def serve(num_runs: int, folder: Path) -> Cost:
             with urllib.request.urlopen(f"{found[0]}data/runs", timeout=60) as answer:
                 served = json.load(answer)
         cost = Cost(time.perf_counter() - began, cpu_of_children() - before)
-        server.send_signal(signal.SIGINT)
+        server.terminate()
     return cost
 
 

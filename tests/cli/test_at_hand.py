@@ -9,6 +9,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runner.store import RunFolder, SweepFolder
@@ -208,7 +209,8 @@ def test_the_board_serves_what_is_found_without_the_trials_of_sweeps(process):
     process("sweep", "model=linear", "optimizer.lr=0.1,0.2", *rounds)
     names = ["digits-linear/0001-epochs=1", "digits-linear/0002-sgd-epochs=1", "digits-linear/0003-sweep-lr"]
     trials = [f"{names[2]}/trials/{number:04d}" for number in range(2)]
-    for words, expected in (([], names), (["--where", "optimizer=sgd"], names[1:2]), (["--trials"], [*names, *trials])):
+    boards = ([], names), (["--where", "optimizer=sgd"], names[1:2]), (["--trials"], [*names, *trials])
+    for (words, expected), number in zip(boards, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), strict=True):
         server = process.start("board", *words)
         address = re.search(r"http://\S+", server.stdout.readline())[0]
         served = []
@@ -219,6 +221,10 @@ def test_the_board_serves_what_is_found_without_the_trials_of_sweeps(process):
                 break
             time.sleep(0.1)
         assert sorted(served) == expected
-        server.send_signal(signal.SIGINT)
+        started = psutil.Process(server.pid).children(recursive=True)
+        assert started
+        server.send_signal(number if signal.getsignal(number) != signal.SIG_IGN else signal.SIGTERM)
         server.communicate(timeout=30)
         assert server.returncode == 0
+        _, alive = psutil.wait_procs(started, timeout=10)
+        assert not alive

@@ -38,6 +38,10 @@ def test_of_a_round_that_is_over_the_best_trial_keeps_its_checkpoints_and_the_fi
     for use in (resume, lambda path: runner.load(path).model()):
         with pytest.raises(UserError, match=r"kept no checkpoint \(sweep\.keep_checkpoints\); train it again with"):
             use(folder / "trials" / lost)
+    record = folder / "trials" / lost / "run.json"
+    record.write_text(record.read_text().replace('"status": "finished"', '"status": "failed"'))
+    with pytest.raises(UserError, match=r"best\.pt: no checkpoint \(No such file"):
+        runner.load(record.parent).model()  # its failure is why, not what the sweep keeps
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("all", ["0000", "0001", "0002", "0003", "0004"]), ("none", ["0004"])])
