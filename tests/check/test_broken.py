@@ -4,6 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
+
+from runner.check import gradients
 
 FAMILIES = ("data", "loss", "overfit", "layers", "gradients", "updates", "lr", "cost", "reproducibility")
 NET = """
@@ -258,6 +261,15 @@ def test_frozen_and_shared_parameters_are_named(checked, own):
     assert found.verdict == "ok"
     assert found.values["frozen"] == ["a.bias"]
     assert found.values["shared"] == [["c.weight", "d.weight"]]
+
+
+def test_a_gradient_that_is_wrong_by_a_little_is_no_kink():
+    weight = torch.tensor([2.0], dtype=torch.float64)
+    found = gradients._difference("a", weight, 0, 4.0 * (1 + 5e-4), lambda: (weight**2).sum().item())
+    assert found.numerical == pytest.approx(4.0, rel=1e-6)
+    assert found.error == pytest.approx(5e-4, rel=1e-2)
+    assert not found.kink
+    assert weight.item() == 2.0
 
 
 def test_a_kink_is_no_wrong_gradient():

@@ -477,6 +477,7 @@ def test_a_sweep_of_which_nothing_came_says_so_and_why(runner, words, status, sa
     done = sweep(runner, *SMALL, LR, *words, rounds, "sweep.num_finalists=0", "name=it", status=status)
     assert done.stderr.strip().splitlines()[-1].startswith("runner: ")
     assert said in done.stderr
+    assert "no trial has finished" not in done.stdout  # said once
     assert record(folder(runner, "it"))["status"] == "failed"
 
 

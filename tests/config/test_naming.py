@@ -25,6 +25,7 @@ def said(line):
         ("model=mlp data=synthetic name=mine", "mlp-synthetic"),
         ("reg=dropout reg.dropout.p=0.3", "dropout-dropout.p=0.3"),
         ("reg=[l1,l2] reg.l1.strength=3e-5", "l1+l2-l1.strength=3e-05"),
+        ("reg=[l1,l2] reg.l1.strength=1e-5", "l1+l2"),
         ("model=mlp model._target_=torch.nn.Identity", "Identity"),
         ("experiment=quick", "quick"),
         ("engine.clip_grad_norm=1.0 log.progress=none output_dir=x", "clip_grad_norm=1.0"),

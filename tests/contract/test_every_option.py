@@ -88,6 +88,13 @@ def test_every_yaml_opens_with_what_it_is(path):
     assert yaml.safe_load(path.read_text()) is not None
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_an_option_is_said_to_be_is_what_its_file_opens_with(group):
+    for option in options([config.folder()], group):
+        assert option.description.endswith((".", ":"))
+        assert f"# {option.description}\n" in (Path(config.folder()) / group / f"{option.name}.yaml").read_text()
+
+
 def test_no_group_is_without_a_line_in_the_defaults():
     folders = {path.name for path in Path(config.folder()).iterdir() if path.is_dir() and path.name[0] not in "_."}
     assert folders - {"hydra"} == set(GROUPS)

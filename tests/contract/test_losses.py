@@ -9,6 +9,7 @@ import runner
 from runner import config
 from runner.errors import UserError
 from runner.loss import BinaryCrossEntropy, CrossEntropy, Focal, Hinge
+from runner.loss.scores import weights_of_classes
 
 K = 10
 
@@ -158,6 +159,11 @@ def test_accumulated_gradients_with_class_weights_are_those_of_the_whole_batch()
         training.step(training.state, next(training.train.epoch()))
         found.append(training.state.network[1].weight)
     torch.testing.assert_close(*found)
+
+
+def test_a_class_without_images_cannot_be_balanced():
+    with pytest.raises(UserError, match=r"^loss\.class_weights: class 1 has no training image; give a list"):
+        weights_of_classes("balanced", [3, 0, 2])
 
 
 @pytest.mark.parametrize(

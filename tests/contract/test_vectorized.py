@@ -239,6 +239,20 @@ def test_noise_depends_on_the_trials_own_seed_alone(name):
     torch.testing.assert_close(pair, turned[:, [1, 0]], rtol=1e-4, atol=1e-5)
 
 
+def test_each_trial_has_its_own_predictions_of_the_validation_split():
+    cfgs = configs(MLP, {"optimizer.lr": (0.0, 0.01)})
+    together = runner.build.vectorize(cfgs)
+    together.evaluate.keeps = True
+    losses(together, 20)
+    expected = together.evaluate(together.state)
+    for trial in range(2):
+        scores, labels = together.evaluate.predictions(trial)
+        accuracy = (scores.argmax(1) == labels).double().mean().item()
+        assert scores.shape == (len(labels), 10)
+        assert accuracy == pytest.approx(expected[trial]["val/accuracy"], abs=1e-6)
+    assert expected[0]["val/accuracy"] < expected[1]["val/accuracy"]
+
+
 @each_noise
 def test_with_noise_a_vectorized_trial_scores_as_the_trial_alone_does(name):
     words, differences = NOISY[name]

@@ -35,6 +35,14 @@ def test_a_gap_that_grows_is_told_once_validation_is_no_better():
     assert doctor.gap(Vitals(records(train[:5], val[:5], worse[:5]), 20)) is None
 
 
+@pytest.mark.parametrize(("last", "told"), [(3.4, True), (3.2, False)])
+def test_a_gap_is_wide_by_the_first_training_loss(last, told):
+    train = [10.0, 1.5, 1.0, 0.7, 0.5, 0.35, 0.25, 0.2]
+    val = [10.0, 1.7, 1.4, 1.5, 1.6, 1.7, 1.8, last]
+    worse = [0.2, 0.4, 0.6, 0.59, 0.58, 0.58, 0.57, 0.57]
+    assert (doctor.gap(Vitals(records(train, val, worse), 20)) is not None) is told  # 3.2 or 3.0, to 30% of 10
+
+
 def test_a_validation_loss_that_rises_with_the_accuracy_is_overconfidence():
     val = [1.0, 0.8, 0.85, 0.95, 1.0, 1.05, 1.1, 1.15]
     rises = [0.5, 0.6, 0.62, 0.63, 0.64, 0.65, 0.65, 0.66]

@@ -93,6 +93,19 @@ def test_the_bar_counts_every_step_whenever_it_is_drawn(live):
     assert " loss 8.02e+07 " in latest(shown)[0]
 
 
+def test_the_bar_grows_with_the_steps(live):
+    shown, state = live
+    lengths = []
+    for step in (0, 114, 342):
+        state.step = step
+        out = io.StringIO()
+        Console(file=out, width=120, force_terminal=True, color_system="standard").print(shown.live.get_renderable())
+        done = re.search(r"\x1b\[91m([━╸]+)", out.getvalue())  # the colored part
+        lengths.append(len(done[1]) if done else 0)
+    assert lengths[0] == 0 < lengths[1]
+    assert lengths[2] == pytest.approx(3 * lengths[1], abs=2)
+
+
 def test_time_left_is_that_of_the_steps_so_far(live, monkeypatch):
     shown, state = live
     state.step = 100

@@ -9,6 +9,7 @@ from torchvision.models.convnext import CNBlockConfig
 import runner
 from runner import decay
 from runner.model import ConvNeXt, ViT
+from runner.model.convnext import patch_of
 from runner.optimizer import layers_of
 
 NAMES = {
@@ -99,6 +100,10 @@ def test_a_side_that_is_no_multiple_of_the_patch_is_filled_up_with_zeros(make):
     whole = make(1, 32, 10, patch_size=4).eval()
     whole.load_state_dict(network.state_dict())
     torch.testing.assert_close(network(images), whole(filled))
+
+
+def test_small_images_are_cut_into_small_patches():
+    assert {size: patch_of(size) for size in (8, 16, 17, 64, 65, 224)} == {8: 1, 16: 1, 17: 2, 64: 2, 65: 4, 224: 4}
 
 
 @pytest.mark.parametrize("word", ["vit", "convnext"])

@@ -425,6 +425,14 @@ def test_where_no_weights_can_be_had_finetune_trains_from_scratch_and_says_so(mo
         (["transfer=head", "transfer.source=last"], r"transfer.source: last may be another run"),
         (["transfer=head", "model.weights=nowhere.pt"], r"model.weights: nowhere.pt: there is no such file"),
         (["model.weights=DEFAULT"], r"model.weights: torchvision has no weights of this network; name a file"),
+        (
+            ["data=synthetic", "model=resnet", "model.depth=20", "model.weights=DEFAULT"],
+            r"model.weights: torchvision has no weights of this network; name a file",
+        ),
+        (
+            ["model=timm", "model.name=resnet10t", "model.pretrained=true"],
+            r"model.pretrained: trained on images of 3 channels, and these have 1; set data.in_channels=3",
+        ),
         (["data=synthetic", "model=resnet", "model.weights=BEST"], r"model.weights: resnet18 has no weights 'BEST'"),
         (
             ["model=resnet", "model.weights=DEFAULT"],

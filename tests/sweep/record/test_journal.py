@@ -65,6 +65,13 @@ def test_a_damaged_line_is_named(tmp_path, damage):
         journal.refresh()
 
 
+def test_an_event_of_a_trial_that_was_never_queued_is_damage(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append([QUEUED | {"trial": 0}, event("started") | {"trial": 1}])
+    with pytest.raises(UserError, match=r"journal\.jsonl: line 2 is damaged"):
+        journal.refresh()
+
+
 def test_events_of_the_sweep_are_no_trials(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}, {"event": "resumed", "trial": None, "seconds_before": 3.0}])
