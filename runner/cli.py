@@ -27,7 +27,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        sys.exit(run(words))
+        status = run(words)
+        sys.stdout.flush()  # a reader that is gone is noticed here, not at the interpreter's end
+        sys.exit(status)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (UserError, HydraExit) as error:
         print(f"runner: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
@@ -44,9 +49,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("runner: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
 
 
 def run(words: list[str]) -> int | None:

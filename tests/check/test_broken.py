@@ -264,12 +264,12 @@ def test_frozen_and_shared_parameters_are_named(checked, own):
 
 
 def test_a_gradient_that_is_wrong_by_a_little_is_no_kink():
-    weight = torch.tensor([2.0], dtype=torch.float64)
-    found = gradients._difference("a", weight, 0, 4.0 * (1 + 5e-4), lambda: (weight**2).sum().item())
-    assert found.numerical == pytest.approx(4.0, rel=1e-6)
+    weight = torch.tensor([3.0], dtype=torch.float64)
+    found = gradients._difference("a", weight, 0, 6.0 * (1 + 5e-4), lambda: (weight**2).sum().item())
+    assert found.numerical == pytest.approx(6.0, rel=1e-6)
     assert found.error == pytest.approx(5e-4, rel=1e-2)
     assert not found.kink
-    assert weight.item() == 2.0
+    assert weight.item() == 3.0
 
 
 def test_a_kink_is_no_wrong_gradient():

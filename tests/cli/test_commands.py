@@ -47,6 +47,15 @@ def test_each_command_explains_itself(runner, command):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("words", [("--help",), ("train", "--help"), ("options", "optimizer")])
+def test_a_reader_that_has_gone_is_no_error_to_talk_about(process, words):
+    command = process.start(*words)
+    command.stdout.close()
+    with command.stderr as said:
+        assert said.read() == ""
+    assert command.wait(timeout=60) == 1
+
+
 def test_train_then_test_then_resume(runner):
     done = runner("train", "engine.epochs=2")
     (folder,) = runner.runs()

@@ -6,6 +6,7 @@ from torch import nn
 
 import runner
 from runner.init import KEPT, SCORES, Auto, Default, Dirac, He, Large, Small, Xavier
+from runner.init.initializers import saturates
 
 WIDTH, DEPTH = 500, 10
 
@@ -135,6 +136,19 @@ def test_by_default_the_activation_decides(model, activation):
     second = [m for m in runner.build.model(runner.compose(words)).modules() if isinstance(m, nn.Conv2d)][1]
     variance = second.weight.var().item() * second.weight[0].numel()
     assert variance == pytest.approx(AUTO[activation], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([nn.Tanh(), nn.Sigmoid()], True),
+        ([nn.Tanh(), nn.Tanh()], True),
+        ([nn.Tanh(), nn.ReLU()], False),
+        ([nn.Linear(2, 2)], False),
+    ],
+)
+def test_xavier_is_for_networks_of_tanh_and_sigmoid_alone(layers, expected):
+    assert saturates(nn.Sequential(*layers)) is expected
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.1, 0.5, 0.9])
