@@ -102,3 +102,14 @@ def test_the_check_imports_nothing_that_a_config_names(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="hostile"):
         check_trusted(cfg)
     assert not (tmp_path / "ran").exists()
+
+
+def test_where_interpolations_may_be_what_they_give_is_held_to_the_list():
+    cfg = runner.compose(["optimizer.lr=${reg.l2.strength}", "reg=l2"])
+    check_trusted(cfg, resolve=True)
+    with pytest.raises(UserError, match=r"optimizer\.lr: a stored config holds plain values"):
+        check_trusted(cfg)
+    cfg.optimizer._target_ = "${name}"
+    cfg.name = "os.system"
+    with pytest.raises(UserError, match=r"optimizer\._target_: os\.system is not one of runner's own classes"):
+        check_trusted(cfg, resolve=True)

@@ -60,6 +60,18 @@ def test_noise_that_a_regularizer_attaches_is_not_frozen():
     assert torch.equal(cut.frozen(torch.ones(1, 4)), network[1](network[0](torch.ones(1, 4))))  # up to the second one
 
 
+def test_of_a_body_without_layers_there_is_nothing_to_compute_once():
+    class Flattened(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(x.flatten(1))
+
+    assert split(Flattened()) is None
+
+
 def test_normalization_that_is_not_held_is_not_frozen():
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, affine=False), nn.Flatten(), nn.Linear(8, 2))
     network[0].requires_grad_(False)
