@@ -57,17 +57,10 @@ class SweepSettings:
 
 
 def read_settings(node: DictConfig) -> SweepSettings:
-    """The settings of a composed `sweep` node.
-
-    Raises:
-        UserError: a value makes no sense.
-    """
+    """The settings of a `sweep` node that was checked."""
     keys = OmegaConf.to_container(node, resolve=True)
     assert isinstance(keys, dict)
-    try:
-        return SweepSettings(**{str(key): value for key, value in keys.items() if key != "_target_"})
-    except ValueError as error:
-        raise UserError(f"sweep.{error}") from None
+    return SweepSettings(**{str(key): value for key, value in keys.items() if key != "_target_"})
 
 
 def _round(path: str, entry: Any, epochs: int) -> RoundPlan:

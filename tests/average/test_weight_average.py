@@ -116,6 +116,14 @@ def test_swa_is_the_mean_of_the_weights_at_the_ends_of_epochs():
                 torch.testing.assert_close(value, torch.stack([end[key] for end in ends[:count]]).mean(0))
 
 
+def test_swa_from_the_beginning_begins_with_the_first_epoch():
+    made = training("average=swa", "average.start_epochs=0")
+    found = updates(made, 20)
+    for key, mean in found[-1][1].items():
+        if mean.is_floating_point() and "running" not in key:
+            torch.testing.assert_close(mean, (found[9][0][key] + found[19][0][key]) / 2, msg=key)
+
+
 def test_swas_normalization_statistics_are_those_of_the_averaged_network():
     made = training(*SWA, "model.norm=batch")
     updates(made, 40)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from runner.check import gradients
+from runner.check import gradients, updates
 
 FAMILIES = ("data", "loss", "overfit", "layers", "gradients", "updates", "lr", "cost", "reproducibility")
 NET = """
@@ -261,6 +261,13 @@ def test_frozen_and_shared_parameters_are_named(checked, own):
     assert found.verdict == "ok"
     assert found.values["frozen"] == ["a.bias"]
     assert found.values["shared"] == [["c.weight", "d.weight"]]
+
+
+def test_noise_of_training_is_off_where_scores_have_to_be_the_same_twice():
+    network = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    found = updates.fixed_in_evaluation(network, torch.rand(8, 1, 2, 2))
+    assert found.verdict == "ok"
+    assert network.training
 
 
 def test_a_gradient_that_is_wrong_by_a_little_is_no_kink():

@@ -351,3 +351,17 @@ def test_a_batch_that_cannot_be_cut_fails(words):
     too_large_above(made, 0)
     with pytest.raises(torch.OutOfMemoryError):
         losses(made, 1)
+
+
+def test_after_an_update_every_unit_is_within_max_norm():
+    words = ["model=mlp", "model.hidden=[16]", "reg=max_norm", "reg.max_norm.max_norm=0.5", "engine.limit_batches=2"]
+    alone = runner.build.training(runner.compose(words))
+    together = runner.build.vectorize([runner.compose([*words, f"seed={seed}"]) for seed in (1, 2)])
+    for training in (alone, together):
+        for batch in training.train.epoch():
+            training.step(training.state, batch)
+    networks = [alone.state.network, *(together.state.of(trial).network for trial in range(2))]
+    for network in networks:
+        for name, weight in network.named_parameters():
+            if weight.ndim == 2:
+                assert weight.detach().norm(dim=1).max() < 0.5 * (1 + 1e-5), name  # He's are about 1.4

@@ -12,7 +12,7 @@ from PIL import Image
 import runner
 from runner.cli import run as main
 from runner.data.loader import InMemoryLoader, WorkerLoader
-from runner.errors import DeviceFault, OutOfMemory
+from runner.errors import DeviceFault, ImagesChanged, OutOfMemory
 from runner.sweep.execution import job
 
 CPU = torch.device("cpu")
@@ -171,3 +171,23 @@ def test_a_worker_whose_gpu_stops_ends_its_process(monkeypatch, capsys):
     assert codes == [1]
     assert noted == [], "another worker tries it"
     assert "device-side assert" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"), [(ImagesChanged("data: others"), True), (OSError(28, "full"), True), (ValueError("odd"), False)]
+)
+def test_a_trial_that_cannot_be_read_fails_alone_unless_all_would(monkeypatch, error, ends):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(job, "_Trial", refuse)
+    journaled = []
+    record = SimpleNamespace(event=lambda name, **more: {"event": name, **more})
+    readable = job._readable([record, record], None, SimpleNamespace(append=journaled.extend), False, None)
+    if ends:
+        with pytest.raises(type(error)):
+            list(readable)
+        assert journaled == []
+    else:
+        assert list(readable) == []
+        assert [event["event"] for event in journaled] == ["failed", "failed"]
