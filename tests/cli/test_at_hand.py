@@ -85,10 +85,14 @@ def test_tags_and_notes_are_listed_and_filter(runner, two):
 
 
 def test_removing_asks_and_takes_what_the_filter_finds(runner, two, monkeypatch):
-    monkeypatch.setattr("builtins.input", lambda question: "n")
+    (two[0] / "large").write_bytes(bytes(5 * 2**20))
+    mib = sum(path.lstat().st_size for path in two[0].rglob("*") if path.is_file()) / 2**20
+    questions, answer = [], ["n"]
+    monkeypatch.setattr("builtins.input", lambda question: questions.append(question) or answer[-1])
     assert "nothing removed" in runner("remove", two[0]).stdout
+    assert questions == [f"remove 1 run ({mib:.1f} MiB)? [y/N] "]
     assert two[0].exists()
-    monkeypatch.setattr("builtins.input", lambda question: "y")
+    answer.append("y")
     runner("remove", "outputs", "--where", "optimizer=sgd")
     assert [path.exists() for path in two] == [True, False]
 

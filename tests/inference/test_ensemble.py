@@ -60,3 +60,13 @@ def test_the_bootstrap_interval_is_that_of_the_normal_approximation():
 def test_names_of_members_tell_them_apart():
     assert member_names(["outputs/a/0001-x", "outputs/a/0002-y"]) == ["0001-x", "0002-y"]
     assert member_names(["outputs/a/0001", "outputs/b/0001"]) == ["a/0001", "b/0001"]
+
+
+def test_votes_are_shares_of_each_image_that_sum_to_one():
+    made = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    probabilities = made / made.sum(2, keepdim=True)
+    found = combine(probabilities, "votes")
+    assert found.shape == (5, 4)
+    torch.testing.assert_close(found.sum(1), torch.ones(5))
+    counts = torch.stack([(probabilities.argmax(2) == k).sum(0) for k in range(4)], 1)
+    assert torch.equal(found.argmax(1)[counts.max(1).values > 1], counts.argmax(1)[counts.max(1).values > 1])

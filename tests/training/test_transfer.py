@@ -374,6 +374,15 @@ def test_torchvisions_weights_come_by_name_with_their_preprocessing(monkeypatch)
     assert about["input"] == "preprocessing: torchvision's for these weights"
 
 
+@pytest.mark.parametrize(("num_classes", "of_imagenet"), [(1000, True), (7, False)])
+def test_a_file_of_a_thousand_classes_has_imagenets_preprocessing(tmp_path, num_classes, of_imagenet):
+    own = theirs.shufflenet_v2_x0_5(weights=None, num_classes=num_classes)
+    torch.save(own.state_dict(), tmp_path / "weights.pt")
+    training = build.training(runner.compose([*SHUFFLENET, f"model.weights={tmp_path}/weights.pt", "transfer=head"]))
+    about = "preprocessing: ImageNet's, since the file has 1000 classes"
+    assert (dict(training.about).get("input") == about) is of_imagenet
+
+
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_inceptions_preprocessing_is_what_torchvision_makes_of_its_own(name):
     made = build.pretrained._for(name, build.pretrained.IMAGENET)

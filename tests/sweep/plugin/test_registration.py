@@ -1,0 +1,14 @@
+"""How Hydra comes to know our sweeper and launcher."""
+
+import sys
+
+from runner.sweep import plugin
+from runner.sweep.plugin.sweeper import RunnerSweeper
+
+
+def test_without_an_installation_the_file_that_it_would_discover_is_read(monkeypatch):
+    monkeypatch.delitem(sys.modules, plugin.MODULE, raising=False)
+    module = plugin._load()
+    assert sys.modules[plugin.MODULE] is module
+    assert issubclass(module.RunnerSweeper, RunnerSweeper)
+    assert module.WorkersLauncher.__name__ == "WorkersLauncher"
