@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from runner.check import gradients, updates
+from runner.check import data, gradients, updates
 
 FAMILIES = ("data", "loss", "overfit", "layers", "gradients", "updates", "lr", "cost", "reproducibility")
 NET = """
@@ -353,3 +354,24 @@ def test_a_check_that_breaks_is_wrong_and_ends_no_other(checked, own):
     found = checked("layers", *words)
     assert found["layers.error"].verdict == "wrong"
     assert "odd batch" in found["layers.error"].measured
+
+
+def test_every_image_that_another_split_has_is_found_though_it_is_there_twice():
+    draw = torch.Generator().manual_seed(0)
+    train, val = (torch.randint(0, 256, (3, 1, 4, 4), generator=draw, dtype=torch.uint8) for _ in range(2))
+    val = torch.cat([val, train[1:2], train[1:2], train[2:]])
+    pairs = data.duplicates({"train": train, "val": val})
+    assert [(pair.places, pair.exact) for pair in pairs] == [((1, 3), True), ((1, 4), True), ((2, 5), True)]
+
+
+def test_headers_of_files_tell_sizes_and_modes(tmp_path):
+    sizes_and_modes = [((30, 20), "RGB"), ((32, 20), "RGB"), ((31, 20), "RGB"), ((32, 20), "L"), ((320, 20), "RGB")]
+    for number, (size, mode) in enumerate(sizes_and_modes):
+        Image.new(mode, size).save(tmp_path / f"{number}.png")
+    (tmp_path / "5.png").write_text("no picture")
+    found = data._headers([tmp_path / f"{number}.png" for number in range(6)])
+    assert found.verdict == "warning"
+    assert found.measured == (
+        "5 files, median 32 pixels, 4 RGB; 1 of another size by 4 times; 1 more than 4 times as long as wide; 1 L"
+    )
+    assert data._headers([tmp_path / "5.png"]).verdict == "skipped"

@@ -263,3 +263,11 @@ def test_the_fewest_columns_that_tell_all_rows_apart_are_found():
     assert form.separating(columns) == [2]
     columns = made(("a", "1122", form.GROUPS), ("b", "1212", form.KEYS), ("c", "3333", form.KEYS))
     assert form.separating(columns) == [0, 1]
+
+
+def test_a_row_of_several_runs_has_each_tag_once_and_every_note(write_run, table):
+    for seed, tags, note in ((0, ["a", "b"], "first try"), (1, ["b", "c"], "second try"), (2, ["a"], "first try")):
+        write_annotations(write_run(f"run{seed}", seed=seed), tags=tags, note=note)
+    (row,) = table().rows
+    assert form._annotation(row, "tags") == "a b c"
+    assert form._annotation(row, "note") == "first try; second try"

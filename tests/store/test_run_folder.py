@@ -1,6 +1,7 @@
 """A run's folder: the contract's files, whole or not at all."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import runner
 from runner.errors import UserError
 from runner.store import RunFolder
-from runner.store.run_folder import read_metrics, read_record
+from runner.store.run_folder import read_metrics, read_record, to_plain
 from runner.store.run_index import find_runs
 
 
@@ -199,3 +200,8 @@ def test_checkpoints_behind_a_link_are_not_removed(tmp_path):
     (tmp_path / "run/checkpoints").symlink_to(tmp_path / "elsewhere")
     remove_checkpoints(tmp_path / "run")
     assert (tmp_path / "elsewhere/last.pt").exists()
+
+
+def test_numbers_that_json_lacks_are_null_at_any_depth():
+    found = to_plain({"a": [1.5, math.nan, {"b": (math.inf, 2)}], "c": "nan", "d": -math.inf, "e": None})
+    assert found == {"a": [1.5, None, {"b": [None, 2]}], "c": "nan", "d": None, "e": None}
