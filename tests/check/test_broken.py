@@ -1,6 +1,7 @@
 """Each check finds what is broken on purpose, and lets a sane training pass."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -375,3 +376,8 @@ def test_headers_of_files_tell_sizes_and_modes(tmp_path):
         "5 files, median 32 pixels, 4 RGB; 1 of another size by 4 times; 1 more than 4 times as long as wide; 1 L"
     )
     assert data._headers([tmp_path / "5.png"]).verdict == "skipped"
+
+
+def test_of_a_data_set_without_a_test_split_none_is_looked_at():
+    subject = SimpleNamespace(dataset=SimpleNamespace(num_test_images=None))
+    assert data._looked_at(subject, "test") is None

@@ -498,6 +498,15 @@ def test_a_sweep_that_stopped_at_a_failure_says_how_to_go_on_without_the_trial(r
     assert ends(path) == Counter(range(3))
 
 
+def test_a_sweep_whose_overrides_refer_to_other_keys_goes_on_without_being_trusted(runner):
+    words = ["optimizer.lr=0.1,0.2", "optimizer.weight_decay=${optimizer.lr}", "sweep.num_finalists=0", "name=it"]
+    quiet = ["model=linear", "engine.limit_batches=1", "log.tensorboard=false", "sweep.report=false"]
+    runner("sweep", *words, *quiet, "sweep.rounds=[{trials: 2, epochs: 1}]")
+    path = folder(runner, "it")
+    runner("resume", path, "sweep.rounds=[{trials: 2, epochs: 1},{trials: 2, epochs: 1}]")
+    assert ends(path) == Counter(range(4))
+
+
 def test_less_of_a_loss_is_better_unless_said_otherwise(runner):
     words = [*SMALL, LR, "sweep.rounds=[{trials: 4, epochs: 1}]", "sweep.num_finalists=0", "objective.name=val/loss"]
     sweep(runner, *words, "name=it")

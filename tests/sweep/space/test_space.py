@@ -38,6 +38,8 @@ def test_zero_or_gives_exactly_zero_for_its_share_and_the_range_for_the_rest():
     assert drawn[:20] == ["0"] * 20
     assert all(1e-4 <= float(value) <= 1e-1 for value in drawn[20:])
     assert float(drawn[20]) < 1.1e-4
+    assert float(drawn[-1]) > 9e-2
+    assert float(drawn[60]) == pytest.approx(10**-2.5, rel=0.1)  # the middle of what is left
 
 
 def test_whole_numbers_are_whole_and_reach_both_bounds_alike():

@@ -1,0 +1,20 @@
+"""How many units of a layer's outputs never answer."""
+
+import pytest
+import torch
+
+from runner.model.activity import dead_share
+
+
+@pytest.mark.parametrize(
+    ("shape", "unit"),
+    [((6, 3), (slice(None), 1)), ((6, 3, 4, 5), (slice(None), 1)), ((6, 4, 3), (..., 1))],
+    ids=["vectors", "maps", "tokens"],
+)
+def test_a_unit_is_a_channel_or_the_last_axis_of_tokens(shape, unit):
+    output = torch.ones(shape)
+    assert dead_share(output) == 0
+    output[unit] = 0
+    assert dead_share(output) == pytest.approx(1 / 3)
+    output[0] = 0  # of one image all: units that answer elsewhere are alive
+    assert dead_share(output) == pytest.approx(1 / 3)
