@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
@@ -58,6 +59,15 @@ def test_a_picture_is_kept_byte_for_byte_with_its_size_at_its_step(writer, tmp_p
     (image,) = events_of(tmp_path).Images("sweep/slice")
     assert (image.encoded_image_string, image.width, image.height, image.step) == (PNG, 300, 70000, 7)
     assert png_size(PNG) == (300, 70000)
+
+
+@pytest.mark.parametrize(("kind", "colorspace"), [(0, 1), (2, 3), (6, 4)], ids=["gray", "RGB", "RGBA"])
+def test_a_picture_has_the_color_space_of_its_file(writer, tmp_path, kind, colorspace):
+    writer.add_png("a", PNG[:25] + bytes([kind]) + PNG[26:], 0)
+    writer.flush()
+    (path,) = tmp_path.glob("events*")
+    events = LegacyEventFileLoader(str(path)).Load()
+    assert [value.image.colorspace for event in events for value in event.summary.value] == [colorspace]
 
 
 @pytest.mark.parametrize(

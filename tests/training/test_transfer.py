@@ -1,6 +1,8 @@
 """Transfer from a finished run, a file or torchvision: what learns, what stays, and what is said of it."""
 
+import importlib
 import json
+import re
 
 import pytest
 import torch
@@ -485,6 +487,23 @@ def test_a_source_that_does_not_fit_is_one_line(source, more, message):
     with pytest.raises(UserError, match=f"^{message}") as raised:
         checked_and_built(cfg)
     assert "\n" not in str(raised.value)
+
+
+def test_offline_timms_weights_are_named_with_their_place(monkeypatch):
+    pytest.importorskip("timm")
+
+    def fail(_name):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(importlib.import_module("runner.model.timm"), "trained", fail)
+    words = ["data=synthetic", "model=timm", "model.name=resnet10t", "model.pretrained=true"]
+    with pytest.raises(UserError) as raised:
+        build.training(runner.compose([*words, *QUIET]))
+    assert re.fullmatch(
+        r"model\.pretrained: cannot download the weights of resnet10t \(no route to host\); get model\.safetensors of "
+        r"timm/resnet10t\S* where there is a network, and name the copy: model\.weights=FILE",
+        str(raised.value),
+    )
 
 
 def test_without_timm_its_networks_are_one_line(monkeypatch):
