@@ -206,8 +206,6 @@ def recompute_statistics(network: nn.Module, batches: Iterable[Any], held: Colle
     network.train(was_training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-        if not was_training:
-            norm.eval()
 
 
 def _floats(network: nn.Module) -> list[Tensor]:

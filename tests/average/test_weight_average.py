@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import runner
+from runner.average.weight_average import recompute_statistics
 
 WORDS = ["model=mlp", "model.hidden=[8]", "model.norm=batch", "optimizer=momentum", "optimizer.lr=0.05"]
 WORDS += ["data.batch_size=128", "engine.epochs=4"]  # 10 updates an epoch
@@ -122,6 +123,20 @@ def test_swa_from_the_beginning_begins_with_the_first_epoch():
     for key, mean in found[-1][1].items():
         if mean.is_floating_point() and "running" not in key:
             torch.testing.assert_close(mean, (found[9][0][key] + found[19][0][key]) / 2, msg=key)
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_recomputed_statistics_are_those_of_all_images_and_nothing_else_changes(in_training):
+    network = torch.nn.Sequential(
+        torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(3, momentum=0.25), torch.nn.BatchNorm1d(3)
+    ).train(in_training)
+    images = torch.randn(4, 10, 3) * 2 + 1
+    recompute_statistics(network, [(batch, None) for batch in images], held=["2"])
+    torch.testing.assert_close(network[1].running_mean, images.mean((0, 1)))
+    torch.testing.assert_close(network[1].running_var, torch.stack([batch.var(0) for batch in images]).mean(0))
+    assert torch.equal(network[2].running_mean, torch.zeros(3))
+    assert [layer.training for layer in network.modules()] == [in_training] * 4
+    assert [network[1].momentum, network[2].momentum] == [0.25, 0.1]
 
 
 def test_swas_normalization_statistics_are_those_of_the_averaged_network():

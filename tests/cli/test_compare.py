@@ -1,5 +1,6 @@
 """`runner compare` as a user calls it."""
 
+import base64
 import csv
 import io
 import json
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from scipy.stats import ttest_rel
 
 from runner.plot import html
@@ -270,6 +272,9 @@ def test_the_page_needs_nothing_else_and_is_escaped(compare, write_run, tmp_path
     assert out.rstrip().endswith("wrote curves.png\nwrote report.html")
     text = (tmp_path / "report.html").read_text()
     assert re.findall(r"<script>(.*?)</script>", text, re.DOTALL) == [html.SCRIPT]
+    pictures = [base64.b64decode(found) for found in re.findall(r"data:image/png;base64,([^\"')]+)", text)]
+    assert len(pictures) == len(html.FORMS)
+    assert len({Image.open(io.BytesIO(picture)).size for picture in pictures}) == 2  # wide and narrow
     assert "&lt;script&gt;alert(1)" in text
     assert "plain &amp; simple" in text
     assert text.count("<tr") == 3

@@ -62,6 +62,8 @@ MISTAKES = {
     "--lr 0.1": "--lr: no such flag; a key is set without dashes, as in optimizer.lr=VALUE",
     "--batch-size=3": "--batch-size: no such flag; a key is set without dashes, as in data.batch_size=VALUE",
     "--multirn seed=1,2": "--multirn: no such flag; see runner train --help",
+    "--config-name=foo": "foo: no such config file",
+    "data.resize=crop": "data.resize: resize is a key of data=arrays, files, folder, huggingface, table and others;",
     "reg=[l2,dropot]": "reg=dropot: no such option; did you mean 'dropout'?",
     "optimizer=adam,sgd": "optimizer=adam,sgd: several values are several runs; runner train -m optimizer=adam,sgd",
     "optimizer.lr=interval(0.1)": "optimizer.lr=interval(0.1): missing a required argument: 'end';",
