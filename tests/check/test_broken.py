@@ -63,6 +63,16 @@ def test_a_rate_far_out_is_wrong(checked, lr, direction):
     assert f"a {direction} optimizer.lr" in ratio.advice or "NaN" in ratio.measured
 
 
+def test_updates_are_measured_by_weight_and_grow_with_the_rate(checked):
+    words = ["model=mlp", "model.hidden=[8]", "optimizer=sgd", "optimizer.weight_decay=0", "schedule=constant"]
+    small, large = (
+        checked("updates", *words, f"optimizer.lr={lr}")["updates.ratio"].values["ratios"] for lr in (1e-5, 3e-5)
+    )
+    assert len(small) == 2  # both layers have one
+    for name, ratio in small.items():
+        assert large[name] == pytest.approx(3 * ratio, rel=0.05)
+
+
 def test_dead_units_are_found(checked, own):
     layers = "self.a, self.relu, self.b = nn.Linear(size, 32), nn.ReLU(), nn.Linear(32, num_classes)\n"
     layers += "        nn.init.constant_(self.a.bias, -100.0)"

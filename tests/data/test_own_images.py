@@ -16,6 +16,7 @@ import runner
 from runner.data import Arrays, Folder, Images, NamedFiles, Table
 from runner.data import huggingface as hub
 from runner.data.decoding import decode
+from runner.data.torchvision import _labels_of
 from runner.errors import UserError
 from runner.training.header import print_header
 
@@ -800,3 +801,20 @@ class TestHuggingFace:
     def test_what_is_wrong_is_said_in_one_line(self, pets, keys, message):
         with pytest.raises(UserError, match=message):
             hub.HuggingFace(name=pets, **keys).source("train")
+
+
+@pytest.mark.parametrize("num_labels", [3, 4])
+def test_labels_of_torchvisions_are_taken_from_its_list_where_that_has_one_for_each_image(num_labels):
+    class Stored(list):
+        labels = [7, 8, 9, 9][:num_labels]
+
+    read = []
+
+    class Item(tuple):
+        def __getitem__(self, at):
+            read.append(at)
+            return super().__getitem__(at)
+
+    found = _labels_of(Stored([Item((None, label)) for label in (7, 8, 9)]))
+    assert found == [7, 8, 9]
+    assert len(read) == (1 if num_labels == 3 else 3)  # one image is looked at, or each
