@@ -38,6 +38,10 @@ REQUIRED = {
     "data=arrays": ["data.file=nowhere"],
     "data=torchvision": ["data.name=Food101"],
     "data=huggingface": ["data.name=nowhere"],
+    **{
+        f"experiment={name}": ["data.root=nowhere"]
+        for name in ("alexnet_2012", "vgg_2014", "googlenet_2014", "resnet_2015", "finetune")
+    },
 }
 GROUPS = [group for group, _ in group_descriptions([config.folder()])]
 OPTIONS = [f"{group}={option.name}" for group in GROUPS for option in options([config.folder()], group)]
@@ -57,13 +61,8 @@ def composed(word, *words):
 @pytest.mark.parametrize("word", [word for word in OPTIONS if word not in TRAINED])
 def test_composes(word):
     cfg = composed(word, *REQUIRED.get(word, []))
-    if word.startswith("sweep="):
-        config.check_sweep(cfg)
-        return
-    if word.startswith("experiment="):
-        cfg.data.root = "nowhere" if "root" in cfg.data else None
-        return
-    config.check(cfg)
+    check = config.check_sweep if word.startswith("sweep=") else config.check
+    check(cfg)
 
 
 @pytest.mark.parametrize("word", TRAINED)
