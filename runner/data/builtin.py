@@ -4,7 +4,7 @@ import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from runner.constraints import NonNegative, NonNegativeInt, OpenFraction, PositiveInt
 from runner.data.dataset import Data, Split
+from runner.data.loader import BatchSize
 from runner.data.source import Images
 from runner.seeds import generator
 
@@ -23,7 +24,7 @@ class Digits(Data):
     Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits.
     """
 
-    batch_size: PositiveInt | Literal["auto"] = 32
+    batch_size: BatchSize = 32
     val_fraction: OpenFraction = 0.2
 
     image_shape = (1, 8, 8)

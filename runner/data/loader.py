@@ -25,6 +25,7 @@ from runner.pictures import Pictures
 from runner.seeds import generator
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, S, S], labels [B]
+BatchSize = PositiveInt | Literal["auto"]
 Change = Callable[[Pictures], Tensor]  # what makes the images of a batch of packed pictures
 Loading = Literal["auto", "in_memory", "workers"]
 PreprocessName = Literal["none", "mean_image", "channel_mean", "standardize"]
@@ -34,7 +35,7 @@ PreprocessName = Literal["none", "mean_image", "channel_mean", "standardize"]
 class LoaderSettings:
     """The keys of a data set that do not decide which images it has; configs/data/_shared.yaml says what each does."""
 
-    batch_size: PositiveInt | Literal["auto"] = 64
+    batch_size: BatchSize = 64
     eval_batch_size: PositiveInt = 512
     preprocess: PreprocessName = "standardize"
     drop_last: bool = False
