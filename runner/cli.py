@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         status = run(words)
         sys.stdout.flush()  # a reader that is gone is noticed here, not at the interpreter's end
         sys.exit(status)
-    except BrokenPipeError:
+    except BrokenPipeError:  # a kind of OSError, so it comes before that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (UserError, HydraExit) as error:

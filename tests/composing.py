@@ -72,17 +72,20 @@ def composing_once() -> Iterator[None]:
         # OmegaConf makes its loader's class anew each time.
         return files.get((Loader.__module__, Loader.__qualname__, text), lambda: load(stream, Loader))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConfigLoaderImpl, "load_configuration", compose_once)
-        patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
-        patch.setattr(config_loader_impl, "create_defaults_list", find_once)
-        patch.setattr(yaml, "load", load_once)
+    with steps(compose_once, merge_once, find_once, load_once):
         yield
 
 
 @contextmanager
 def composing_anew() -> Iterator[None]:
     """Hydra's own functions again."""
+    with steps(compose, merge, find, load):
+        yield
+
+
+@contextmanager
+def steps(compose: Callable, merge: Callable, find: Callable, load: Callable) -> Iterator[None]:
+    """Have Hydra take these steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigLoaderImpl, "load_configuration", compose)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge)

@@ -147,8 +147,6 @@ def _arrays(tmp_path, change):
 
 
 def test_images_in_the_order_of_their_classes_are_held_to_all_classes():
-    import torch
-
     from runner.check.data import neighbors
     from runner.data.source import Images
 
@@ -203,8 +201,6 @@ def test_a_class_that_is_absent_is_found(checked, tmp_path):
 
 
 def test_classes_of_other_sizes_are_found():
-    import torch
-
     from runner.check.data import balance, labels
 
     assert balance(torch.tensor([0] * 20 + [1] * 2), ["a", "b"]).verdict == "warning"
@@ -292,7 +288,6 @@ def test_a_gradient_that_is_wrong_by_a_little_is_no_kink():
 
 
 def test_a_kink_is_no_wrong_gradient():
-    import torch
     from torch import nn
 
     from runner.check.gradients import compare, verdict_on

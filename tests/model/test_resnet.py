@@ -140,7 +140,7 @@ def test_stochastic_depth_has_nothing_to_drop_in_a_plain_network():
 
 @torch.no_grad()
 def test_the_first_layers_of_small_images_keep_their_size_and_those_of_large_ones_quarter_it():
-    for in_channels, size, stem, channels_and_size in [(1, 28, "auto", 28), (3, 224, "auto", 56), (2, 64, "auto", 16)]:
-        network = resnet(in_channels, size, 5, depth=18, stem=stem).eval()
+    for in_channels, size, side in [(1, 28, 28), (3, 224, 56), (2, 64, 16)]:
+        network = resnet(in_channels, size, 5, depth=18).eval()
         found = network.maxpool(network.conv1(torch.zeros(1, in_channels, size, size)))
-        assert found.shape == (1, 64, channels_and_size, channels_and_size)
+        assert found.shape == (1, 64, side, side)

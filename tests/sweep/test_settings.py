@@ -17,10 +17,7 @@ def test_epochs_are_a_number_or_a_share_of_the_whole(said, epochs):
 @pytest.mark.parametrize(
     ("round_", "message"),
     [
-        (
-            {"trials": 5, "epochs": "0%"},
-            r"sweep\.rounds.*epochs: must be a whole number of epochs, at least 1",
-        ),
+        ({"trials": 5, "epochs": "0%"}, r"sweep\.rounds.*epochs: must be a whole number of epochs, at least 1"),
         ({"trials": 5, "epochs": 1.5}, r"sweep\.rounds.*epochs: must be a whole number of epochs"),
         ({"trials": 5, "epochs": "x%"}, r"sweep\.rounds.*epochs: must be a whole number of epochs"),
         ({"trials": 0, "epochs": 1}, r"sweep\.rounds.*trials: must be at least 1, not 0"),
