@@ -10,8 +10,19 @@ from omegaconf import OmegaConf
 
 import runner
 from tests.composing import composing_once
+from tests.looks import Looks
 
 torch.set_num_threads(1)  # tests run side by side
+
+
+def pytest_addoption(parser):
+    parser.addoption("--record", action="store_true", help="record what pictures and screens look like, after a look")
+
+
+@pytest.fixture
+def looks(request):
+    """`looks("name", text)` compares a picture or a screen, as text, with what was recorded."""
+    return Looks(request.config.getoption("--record"))
 
 
 @pytest.fixture(autouse=True, scope="session")

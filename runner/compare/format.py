@@ -107,11 +107,14 @@ def _ranks(table: Table, rows: Sequence[Row]) -> dict[str, int]:
 def _setting_text(row: Row, key: str) -> str:
     """A value as one would write it on the command line; a dash where there is no such key."""
     value = row.settings[key]
-    if value is None:
-        return "null" if key in row.runs[0].config else "-"
+    return "-" if value is None and key not in row.runs[0].config else value_text(value)
+
+
+def value_text(value: Any, digits: int = 6) -> str:
+    """A value of a config as one would write it on the command line."""
     if isinstance(value, float):
-        return f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        return f"{value:.{digits}g}"
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
 
 
 def _annotation(row: Row, name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.compare.difference import freeze
+from runner.compare.format import value_text
 from runner.formatting import duration, number
 from runner.plot import html
 from runner.plot.curves import Curve, draw_curves
@@ -15,6 +15,7 @@ from runner.store.run_folder import ENVIRONMENT
 from runner.store.run_index import RunSummary
 
 CURVES = ("accuracy", "loss")
+ALL_DIGITS = 12  # so that two values that differ are never written alike
 FIGURES = (  # of `runner test` and of the training, with captions
     ("confusion.png", "Confusion matrix on the test split"),
     ("test_mistakes.png", "The surest mistakes on the test split"),
@@ -156,7 +157,7 @@ def _choices(runs: Sequence[RunSummary], names: Sequence[str]) -> Iterator[str]:
 
 
 def _text(run: RunSummary, key: str) -> str:
-    return str(freeze(run.config[key])) if key in run.config else "-"
+    return value_text(run.config[key], ALL_DIGITS) if key in run.config else "-"
 
 
 def _environment(folders: Sequence[RunFolder], names: Sequence[str]) -> str:

@@ -50,6 +50,8 @@ def test_the_page_of_a_run_has_its_choices_scores_pictures_and_environment(runne
     assert scores[3] == f"{tested['accuracy']:.4f}"
     assert ["seed", "3"] in rows
     assert ["optimizer", "adamw"] in rows
+    for key, value in {"name": "null", "log.tensorboard": "false", "optimizer.betas": "[0.9,0.999]"}.items():
+        assert [key, value] in rows, "as on the command line"
     assert next(row for row in rows if row[0] == "3")[1] == str(tested["classes"]["3"]["num_images"])
     assert any(row[0] == "torch" for row in rows)
     assert "runner train model=linear engine.epochs=2 seed=3" in text
