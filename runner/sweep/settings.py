@@ -28,7 +28,7 @@ class SweepSettings:
     space: Sequence[str] = ()
     conditional: Mapping[str, Any] | None = None
     rounds: Sequence[Mapping[str, Any]] = ()
-    elite_fraction: Fraction = 1 / 3
+    elite_fraction: Fraction = 0.33
     max_shrink: AtLeastOne = 3.0
     explore_fraction: Fraction = 0.2
     sampler: Sampler = "sobol"

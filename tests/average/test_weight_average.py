@@ -195,3 +195,16 @@ def test_a_training_that_goes_on_ends_with_the_same_average(words):
     one, two = (state.average.state_dict() for state in (whole.state, other.state))
     for first, second in zip(one.get("snapshots", [one]), two.get("snapshots", [two]), strict=True):
         assert same(first, second)
+
+
+def test_swas_statistics_are_left_alone_until_there_is_a_mean():
+    made = training("average=swa", "average.start_epochs=2", "model.norm=batch")
+    updates(made, 20)  # two epochs, the first end that is averaged
+
+    def batches():
+        raise AssertionError("no images are asked for")
+
+    made.state.average.before_scoring(batches)
+    updates(made, 10)
+    with pytest.raises(AssertionError, match="no images"):
+        made.state.average.before_scoring(batches)

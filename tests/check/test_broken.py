@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from runner.check import data, gradients, updates
+from runner.check import data, gradients, reproducibility, updates
 
 FAMILIES = ("data", "loss", "overfit", "layers", "gradients", "updates", "lr", "cost", "reproducibility")
 NET = """
@@ -330,6 +330,14 @@ def test_noise_from_another_generator_is_traced_to_its_layer(checked, own):
     assert found.values["first"] == "the output of odd (odd) in update 1"
     again = checked("reproducibility", *words, "engine.deterministic=true")["reproducibility.bits"]
     assert again.verdict == "wrong"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_any_bit_and_any_place_counts(dtype):
+    one = torch.tensor([0.25, 0.5, 0.125], dtype=dtype)
+    other = torch.nextafter(one, torch.ones_like(one))
+    sums = [reproducibility.bits(values) for values in (one, other, one.flip(0), torch.tensor([True, False, True]))]
+    assert len(set(sums)) == 4
 
 
 def test_the_bottleneck_is_told():

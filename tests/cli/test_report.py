@@ -106,3 +106,11 @@ def test_mistakes_are_one_line(runner, words, said):
     done = runner(*words, status=2)
     assert done.stderr.startswith(f"runner: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_page_of_a_sweep_stays_in_its_folder(runner, tmp_path):
+    folder = tmp_path / "outputs/digits/0001"
+    folder.mkdir(parents=True)
+    (folder / "sweep.json").write_text("{}")
+    done = runner("report", folder, "--out", "page.html", status=2)
+    assert "--out: the page of a sweep shows the figures in its folder; leave --out out" in done.stderr

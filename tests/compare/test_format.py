@@ -271,3 +271,14 @@ def test_a_row_of_several_runs_has_each_tag_once_and_every_note(write_run, table
     (row,) = table().rows
     assert form._annotation(row, "tags") == "a b c"
     assert form._annotation(row, "note") == "first try; second try"
+
+
+def test_two_repeats_have_a_spread_and_one_has_none(table, write_run):
+    def names():
+        made = table()
+        return {column.name for column in form.columns(made, made.rows)}
+
+    write_run("a", [0.5, 0.8], seed=0)
+    assert not {"±95%", "std"} & names()
+    write_run("b", [0.5, 0.9], seed=1)
+    assert {"±95%", "std"} <= names()

@@ -12,7 +12,7 @@ from torchvision import ops
 from torchvision.transforms import v2
 
 import runner
-from runner.config import check_trusted
+from runner.config import check_trusted, trust_flag
 from runner.errors import UserError
 
 HOSTILE = {"_target_": "os.system", "command": "touch ran"}
@@ -113,3 +113,10 @@ def test_where_interpolations_may_be_what_they_give_is_held_to_the_list():
     cfg.name = "os.system"
     with pytest.raises(UserError, match=r"optimizer\._target_: os\.system is not one of runner's own classes"):
         check_trusted(cfg, resolve=True)
+
+
+def test_a_command_that_goes_on_with_foreign_classes_is_told_with_its_flag():
+    cfg = runner.compose(["model=mlp"])
+    assert trust_flag(cfg) == ""
+    cfg.model._target_ = "mine.Net"
+    assert trust_flag(cfg) == " --trust"

@@ -11,9 +11,9 @@ from runner import config
 
 # Presets, of which a class knows nothing: experiments, and the sweeps that give a space.
 PRESETS = ("experiment", "sweep")
-# Any other app that is swept gives its own rounds; a third is written in two digits.
+# Any other app that is swept gives its own rounds.
 UNLIKE = {
-    "runner.sweep.settings.SweepSettings": {"rounds", "conditional", "elite_fraction"},
+    "runner.sweep.settings.SweepSettings": {"rounds", "conditional"},
     "runner.log.settings.LogSettings": {"observers"},  # of log=mlflow and its like
 }
 FILES = [

@@ -88,8 +88,13 @@ def test_chosen_biases_start_at_one():
     layers, network = three_layers()
     Small(unit_biases=["0.*", "4.bias"])(network)
     assert [layer.bias.unique().tolist() for layer in layers] == [[1.0], [0.0], [1.0]]
-    with pytest.raises(runner.UserError, match=r"^init.unit_biases: '9.bias' matches no bias .* like 0.bias, 2.bias"):
+    with pytest.raises(
+        runner.UserError, match=r"^init.unit_biases: '9.bias' matches no bias .* like 0.bias, 2.bias, 4.bias$"
+    ):
         Small(unit_biases=["9.bias"])(network)
+    many = nn.Sequential(*(nn.Linear(2, 2) for _ in range(6)))
+    with pytest.raises(runner.UserError, match=r" like 0.bias, 1.bias, 2.bias, 3.bias$"):
+        Small(unit_biases=["9.bias"])(many)
 
 
 def test_the_first_layer_may_have_a_further_factor():

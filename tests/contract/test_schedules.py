@@ -233,6 +233,17 @@ def test_plateau_asks_for_an_improvement_beyond_the_threshold_and_stays_above_th
     assert seen == pytest.approx([1, 0.2, 0.2, 0.04, 0.04])
 
 
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_to_plateau_an_equal_value_is_no_improvement(mode):
+    words = ["schedule.patience_epochs=0", "schedule.threshold=0", "schedule.factor=0.5", f"objective.mode={mode}"]
+    schedule, optimizer = made("plateau", *words)
+    seen = []
+    for _ in range(3):
+        schedule.observe(0.5)
+        seen.append(optimizer.param_groups[0]["lr"] / LR)
+    assert seen == [1, 0.5, 0.25]
+
+
 def test_plateau_resumes_between_two_evaluations():
     words = ["schedule.patience_epochs=3"]
     schedule, _ = made("plateau", *words)

@@ -7,18 +7,20 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import nullcontext
 from importlib import metadata
 
 import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from runner.engine.checkpoint_files import read
 from runner.log.event_files import rewind
-from runner.log.tensorboard import TensorBoard
+from runner.log.tensorboard import TensorBoard, _drawing
 from runner.model.summary import parameter_names
 from runner.plot.confusion import draw_confusion_matrix
 from runner.plot.pictures import draw_images
@@ -68,6 +70,19 @@ def test_scalars_have_the_values_of_the_metrics_file(run):
     assert best == [pytest.approx(max(accuracies[:count])) for count in (1, 2, 3)]
     assert set(events.Tags()["scalars"]) == {*TAGS.values(), "accuracy/best", "train/batch_loss", "norm/gradient"}
     assert [event.step for event in events.Scalars("train/batch_loss")] == [10, 20, 30, 40, 50]
+
+
+def test_the_tab_custom_scalars_has_training_and_validation_in_one_chart(run):
+    (event,) = events_of(run.folder).Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    (category,) = layout.category
+    shown = {
+        chart.title: {
+            tag for tag in [*TAGS.values(), "accuracy/best"] for one in chart.multiline.tag if re.search(one, tag)
+        }
+        for chart in category.chart
+    }
+    assert shown == {"accuracy": {"accuracy/train", "accuracy/val"}, "loss": {"loss/train", "loss/val"}}
 
 
 def text_of(events, tag):
@@ -444,3 +459,12 @@ def test_histograms_are_of_the_weights_as_they_were_though_training_goes_on(tmp_
     board.__exit__(None, None, None)
     histogram = events_of(tmp_path).Histograms("weights/linear1.weight")[-1].histogram_value
     assert (histogram.min, histogram.max) == pytest.approx(before)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(OSError(28, "No space left on device"), True), (ValueError("odd"), False)]
+)
+def test_a_full_disk_is_told_where_a_picture_that_fails_is_a_warning(capsys, error, raised):
+    with pytest.raises(OSError, match="No space") if raised else nullcontext(), _drawing():
+        raise error
+    assert ("could not be drawn (ValueError: odd)" in capsys.readouterr().err) is not raised

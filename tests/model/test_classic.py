@@ -6,7 +6,7 @@ import torchvision.models
 from torch import nn
 
 from runner.errors import UserError
-from runner.model import alexnet, vgg, zfnet
+from runner.model import NIN, alexnet, vgg, zfnet
 from runner.model.blocks import ResponseNorm
 
 
@@ -153,3 +153,19 @@ def test_normalization_stands_where_it_was_asked_for(order, first):
     kinds = [type(layer) for layer in network.features]
     assert [kind for kind in kinds if kind in (ResponseNorm, nn.MaxPool2d)][::2][:2] == [first, first]
     assert network(torch.zeros(1, 3, 224, 224)).shape == (1, 10)
+
+
+def test_nin_has_the_layers_that_its_authors_published():
+    # Their files for Caffe: a convolution and 1x1 ones on each pixel, and 3x3 poolings of stride 2 between the stages.
+    small = [(192, 5, 1), (160, 1, 1), (96, 1, 1), *[(192, 5, 1), (192, 1, 1), (192, 1, 1)], (192, 3, 1), (192, 1, 1)]
+    large = [(96, 11, 4), *[(96, 1, 1)] * 2, (256, 5, 1), *[(256, 1, 1)] * 2, (384, 3, 1), *[(384, 1, 1)] * 2]
+    assert convolutions(on_meta(NIN, 3, 32, 10)) == [*small, (10, 1, 1)]
+    assert convolutions(on_meta(NIN, 3, 224, 1000)) == [*large, (1024, 3, 1), (1024, 1, 1), (1000, 1, 1)]
+    pools = {
+        size: [
+            type(layer).__name__ for layer in on_meta(NIN, 3, size, 10).modules() if "Pool2d" in type(layer).__name__
+        ]
+        for size in (32, 224)
+    }
+    assert pools[32][:2] == ["MaxPool2d", "AvgPool2d"]
+    assert pools[224][:3] == ["MaxPool2d"] * 3

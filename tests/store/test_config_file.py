@@ -198,3 +198,9 @@ def test_a_config_with_many_yaml_aliases_is_refused_at_once(tmp_path):
         read_leaves(tmp_path)
     (tmp_path / "config.yaml").write_text("pattern: 'fc.*'\nother: a*b\n")
     assert read_leaves(tmp_path) == {"pattern": "fc.*", "other": "a*b"}
+
+
+def test_what_a_config_takes_from_elsewhere_is_written_as_its_value(tmp_path):
+    write_config(tmp_path, OmegaConf.create({"seed": 3, "data": {"split_seed": "${seed}"}}), [])
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["data"]["split_seed"] == 3
+    assert read_leaves(tmp_path)["data.split_seed"] == 3

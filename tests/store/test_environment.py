@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import re
 import subprocess
 from importlib import metadata
@@ -71,3 +72,7 @@ def test_commit_and_uncommitted_changes_are_those_of_the_folder_one_is_in(tmp_pa
 
 def test_moments_are_whole_seconds():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", now())
+
+
+def test_pythons_version_is_noted_without_its_compiler(fresh):
+    assert environment("cpu")["python"] == platform.python_version()

@@ -79,3 +79,13 @@ def test_a_word_that_fits_several_folders_names_them(outputs):
 
 def test_a_word_that_fits_none_is_given_back(outputs):
     assert str(find_folder("nonesuch")) == "nonesuch"
+
+
+@pytest.mark.parametrize(("number", "rest"), [(8, ";"), (11, " and 3 more;")])
+def test_of_many_folders_with_a_name_the_first_eight_are_told(outputs, number, rest):
+    for _ in range(number):
+        (make_folder(outputs, "many", ["rmsprop"]) / "environment.json").write_text("{}")
+    with pytest.raises(UserError) as told:
+        find_folder("rmsprop")
+    assert str(told.value).count("outputs/many/") == 8
+    assert f"0008-rmsprop{rest}" in str(told.value)

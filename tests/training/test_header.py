@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 import runner
-from runner.training.header import count_text, network_layers, print_header, print_layers
+from runner.training.header import _device, count_text, network_layers, print_header, print_layers
 
 
 def told(*words, folder=None):
@@ -32,6 +32,8 @@ def test_how_images_are_read_is_told():
     words = ["model=linear", "data.loading=workers", "engine.precision=bf16"]
     assert told(*words, "data.num_workers=2")[2].endswith("bf16, images read by 2 worker processes")
     assert told(*words, "data.num_workers=0")[2].endswith("bf16, images read by the main process")
+    training = runner.build.training(runner.compose(["model=linear"]))
+    assert list(_device(training, iter([])))[-1] == "images read by the main process"
 
 
 def test_the_network_is_a_table_with_totals():

@@ -7,6 +7,7 @@ from torch import nn
 from runner.model import ConvNeXt, ViT, googlenet, resnet, torchvision
 from runner.reg.noise import Dropout
 from runner.transfer import split
+from runner.transfer.blocks import blocks_of
 
 
 def with_frozen_body(network, head):
@@ -93,3 +94,23 @@ def test_a_network_that_cannot_be_cut_is_left_whole():
     network.body.requires_grad_(False)
     assert split(network) is None
     assert split(nn.Linear(4, 2)) is None  # nothing is frozen
+
+
+def test_a_network_is_cut_within_its_blocks():
+    inner = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    network = nn.Sequential(inner, nn.Linear(4, 2))
+    inner[0].requires_grad_(False)
+    cut = split(network)
+    x = torch.randn(3, 4)
+    assert torch.equal(cut.frozen(x), inner[1](inner[0](x)))
+
+
+def test_new_layers_learn_with_the_head():
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    found = blocks_of(network, new=["2.weight", "9.weight"])
+    assert [id(one) for one in found.head] == [
+        id(one) for one in (network[2].weight, network[4].weight, network[4].bias)
+    ]
+    assert [id(one) for block in found.blocks for one in block] == [
+        id(one) for one in (network[0].weight, network[0].bias, network[2].bias)
+    ]

@@ -75,6 +75,36 @@ def test_vectorizing_pays_from_a_number_of_trials_on(decide):
     assert decide((0, 0), (0, 0), num_alike=5)[0] == 100
 
 
+def test_what_cannot_train_together_is_not_timed(decide, monkeypatch):
+    monkeypatch.setattr(Timer, "last", None, raising=False)
+    monkeypatch.setattr(module, "reason_against", lambda cfg: "its network is its own")
+    assert decide((0, 0), (0, 0)) == (0, "its network is its own")
+    assert Timer.last is None
+
+
+@pytest.mark.parametrize(("together", "left"), [(3, 3), (1, 0), (200, 100)])
+def test_trials_that_ran_out_of_memory_are_fewer_next_time_and_one_is_alone(decide, together, left):
+    assert decide((1e-3, 1e-3), (1e-3, 1e-3))[0] == 100
+    module.allow_fewer(decide.cfgs[0], together, decide.folder)
+    assert module.most_together(decide.cfgs[0], decide.folder) == left
+    found = module.decide(decide.cfgs, "auto", 12, None, decide.folder)
+    assert found.together == left
+    assert (f"more than {together} ran out of memory" in found.reason) is (together < 100)
+
+
+@pytest.mark.parametrize("damage", [{"together": None}, {"reason": ""}])
+def test_a_decision_that_cannot_be_read_is_made_again(decide, damage):
+    assert decide((1e-3, 1e-3), (1e-3, 1e-3))[0] == 100
+    path = decide.folder.path / "vectorize.json"
+    stored = json.loads(path.read_text())
+    (decision,) = stored["decisions"].values()
+    decision.update(damage)
+    path.write_text(json.dumps(stored))
+    timer = Timer.last
+    assert decide((1e-3, 1e-3), (1e-3, 1e-3))[0] == 100
+    assert Timer.last is not timer
+
+
 def test_no_more_trials_are_timed_than_memory_has_room_for(decide):
     found = decide((1e-3, 1e-3), (1e-3, 1e-3), most_together=7)
     assert found == (7, "vectorized trials train 7.0 times as fast as one by one")

@@ -65,6 +65,16 @@ def test_a_damaged_line_is_named(tmp_path, damage):
         journal.refresh()
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"seed": "1"}, {"epochs": 1.5}, {"round": "0"}, {"point": {"lr": 1}}, {"folder": 3}, {"signature": 4}]
+)
+def test_a_queued_trial_whose_fields_are_of_other_types_is_damage(tmp_path, wrong):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append([QUEUED | {"trial": 0} | wrong])
+    with pytest.raises(UserError, match=r"journal\.jsonl: line 1 is damaged"):
+        journal.refresh()
+
+
 def test_an_event_of_a_trial_that_was_never_queued_is_damage(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}, event("started") | {"trial": 1}])
@@ -84,6 +94,8 @@ def test_seconds_go_on_from_where_a_sweep_was_resumed():
 
     events = [at("queued", "00:10"), at("started", "00:15")]
     assert seconds_until(events) == 5
+    # The clock was set back, and how long the sweep had run is not known.
+    assert seconds_until([at("resumed", "40:00", seconds_before=0.0), at("finished", "39:00")]) == 0
     events += [at("resumed", "50:00", seconds_before=6.5), at("finished", "50:04")]
     assert seconds_until(events) == 10.5
 
