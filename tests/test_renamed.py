@@ -96,3 +96,7 @@ def test_every_new_word_is_one_that_composes():
     assert "tta=mc_dropout" in renamed.OPTIONS.values()
     for new in {*renamed.OPTIONS.values()} - {"hydra/sweeper=runner"}:
         runner.compose(new.split())
+
+
+def test_an_old_key_of_an_old_group_is_answered_with_its_newest_name():
+    assert renamed.new_key("views.enlarge") == "tta.scale"

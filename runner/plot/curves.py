@@ -115,8 +115,6 @@ def _enlarge_end(axes: Any, bands: Sequence[Band], last: float) -> None:
     """Show the last third of the epochs, with the values that the lines have there, but for far outliers."""
     begin = last - max(2.0, (last - 1) / 3)
     values = sorted(value for b in bands for epoch, value in zip(b.epochs, b.mean, strict=True) if epoch >= begin)
-    if not values:
-        return
     middle = values[len(values) // 4 : len(values) - len(values) // 4] or values
     reach = 4 * (middle[-1] - middle[0]) + 1e-3 * abs(middle[0])
     inside = [value for value in values if middle[0] - reach <= value <= middle[-1] + reach]

@@ -163,6 +163,10 @@ def test_a_list_is_applied_in_its_order():
         (["data=synthetic", "data.in_channels=2", "augment=autoaugment"], "augment.autoaugment"),
         (["data=synthetic", "data.in_channels=2", "augment=augmix"], "augment.augmix"),
         (["augment=random_erasing", "augment.random_erasing.min_area=0.5"], "augment.random_erasing"),
+        (
+            ["augment=random_resized_crop", "augment.random_resized_crop.max_area=0.05"],
+            "augment.random_resized_crop: min_area 0.08 must not exceed max_area 0.05",
+        ),
         (["data=digits", "augment=scale_crop", "augment.scale_crop.min_scale=3"], "augment.scale_crop"),
     ],
 )

@@ -145,6 +145,18 @@ def update(network, optimizer):
 
 
 @pytest.mark.parametrize("name", FORMULAS)
+def test_a_parameter_without_a_gradient_stays_as_it_is(name):
+    network = Quadratic()
+    optimizer = runner.build.optimizer(runner.compose(FORMULAS[name][0]), network)
+    network.loss().backward()
+    network.bias.grad = None
+    before = [parameter.detach().clone() for parameter in (network.bias, network.weight)]
+    optimizer.step()
+    assert torch.equal(network.bias, before[0])
+    assert not torch.equal(network.weight, before[1])
+
+
+@pytest.mark.parametrize("name", FORMULAS)
 def test_a_hundred_updates_equal_the_formula(name):
     words, formula = FORMULAS[name]
     network = Quadratic()

@@ -277,6 +277,17 @@ class TestFractionalMaxPool:
         assert len(torch.stack(passes).unique(dim=0)) == 3
         torch.testing.assert_close(network.eval()(x).exp(), torch.stack(passes).mean(0))
 
+    def test_a_step_of_training_is_one_pass(self):
+        network = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(48, 5))
+        FractionalMaxPool(num_test_passes=3).attach(network)
+        passes = []
+        network[2].register_forward_hook(lambda layer, given, output: passes.append(output))
+        x = self.images(4, 3, 8, 8)
+        assert network.train()(x) is passes[0]
+        assert len(passes) == 1
+        network.eval()(x)
+        assert len(passes) == 4
+
     def test_scores_of_an_image_do_not_depend_on_the_batch_or_on_what_was_drawn(self):
         torch.manual_seed(0)
         network = runner.build.model(runner.compose(["reg=fractional_max_pool", "model.channels=[4,4]"]))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import runner
-from runner.engine.checkpoint import Checkpoints
+from runner.engine.checkpoint import Checkpoints, _host_copy
 from runner.engine.checkpoint_files import read
 from runner.engine.settings import Settings
 from runner.errors import UserError
@@ -255,3 +255,13 @@ def test_checkpoints_that_are_as_frequent_as_their_time_allows(monkeypatch, tmp_
         monkeypatch.setattr("runner.engine.checkpoint.write", lambda *_: now.__setitem__(0, now[0] + 0.75))
         checkpoints._write([({}, [])], 0.25)
         assert checkpoints._throttle.free_at - now[0] == pytest.approx(num_trials * 1 / 0.02)
+
+
+def test_what_a_checkpoint_holds_is_copied_however_deep_it_lies():
+    tensors = [torch.ones(2) for _ in range(4)]
+    copied = _host_copy({"a": tensors[0], "b": [tensors[1], (tensors[2], {"c": tensors[3]})], "d": "text"})
+    for tensor in tensors:
+        tensor.zero_()
+    found = [copied["a"], copied["b"][0], copied["b"][1][0], copied["b"][1][1]["c"]]
+    assert all(torch.equal(one, torch.ones(2)) for one in found)
+    assert copied["d"] == "text"

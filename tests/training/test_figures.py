@@ -1,9 +1,11 @@
 """The pictures that a run leaves without being asked."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import runner
@@ -76,3 +78,10 @@ def test_records_without_values_leave_gaps():
     ]
     with Image.open(io.BytesIO(history.draw_history(records, "x"))) as picture:
         assert picture.size == (1100, 340)
+
+
+def test_a_validation_without_mistakes_and_none_at_all_have_no_picture():
+    scores = torch.eye(3) * 9
+    for found in (None, (scores, torch.arange(3))):
+        training = SimpleNamespace(evaluate=SimpleNamespace(predictions=lambda trial, found=found: found))
+        assert figures._mistakes(None, training) is None

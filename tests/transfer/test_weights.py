@@ -152,3 +152,11 @@ def test_old_names_of_densenets_layers_are_known(tmp_path):
     assert old.keys() != source.keys()
     torch.save(old, tmp_path / "weights.pth")
     assert read_weights(tmp_path / "weights.pth").tensors.keys() == source.keys()
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish that is longer than a header", b"\xff" * 64])
+def test_damaged_safetensors_are_one_line(tmp_path, content):
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"^model.weights: .*weights.safetensors: not a file of weights \(") as raised:
+        read_weights(tmp_path / "weights.safetensors")
+    assert "\n" not in str(raised.value)
