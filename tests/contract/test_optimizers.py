@@ -147,7 +147,7 @@ def update(network, optimizer):
 @pytest.mark.parametrize("name", FORMULAS)
 def test_a_parameter_without_a_gradient_stays_as_it_is(name):
     network = Quadratic()
-    optimizer = runner.build.optimizer(runner.compose(FORMULAS[name][0]), network)
+    optimizer = optimizer_for(FORMULAS[name][0], network)
     network.loss().backward()
     network.bias.grad = None
     before = [parameter.detach().clone() for parameter in (network.bias, network.weight)]
