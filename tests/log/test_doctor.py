@@ -76,7 +76,10 @@ def test_a_layer_of_dead_units_is_told():
 def test_updates_that_are_too_small_or_too_large_are_told():
     assert "a higher" in doctor.update_ratio(Vitals(records([1.0]), 5, 0.1, ratio=1e-8))
     assert "a lower" in doctor.update_ratio(Vitals(records([1.0]), 5, 0.1, ratio=0.9))
-    assert doctor.update_ratio(Vitals(records([1.0]), 5, 0.1, ratio=1e-3)) is None
+    for ratio in (1e-3, 2e-5, 0.09):  # from 1e-5 to 0.1
+        assert doctor.update_ratio(Vitals(records([1.0]), 5, 0.1, ratio=ratio)) is None
+    for ratio in (5e-6, 0.11):
+        assert doctor.update_ratio(Vitals(records([1.0]), 5, 0.1, ratio=ratio)) is not None
     at_the_end = records([1.0], lr=1e-6)
     assert doctor.update_ratio(Vitals(at_the_end, 5, 0.1, ratio=1e-8)) is None
 

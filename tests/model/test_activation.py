@@ -189,3 +189,10 @@ def test_without_activation_stacked_layers_are_one_linear_layer():
         W, b = layer.weight @ W, layer.weight @ b + layer.bias
     images = torch.randn(6, 1, 4, 4)
     torch.testing.assert_close(network(images), images.flatten(1) @ W.T + b)
+
+
+def test_the_slope_of_an_elu_is_above_zero_and_that_of_a_leaky_relu_may_be_none():
+    assert "elu" in problem("elu:0", ActivationName)
+    assert problem("elu:0.1", ActivationName) is None
+    assert problem("leaky_relu:0", ActivationName) is None
+    assert problem("leaky_relu:1.5", ActivationName) is not None

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from runner.model.activity import dead_share
+from runner.model.activity import dead_share, saturated_share
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,9 @@ def test_a_unit_is_a_channel_or_the_last_axis_of_tokens(shape, unit):
     assert dead_share(output) == pytest.approx(1 / 3)
     output[0] = 0  # of one image all: units that answer elsewhere are alive
     assert dead_share(output) == pytest.approx(1 / 3)
+
+
+def test_an_output_is_saturated_within_a_hundredth_of_the_range_at_either_end():
+    output = torch.tensor([[0.0, 0.009, 0.011, 0.5], [0.6, 0.989, 0.991, 1.0]])
+    assert saturated_share(output, 0.0, 1.0) == 4 / 8
+    assert saturated_share(2 * output - 1, -1.0, 1.0) == 4 / 8

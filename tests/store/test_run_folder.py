@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -205,3 +206,24 @@ def test_checkpoints_behind_a_link_are_not_removed(tmp_path):
 def test_numbers_that_json_lacks_are_null_at_any_depth():
     found = to_plain({"a": [1.5, math.nan, {"b": (math.inf, 2)}], "c": "nan", "d": -math.inf, "e": None})
     assert found == {"a": [1.5, None, {"b": [None, 2]}], "c": "nan", "d": None, "e": None}
+
+
+@pytest.mark.parametrize(
+    ("record", "kept", "refused"),
+    [
+        ({"round": 0, "status": "finished", "finished": "now"}, [], True),
+        ({"round": 0, "status": "finished", "finished": "now"}, ["best.pt"], False),
+        ({"round": 0, "status": "failed", "finished": "now"}, [], False),
+        ({"status": "finished", "finished": "now"}, [], False),  # a run of its own
+    ],
+)
+def test_a_trial_that_kept_no_checkpoint_is_refused_with_the_way_to_have_one(write_run, record, kept, refused):
+    path = write_run("a")
+    whole = json.loads((path / "run.json").read_text()) | {"command": "runner train seed=1", **record}
+    (path / "run.json").write_text(json.dumps(whole))
+    (path / "checkpoints").mkdir()
+    for name in kept:
+        (path / "checkpoints" / name).touch()
+    folder = RunFolder.open(path)
+    with pytest.raises(UserError, match=r"kept no checkpoint .* runner train seed=1") if refused else nullcontext():
+        folder.check_has_checkpoints()

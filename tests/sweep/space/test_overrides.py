@@ -134,3 +134,13 @@ def test_ranges_under_an_option_that_are_no_list_are_refused_by_name(conditional
     with pytest.raises(UserError) as error:
         parse_conditional(conditional)
     assert str(error.value) == message
+
+
+def test_a_range_is_never_widened_to_a_bound_that_no_value_may_have():
+    open_, closed = Bounds(0, 1, low_open=True, high_open=True), Bounds(0, 1)
+    for text, is_kept in (("interval(0.2,0.4)", True), ("tag(log,interval(0.2,0.4))", False)):
+        range_ = value(text, bounds=lambda key: open_)
+        assert (range_.hard_low > 0) is is_kept, "a logarithm has no 0 to be kept from"
+        assert 0.99 < range_.hard_high < 1
+        range_ = value(text, bounds=lambda key: closed)
+        assert (range_.hard_low, range_.hard_high) == (0, 1)
