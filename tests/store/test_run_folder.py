@@ -219,7 +219,7 @@ def test_numbers_that_json_lacks_are_null_at_any_depth():
 )
 def test_a_trial_that_kept_no_checkpoint_is_refused_with_the_way_to_have_one(write_run, record, kept, refused):
     path = write_run("a")
-    whole = json.loads((path / "run.json").read_text()) | {"command": "runner train seed=1", **record}
+    whole = json.loads((path / "run.json").read_text()) | {"format": 2, "command": "runner train seed=1", **record}
     (path / "run.json").write_text(json.dumps(whole))
     (path / "checkpoints").mkdir()
     for name in kept:
