@@ -358,3 +358,9 @@ def test_random_erasing_draws_as_torchvision_does():
     error = (made.var(0) / 4000 + wanted.var(0) / 4000).sqrt()
     assert ((made.mean(0) - wanted.mean(0)).abs() < 4 * error).all()
     torch.testing.assert_close(made.std(0), wanted.std(0), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2, 9), (3, 1, 9, 1)])
+def test_an_image_that_is_all_rim_is_as_sharp_as_it_was(shape):
+    images = torch.rand(shape)
+    assert torch.equal(adjust_sharpness(images, torch.tensor([0.0, 1.0, 2.0])), images)

@@ -8,7 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from runner.check import data, gradients, reproducibility, updates
+import runner
+from runner.check import data, gradients, lr, reproducibility, updates
+from runner.check.subject import Subject
 
 FAMILIES = ("data", "loss", "overfit", "layers", "gradients", "updates", "lr", "cost", "reproducibility")
 NET = """
@@ -394,3 +396,22 @@ def test_headers_of_files_tell_sizes_and_modes(tmp_path):
 def test_of_a_data_set_without_a_test_split_none_is_looked_at():
     subject = SimpleNamespace(dataset=SimpleNamespace(num_test_images=None))
     assert data._looked_at(subject, "test") is None
+
+
+def test_groups_keep_the_proportion_of_their_rates_while_the_rate_rises(monkeypatch):
+    words = ["model=mlp", "optimizer=sgd", "optimizer.param_groups=[{params:biases,lr_scale:4}]"]
+    subject = Subject(runner.compose(words))
+    training, rates = subject.fresh(), []
+    step = training.state.optimizer.step
+
+    def noted(*args):
+        rates.append([group["lr"] for group in training.state.optimizer.param_groups])
+        return step(*args)
+
+    monkeypatch.setattr(subject, "fresh", lambda: training)
+    monkeypatch.setattr(training.state.optimizer, "step", noted)
+    found = lr.ramp(subject)
+    assert len(rates) >= len(found.lrs)
+    for by_group, lowest in zip(rates, found.lrs, strict=False):
+        assert max(by_group) == pytest.approx(lowest)
+        assert max(by_group) / min(by_group) == pytest.approx(4)

@@ -211,9 +211,9 @@ def test_numbers_that_json_lacks_are_null_at_any_depth():
 @pytest.mark.parametrize(
     ("record", "kept", "refused"),
     [
-        ({"round": 0, "status": "finished", "finished": "now"}, [], True),
-        ({"round": 0, "status": "finished", "finished": "now"}, ["best.pt"], False),
-        ({"round": 0, "status": "failed", "finished": "now"}, [], False),
+        ({"round": {"index": 0}, "status": "finished", "finished": "now"}, [], True),
+        ({"round": {"index": 0}, "status": "finished", "finished": "now"}, ["best.pt"], False),
+        ({"round": {"index": 0}, "status": "failed", "finished": "now"}, [], False),
         ({"status": "finished", "finished": "now"}, [], False),  # a run of its own
     ],
 )
