@@ -267,6 +267,8 @@ def test_a_histogram_counts_every_weight(run):
     saved = torch.load(run.folder / "checkpoints/last.pt", weights_only=True)["state"]["network"]["1.weight"]
     histogram = events_of(run.folder).Histograms("weights/linear1.weight")[-1].histogram_value
     assert histogram.num == saved.numel() == sum(histogram.bucket)
+    counts, limits = np.histogram(saved.numpy(), bins=60)
+    assert (histogram.bucket, histogram.bucket_limit) == (counts.tolist(), pytest.approx(limits[1:].tolist()))
     assert histogram.max == pytest.approx(saved.max().item())
     assert histogram.sum == pytest.approx(saved.sum().item(), rel=1e-4)
 

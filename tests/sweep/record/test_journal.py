@@ -138,6 +138,16 @@ def test_a_sweep_of_many_trials_is_read_once(tmp_path, monkeypatch):
     assert journal.counts["started"] == 0
 
 
+@pytest.mark.parametrize(("scores", "least", "greatest"), [((0.5, 0.0, 0.2), 1, 0), ((-0.5, 0.0, -0.2), 0, 1)])
+def test_the_least_and_the_greatest_score_of_a_round_are_known(tmp_path, scores, least, greatest):
+    journal = Journal(tmp_path / "journal.jsonl")
+    for number, score in enumerate(scores):
+        journal.append([QUEUED | {"trial": number}, event("started", number), event("finished", number, score=score)])
+    journal.append([QUEUED | {"trial": 3}, event("started", 3), event("diverged", 3, score=9.0)])
+    journal.refresh()
+    assert [trial.trial for trial in journal.extremes[0]] == [least, greatest]
+
+
 def test_at_each_event_the_trials_stand_as_they_did_then(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}, event("started"), event("finished", score=0.5)])
