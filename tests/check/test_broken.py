@@ -304,6 +304,7 @@ def test_a_kink_is_no_wrong_gradient():
 
     one = torch.ones(1, 1, dtype=torch.float64)
     differences = compare(Kinked(), nn.functional.cross_entropy, one, torch.tensor([0]))
+    assert differences[0].name == "weight[0]"
     assert [found.kink for found in differences] == [True] * 3, "the largest gradient of a tensor and two more"
     assert verdict_on(differences, 1).verdict == "ok"
 
@@ -415,3 +416,14 @@ def test_groups_keep_the_proportion_of_their_rates_while_the_rate_rises(monkeypa
     for by_group, lowest in zip(rates, found.lrs, strict=False):
         assert max(by_group) == pytest.approx(lowest)
         assert max(by_group) / min(by_group) == pytest.approx(4)
+
+
+def test_the_largest_gradient_of_a_tensor_is_tried_first():
+    from torch import nn
+
+    network = nn.Linear(3, 2, bias=False).double()
+    x = torch.tensor([[0.1, 5.0, 0.2]], dtype=torch.float64)
+    found = gradients.compare(network, nn.functional.cross_entropy, x, torch.tensor([0]))
+    assert found[0].name in ("weight[1]", "weight[4]"), "those of the large input"
+    assert all(one.error < 1e-6 for one in found)
+    assert len(found) == 3

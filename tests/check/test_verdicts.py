@@ -2,13 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+import runner
 from runner.check import data, gradients, layers, loss, lr, overfit, updates
 from runner.check.gradients import Difference
 from runner.check.lr import LrRange
 from runner.check.overfit import Outcome
+from runner.check.subject import Subject
 from runner.model.activity import Activity
 
 
@@ -300,3 +303,36 @@ def test_a_hundredth_of_a_split_that_another_has_makes_its_scores_worthless(pair
     holds(data.verdict_on_duplicates(found, sizes, whole, conflicts=sum(pairs)), verdict, said)
     few = data.verdict_on_duplicates(found, {"train": 900, "val": 101}, whole)
     assert few.verdict == ("ok" if not pairs else "warning"), "less than a hundredth"
+
+
+def test_a_difference_hash_has_a_sign_for_each_step_to_the_right():
+    pixels = torch.randint(0, 256, (3, 2, 8, 9), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    rises = np.diff(pixels.numpy().astype(float).mean(1), axis=2) > 0
+    expected = np.where(rises, 1, -1).reshape(3, 64)
+    assert data.difference_hash(pixels).tolist() == expected.tolist()
+    twice = pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)  # a cell is the mean of its pixels
+    assert data.difference_hash(twice).tolist() == expected.tolist()
+    assert data.difference_hash(pixels[:0]).shape == (0, 64)
+
+
+@pytest.mark.parametrize(("bits", "is_near"), [(0, True), (6, True), (7, False)])
+def test_near_duplicates_differ_in_few_bits_of_the_hash(bits, is_near):
+    ramp = torch.arange(0, 180, 20).repeat(8, 1)
+    other = ramp.clone() + 1
+    for row in range(bits):
+        other[row, 4] = other[row, 3] - 1  # falls once, where the other rises
+    one, two = (image.repeat_interleave(4, 0).repeat_interleave(4, 1)[None, None].byte() for image in (ramp, other))
+    assert data.MAX_BITS == 6
+    assert bool(data.duplicates({"train": one, "val": two})) is is_near
+
+
+def test_the_batch_is_drawn_as_the_network_sees_it(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(data, "draw_images", lambda *args, **options: drawn.append((*args, options)) or b"")
+    subject = Subject(runner.compose(["model=linear"]))
+    list(data.check(subject))
+    ((images, captions, options),) = drawn
+    pixels, labels = subject.training.train.pictures(32)
+    assert np.array_equal(images[..., 0], (pixels[:, 0] * 255).round().numpy())
+    assert captions == [str(label) for label in labels.tolist()]
+    assert options == {"columns": 8}

@@ -175,6 +175,11 @@ def test_the_board_prints_the_address_it_serves_at_and_ends_with_the_server(runn
     assert server.stdout.closed
 
 
+def test_a_board_of_no_runs_is_refused(runner):
+    done = runner("board", "nowhere", status=2)
+    assert done.stderr.startswith("runner: nowhere: no runs here; name a run, or a folder that holds runs")
+
+
 def test_ctrl_c_ends_the_board_well(runner, at_hand, monkeypatch):
     server = Server.serving(monkeypatch, UP, interrupted=True)
     runner("board", status=0)

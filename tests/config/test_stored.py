@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import runner
 from runner.config import add_user_folder, choices, compose_with_choices, flatten, user_folders
-from runner.config.stored import check_stored_words, identity, is_free, settle, with_overrides
+from runner.config.stored import check_stored_words, identity, is_free, settle, with_overrides, with_paths_found
 from runner.config_folders import folder, search_path_override
 from runner.errors import UserError
 
@@ -176,3 +177,25 @@ def test_words_that_name_runs_become_their_folders(write_run, tmp_path, monkeypa
     for word, said in (("last", "last may be another run"), ("0007", "0007")):
         with pytest.raises(UserError, match=rf"^loss\.teacher: .*{said}"):
             settle(runner.compose(["loss=distillation", f"loss.teacher='{word}'"]))
+
+
+def test_relative_paths_of_a_run_are_found_from_where_it_began_unless_they_are_here(tmp_path, monkeypatch):
+    began, here = tmp_path / "began", tmp_path / "here"
+    for place in (began / "photos", here):
+        place.mkdir(parents=True)
+    cfg = runner.compose(["data=folder", "data.root=photos"])
+    folder = SimpleNamespace(read_json=lambda file: {"folder": str(began)})
+
+    def root():
+        return with_paths_found(cfg, folder, trust=False).data.root
+
+    monkeypatch.chdir(began)
+    assert root() == "photos"
+    monkeypatch.chdir(here)
+    assert root() == str(began / "photos")
+    assert cfg.data.root == "photos", "the run's own config stays"
+    (here / "photos").mkdir()
+    assert root() == "photos"
+    (here / "photos").rmdir()
+    (began / "photos").rmdir()
+    assert root() == "photos", "for the message that names it"

@@ -200,6 +200,11 @@ def test_the_hparams_are_the_options_the_numbers_one_tunes_and_what_was_said():
         "tta": "flip",
         "flag": True,
     }
+    record = {"choices": {}, "overrides": []}
+    leaves = {"optimizer.eps": 1e-8, "optimizer.lr": 0.0001, "seed": 123456, "data.batch_size": 99999}
+    numbers = {"optimizer.lr": 0.0001, "data.batch_size": 99999}
+    assert hparams(leaves, record) == numbers | {"optimizer.eps": "1e-08", "seed": "123456"}
+    assert hparams(leaves, record, numbers_as_text=False) == leaves, "axes of parallel coordinates need numbers"
 
 
 @pytest.mark.parametrize(("number", "shown"), [(0, 0), (1, 3), (3, 3)])
