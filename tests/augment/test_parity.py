@@ -364,3 +364,12 @@ def test_random_erasing_draws_as_torchvision_does():
 def test_an_image_that_is_all_rim_is_as_sharp_as_it_was(shape):
     images = torch.rand(shape)
     assert torch.equal(adjust_sharpness(images, torch.tensor([0.0, 1.0, 2.0])), images)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+def test_a_box_is_erased_with_a_color_for_every_channel(channels):
+    images = torch.zeros(5, channels, 16, 16)
+    erasing = RandomErasing(p=1, min_area=0.2, max_area=0.3, fill="color")
+    changed = erasing.apply(images, erasing.draw(5, torch.Generator().manual_seed(0)))
+    assert changed.shape == images.shape
+    assert all((image != 0).any((1, 2)).all() for image in changed)

@@ -267,6 +267,8 @@ def test_a_period_is_a_step_at_least(duration):
 def test_the_bottom_of_a_restart_is_known():
     schedule, _ = made("warm_restarts", "schedule.period_epochs=3")
     assert [t for t in range(TOTAL) if schedule.curve.is_bottom(t)] == [29, 89]
+    schedule, _ = made("cyclic", "schedule.period_epochs=2", "schedule.warmup_epochs=4")
+    assert [t for t in range(TOTAL) if schedule.curve.is_bottom(t)] == [*range(59, TOTAL, 20)], "none in the warm-up"
 
 
 def test_rates_before_and_after_an_update_are_told_apart():

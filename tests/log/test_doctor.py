@@ -49,6 +49,10 @@ def test_a_validation_loss_that_rises_with_the_accuracy_is_overconfidence():
     text = doctor.overconfidence(Vitals(records([1.0] * 8, val, rises), 20))
     assert "since epoch 2" in text
     assert "44%" in text  # 1.15 / 0.8
+    for epochs, is_told in ((6, False), (7, True)):  # five of them since the best
+        short = [1.0, 0.8, *([1.05] * (epochs - 2))]
+        found = doctor.overconfidence(Vitals(records([1.0] * epochs, short, rises[:epochs]), 20))
+        assert (found is not None) is is_told
     falls = [0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
     assert doctor.overconfidence(Vitals(records([1.0] * 8, val, falls), 20)) is None
 

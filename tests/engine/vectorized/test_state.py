@@ -240,6 +240,17 @@ def test_trials_at_different_positions_cannot_be_vectorized(tmp_path):
             checkpoints.restore(vectorized.state)
 
 
+def test_trials_of_which_one_has_no_checkpoint_cannot_be_vectorized(tmp_path):
+    cfgs = configs(WORDS, seed=[0, 1])
+    alone(cfgs[0], folders_in(tmp_path, 2)[0])
+    vectorized = runner.build.vectorize(cfgs)
+    checkpoints = VectorizedCheckpoints(
+        folders_in(tmp_path, 2), vectorized.settings, [config.identity(cfg) for cfg in cfgs]
+    )
+    with checkpoints, pytest.raises(CannotVectorize, match="this trial of the vectorized ones has no checkpoint"):
+        checkpoints.restore(vectorized.state)
+
+
 def test_the_state_of_a_trial_shows_its_own_weights_and_gradients():
     cfgs = configs([*WORDS, "optimizer=sgd"], optimizer__lr=[0.01, 0.1], seed=[0, 1])
     vectorized = runner.build.vectorize(cfgs)

@@ -14,6 +14,7 @@ from runner.cli import run as main
 from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.errors import DeviceFault, ImagesChanged, OutOfMemory
 from runner.sweep.execution import job
+from runner.sweep.record.trial import TrialRecord
 
 CPU = torch.device("cpu")
 
@@ -191,3 +192,13 @@ def test_a_trial_that_cannot_be_read_fails_alone_unless_all_would(monkeypatch, e
     else:
         assert list(readable) == []
         assert [event["event"] for event in journaled] == ["failed", "failed"]
+
+
+def test_the_end_of_a_trial_that_diverged_says_why():
+    trial = TrialRecord(3, 0, {"lr": "9"}, None, 2, "trials/0003")
+    run = SimpleNamespace(status="diverged", record={"error": "val/loss is NaN"}, objective=None)
+    event = job._end(trial, run)
+    assert (event["event"], event["trial"], event["error"], event["score"]) == ("diverged", 3, "val/loss is NaN", None)
+    paused = SimpleNamespace(status="interrupted", record={"error": None}, objective=0.5)
+    assert job._end(trial, paused)["event"] == "waiting"
+    assert job._end(trial, paused)["score"] == 0.5
