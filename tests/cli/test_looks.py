@@ -1,7 +1,10 @@
 """What commands print looks as it did when it was last looked at."""
 
+import sys
+
 import pytest
 
+from runner.command.table import COMMANDS
 from tests.looks import form_of, page_of
 
 
@@ -50,3 +53,10 @@ def test_a_run_and_what_is_made_of_it_looks_as_it_did(runner, looks, tmp_path):
         said.append(f"$ runner {words[0]}\n{done.stdout}{done.stderr}")
     said.append(page_of((folder / "report.html").read_text()))
     looks("cli/run", form_of("\n".join(said)))
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse lays out its help otherwise from there on")
+@pytest.mark.parametrize("command", [*COMMANDS, ""])
+def test_the_help_of_a_command_looks_as_it_did(runner, looks, command):
+    words = [command, "--help"] if command else ["--help"]
+    looks(f"cli/help_{command or 'runner'}", runner(*words, env={"COLUMNS": "100"}).stdout)

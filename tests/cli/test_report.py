@@ -1,11 +1,14 @@
 """`runner report`: a page about a run, or about several."""
 
+import base64
+import io
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 
 class Cells(HTMLParser):
@@ -57,6 +60,10 @@ def test_the_page_of_a_run_has_its_choices_scores_pictures_and_environment(runne
     assert "runner train model=linear engine.epochs=2 seed=3" in text
     assert len(re.findall(r"<figure>", text)) == 4  # confusion, mistakes, least sure, reliability
     assert len(re.findall(r"<picture", text)) == 2  # accuracy and loss
+    pngs = [base64.b64decode(png) for png in re.findall(r'<picture.*?base64,([^"]+)"', text)]
+    wide = base64.b64decode(re.search(r'<picture.*?<img alt="accuracy[^>]*base64,([^"]+)"', text)[1])
+    widths = [Image.open(io.BytesIO(png)).width for png in (*pngs, wide)]
+    assert widths[0] == widths[1] < widths[2], "the first form is that of a phone"
     assert not re.findall(r"(?:src|href)=.?https?:", text), "it works without a network"
 
 

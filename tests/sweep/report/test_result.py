@@ -28,6 +28,17 @@ def test_the_winner_is_the_best_mean_and_what_cannot_be_told_from_it_is_named(pl
     assert result.counts == {"finished": 12}
 
 
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_a_score_of_zero_counts_as_such(plan, run, mode):
+    space = Space({"o": Categorical(("none", "some"))})
+    the_plan = plan(space=space, rounds=((2, 2),), num_finalists=2, num_final_seeds=2, mode=mode)
+    begun, trials = run(the_plan, lambda point: {"none": 0.0, "some": 0.5}[point["o"]])
+    result = summarize(the_plan, begun, trials)
+    assert {one.point["o"]: one.estimate.mean for one in result.finalists} == {"none": 0.0, "some": 0.5}
+    assert result.best.point == {"o": "some" if mode == "max" else "none"}
+    assert result.same == []
+
+
 def test_an_edge_is_named_where_the_best_lies_at_it(plan, run):
     space = Space({"lr": Interval(1e-5, 1e-3, "log"), "wd": Interval(1e-4, 1.0, "log")})
     the_plan = plan(space=space, rounds=((12, 2),))
