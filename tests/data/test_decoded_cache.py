@@ -145,10 +145,10 @@ def test_a_user_without_a_home_has_no_cache_unless_it_is_elsewhere(photos, monke
 def test_the_least_recently_used_files_make_room(tmp_path, monkeypatch):
     monkeypatch.setattr(decoded, "LIMIT_BYTES", 3000)
     own = tmp_path / "runner-decoded"
-    for time, number in enumerate((2, 0, 3, 1)):
+    for time, number in enumerate((3, 0, 2, 1)):
         decoded.read_or_decode(tmp_path, f"{number:032x}", (1000,), lambda fresh: fresh.zero_())
         os.utime(own / f"{number:032x}.npy", (time, time))
-    assert {path.name for path in own.iterdir()} == {"CACHEDIR.TAG", f"{3:032x}.npy", f"{1:032x}.npy"}
+    assert {path.name for path in own.iterdir()} == {"CACHEDIR.TAG", f"{2:032x}.npy", f"{1:032x}.npy"}
 
 
 def test_files_of_others_are_never_removed(tmp_path, monkeypatch):
