@@ -352,7 +352,7 @@ def test_the_bottleneck_is_told():
     assert slow.values["seconds"] == pytest.approx(100)
     assert slow.measured == (
         "images a second: 100 data alone, 1,000 step alone, 95 together; "
-        "the run takes about 1:40 without validation; the data route is the bottleneck"
+        "the run takes about 100.0 s without validation; the data route is the bottleneck"
     )
     assert verdict_on(data=1000.0, step=100.0, together=95.0, num_images=9500).verdict == "ok"
 

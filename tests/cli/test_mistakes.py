@@ -71,7 +71,7 @@ MISTAKES = {
     "hydra.run.dir=elsewhere": "hydra.run.dir: a run makes its own folder; set output_dir, or name",
     "hydra.job.chdir=true": "hydra.job.chdir: a run makes its own folder; set output_dir, or name",
     "output_dir=/proc/here": "output_dir: /proc/here/digits-convnet cannot be made (No such file or directory)",
-    "model=torchvision model.name=resnet19": "model.name: torchvision has no classifier 'resnet19'; did you mean 'resnet1",
+    "model=torchvision model.name=resnet19": "model.name: torchvision has no classifier 'resnet19'; did you",
     "--like nowhere": "nowhere: no such folder; expected a run's path, its number or a part of its name",
     "data=synthetic data.num_images=2": "data.val_fraction: 0.1 leaves no image for training or for validation",
     "data=arrays data.file=none.npz": "data.file: no file none.npz; set data.file to your .npz file",
