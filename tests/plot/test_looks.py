@@ -79,7 +79,7 @@ def test_the_confusion_matrix_looks_as_it_did(looks, K, text):
 @pytest.mark.parametrize(("name", "side", "columns"), [("small", 8, 4), ("large", 50, 3)])
 def test_images_with_captions_look_as_they_did(looks, name, side, columns):
     images = np.full((5, side, side - 2, 3), 100, dtype=np.uint8)
-    captions = ["cat", "dog\n90%", "a name that is far too long for its image", "", "é𒀀"]
+    captions = ["cat", "dog\n90%", "a name that is far too long for its image", "", "é"]
     with strokes_kept() as strokes:
         draw_images(images, captions, columns)
     looks(f"plot/images_{name}", "\n".join(strokes))
