@@ -1,5 +1,6 @@
 """What commands print looks as it did when it was last looked at."""
 
+import re
 import sys
 
 import pytest
@@ -30,7 +31,9 @@ def test_a_comparison_looks_as_it_did(varied, runner, looks, width):
 
 @pytest.mark.parametrize("form", ["markdown", "csv", "json"])
 def test_a_comparison_in_other_forms_looks_as_it_did(varied, runner, looks, form):
-    looks(f"cli/compare_{form}", runner("compare", "--format", form, "--by", "optimizer").stdout)
+    text = runner("compare", "--format", form, "--by", "optimizer").stdout
+    # Another numpy or scipy sums in another order.
+    looks(f"cli/compare_{form}", re.sub(r"\d+\.\d{7,}", lambda number: f"{float(number[0]):.6g}", text))
 
 
 def test_a_comparison_as_a_page_looks_as_it_did(varied, runner, looks, tmp_path):
