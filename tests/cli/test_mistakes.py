@@ -73,6 +73,7 @@ MISTAKES = {
     "output_dir=/proc/here": "output_dir: /proc/here/digits-convnet cannot be made (No such file or directory)",
     "model=torchvision model.name=resnet19": "model.name: torchvision has no classifier 'resnet19'; did you",
     "--like nowhere": "nowhere: no such folder; expected a run's path, its number or a part of its name",
+    "data=synthetic data.num_images=4 data.folds=5": "data.folds: 4 images cannot be cut into 5 folds; lower it",
     "data=synthetic data.num_images=2": "data.val_fraction: 0.1 leaves no image for training or for validation",
     "data=arrays data.file=none.npz": "data.file: no file none.npz; set data.file to your .npz file",
     "output_dir=/dev/null": "output_dir: /dev/null/digits-convnet cannot be made (Not a directory)",

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from runner.data import Synthetic
 from runner.data.cut import fold_numbers, share_of_class, stratified
 
 LABELS = torch.tensor([0] * 100 + [1] * 40 + [2] * 7)
@@ -83,3 +84,8 @@ def test_a_share_is_of_every_class_and_at_least_one():
 def test_a_smaller_share_is_part_of_a_larger_one():
     small, large = (set(share_of_class(LABELS, share, None, seed=1).tolist()) for share in (0.2, 0.5))
     assert small < large
+
+
+def test_as_many_folds_as_images_leave_one_out():
+    splits = [Synthetic(num_images=5, image_size=8, folds=5, fold=fold) for fold in range(5)]
+    assert [(len(data.source("train")), len(data.source("val"))) for data in splits] == [(4, 1)] * 5

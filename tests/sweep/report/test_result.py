@@ -6,6 +6,7 @@ import pytest
 
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.report.result import command_of_best, summarize
+from runner.sweep.report.text import format_score
 from runner.sweep.space.space import Categorical, Interval, Space
 from runner.sweep.strategy.finals import final_seeds
 
@@ -83,3 +84,10 @@ def test_the_command_repeats_the_best_alone_at_full_length(plan, run, distance):
     command = command_of_best(result, ["model=mlp", "engine.epochs=20", "wd=0"])
     point = result.best.point
     assert command == f"runner train model=mlp engine.epochs=20 wd={point['wd']} lr={point['lr']}"
+
+
+@pytest.mark.parametrize(
+    ("score", "text"), [(None, ""), (0.5, "0.5000"), (9999.0, "9999.0000"), (10000.0, "1e+04"), (-2e5, "-2e+05")]
+)
+def test_scores_of_any_size_are_legible(score, text):
+    assert format_score(score) == text
