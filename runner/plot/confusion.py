@@ -48,7 +48,8 @@ def draw_confusion_matrix(counts: Sequence[Sequence[int]], class_names: Sequence
         else:
             draw.text((left + middle, top - GAP), name, INK, font, anchor="ms")
     _draw_cells(draw, table, (left, top), cell, font_for("", min(size, 13)))
-    _draw_key(draw, (left if K > 8 else GAP, top + K * cell + 2 * GAP), plain, size)
+    fits = left + 300 + GAP + plain.getlength("mistaken") <= width
+    _draw_key(draw, (left if fits else GAP, top + K * cell + 2 * GAP), plain, size)
     return to_png(picture)
 
 

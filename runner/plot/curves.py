@@ -90,7 +90,9 @@ def draw_curves(
             axes.set(xlabel="epoch", ylabel=metric)
         for axes in end:
             _enlarge_end(axes, bands, last)
-        whole.set_title(_explanation(shown, len(curves)), fontsize=9, loc="left", wrap=True)
+        explanation = _explanation(shown, len(curves))
+        explanation = textwrap.fill(explanation, 70) if end and not narrow else explanation  # not into the next panel
+        whole.set_title(explanation, fontsize=9, loc="left", wrap=True)
         figure.legend(*whole.get_legend_handles_labels(), loc="outside lower left", frameon=False, fontsize=9)
         figure.savefig(file, dpi=130, format=format_)
 
