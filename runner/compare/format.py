@@ -110,9 +110,9 @@ def _setting_text(row: Row, key: str) -> str:
     return "-" if value is None and key not in row.runs[0].config else value_text(value)
 
 
-def value_text(value: Any, digits: int = 6) -> str:
-    """A value of a config as one would write it on the command line."""
-    if isinstance(value, float):
+def value_text(value: Any, digits: int | None = 6) -> str:
+    """A value of a config as one would write it on the command line. `digits`: of a fraction; None for all."""
+    if isinstance(value, float) and digits is not None:
         return f"{value:.{digits}g}"
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
 
@@ -289,14 +289,10 @@ def as_csv(table: Table, rows: Sequence[Row]) -> str:
     names = ["verdict", *table.keys, "metric", "mode", *(name for name in plain[0] if name != "verdict")]
     writer.writerow(names)
     for row, values in zip(rows, plain, strict=True):
-        settings = ["" if row.settings[key] is None else _exact(row.settings[key]) for key in table.keys]
+        settings = ["" if row.settings[key] is None else value_text(row.settings[key], None) for key in table.keys]
         cells = [values.pop("verdict"), *settings, table.metric, table.mode, *values.values()]
         writer.writerow(cell_of_csv(cell) if isinstance(cell, str) else cell for cell in cells)
     return text.getvalue()
-
-
-def _exact(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
 
 
 def as_markdown(table: Table, rows: Sequence[Row]) -> str:

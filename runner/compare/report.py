@@ -15,7 +15,6 @@ from runner.store.run_folder import ENVIRONMENT
 from runner.store.run_index import RunSummary
 
 CURVES = ("accuracy", "loss")
-ALL_DIGITS = 12  # so that two values that differ are never written alike
 FIGURES = (  # of `runner test` and of the training, with captions
     ("confusion.png", "Confusion matrix on the test split"),
     ("test_mistakes.png", "The surest mistakes on the test split"),
@@ -157,7 +156,7 @@ def _choices(runs: Sequence[RunSummary], names: Sequence[str]) -> Iterator[str]:
 
 
 def _text(run: RunSummary, key: str) -> str:
-    return value_text(run.config[key], ALL_DIGITS) if key in run.config else "-"
+    return value_text(run.config[key], None) if key in run.config else "-"
 
 
 def _environment(folders: Sequence[RunFolder], names: Sequence[str]) -> str:

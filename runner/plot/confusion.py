@@ -13,6 +13,7 @@ CORRECT, MISTAKEN = (0, 84, 159), (200, 78, 0)  # blue and orange, told apart by
 FAINTEST = 0.12  # depth of color of the smallest share
 NAMED = 100  # classes, up to which each has its name
 LARGEST = 1000  # pixels of the matrix where classes have no names
+KEY_BAND, KEY_STEP = 100, 200  # pixels: the width of a band of colors, and from one to the next
 QUIET = (91, 99, 109)
 LINE = (226, 229, 233)
 
@@ -48,7 +49,7 @@ def draw_confusion_matrix(counts: Sequence[Sequence[int]], class_names: Sequence
         else:
             draw.text((left + middle, top - GAP), name, INK, font, anchor="ms")
     _draw_cells(draw, table, (left, top), cell, font_for("", min(size, 13)))
-    fits = left + 300 + GAP + plain.getlength("mistaken") <= width
+    fits = left + KEY_STEP + KEY_BAND + GAP + plain.getlength("mistaken") <= width
     _draw_key(draw, (left if fits else GAP, top + K * cell + 2 * GAP), plain, size)
     return to_png(picture)
 
@@ -81,12 +82,12 @@ def _draw_key(draw: ImageDraw.ImageDraw, at: tuple[int, int], font: Font, size: 
     draw.text((x, y), "share of the true class, 0 to 100%:", QUIET, font)
     y += size + GAP
     for text, color in (("correct", CORRECT), ("mistaken", MISTAKEN)):
-        for step in range(100):
-            depth = color_depth(step / 99)
+        for step in range(KEY_BAND):
+            depth = color_depth(step / (KEY_BAND - 1))
             draw.line([x + step, y, x + step, y + size], shade(color, depth))
-        draw.rectangle((x, y, x + 100, y + size), outline=LINE)
-        draw.text((x + 100 + GAP, y), text, INK, font)
-        x += 200
+        draw.rectangle((x, y, x + KEY_BAND, y + size), outline=LINE)
+        draw.text((x + KEY_BAND + GAP, y), text, INK, font)
+        x += KEY_STEP
 
 
 def _draw_turned(

@@ -90,9 +90,8 @@ def draw_curves(
             axes.set(xlabel="epoch", ylabel=metric)
         for axes in end:
             _enlarge_end(axes, bands, last)
-        explanation = _explanation(shown, len(curves))
-        explanation = textwrap.fill(explanation, 70) if end and not narrow else explanation  # not into the next panel
-        whole.set_title(explanation, fontsize=9, loc="left", wrap=True)
+        room = 63 if narrow else 70 if end else 140  # characters above the first panel, up to the next or to the edge
+        whole.set_title(textwrap.fill(_explanation(shown, len(curves)), room), fontsize=9, loc="left")
         figure.legend(*whole.get_legend_handles_labels(), loc="outside lower left", frameon=False, fontsize=9)
         figure.savefig(file, dpi=130, format=format_)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import runner
 from runner.check import data, gradients, lr, reproducibility, updates
@@ -290,8 +291,6 @@ def test_a_gradient_that_is_wrong_by_a_little_is_no_kink():
 
 
 def test_a_kink_is_no_wrong_gradient():
-    from torch import nn
-
     from runner.check.gradients import compare, verdict_on
 
     class Kinked(nn.Module):
@@ -423,8 +422,6 @@ def test_groups_keep_the_proportion_of_their_rates_while_the_rate_rises(monkeypa
 
 
 def test_the_largest_gradient_of_a_tensor_is_tried_first():
-    from torch import nn
-
     network = nn.Linear(3, 2, bias=False).double()
     x = torch.tensor([[0.1, 5.0, 0.2]], dtype=torch.float64)
     found = gradients.compare(network, nn.functional.cross_entropy, x, torch.tensor([0]))

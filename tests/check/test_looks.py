@@ -2,11 +2,13 @@
 
 import io
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 import runner
+from runner.check import data
 from runner.check.families import FAMILIES
 from runner.check.layers import draw_layers
 from runner.check.lr import LrRange, draw_range
@@ -19,18 +21,19 @@ from tests.looks import described, figures_kept, form_of
 
 @pytest.mark.parametrize("number", [2, 14])
 def test_the_histograms_of_layers_look_as_they_did(looks, number):
-    fields = {"std": 0.5, "mean": 0.25, "gradient_norm": 0.125}
     values = torch.linspace(-1, 1, 101)
     layers = [
         Activity(
             name=f"blocks.{place}",
             kind="Conv2d",
+            mean=0.25,
+            std=0.5,
             is_weighted=True,
             dead=0.25 if place % 2 else None,
             saturated=None if place % 3 else 0.5,
             values=values if place else torch.full((3,), torch.nan),
             gradients=values**3 / 1e4,
-            **{**fields, "gradient_norm": None if place == 1 else 0.125},
+            gradient_norm=None if place == 1 else 0.125,
         )
         for place in range(number)
     ]
@@ -78,3 +81,15 @@ def test_what_a_check_says_of_a_good_training_is_what_it_said(looks, family):
         if one.name != MACHINES:
             said += [f"{one.name}: {one.verdict}", *(f"  {text}" for text in shown)]
     looks(f"check/good_{family}", "\n".join(said))
+
+
+def test_the_batch_is_drawn_as_the_network_sees_it(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(data, "draw_images", lambda *args, **options: drawn.append((*args, options)) or b"")
+    subject = Subject(runner.compose(["model=linear"]))
+    list(data.check(subject))
+    ((images, captions, options),) = drawn
+    pixels, labels = subject.training.train.pictures(32)
+    assert np.array_equal(images[..., 0], (pixels[:, 0] * 255).round().numpy())
+    assert captions == [str(label) for label in labels.tolist()]
+    assert options == {"columns": 8}

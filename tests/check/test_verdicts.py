@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-import runner
 from runner.check import data, gradients, layers, loss, lr, overfit, updates
 from runner.check.gradients import Difference
 from runner.check.lr import LrRange
 from runner.check.overfit import Outcome
-from runner.check.subject import Subject
 from runner.model.activity import Activity
 
 
@@ -324,15 +322,3 @@ def test_near_duplicates_differ_in_few_bits_of_the_hash(bits, is_near):
     one, two = (image.repeat_interleave(4, 0).repeat_interleave(4, 1)[None, None].byte() for image in (ramp, other))
     assert data.MAX_BITS == 6
     assert bool(data.duplicates({"train": one, "val": two})) is is_near
-
-
-def test_the_batch_is_drawn_as_the_network_sees_it(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(data, "draw_images", lambda *args, **options: drawn.append((*args, options)) or b"")
-    subject = Subject(runner.compose(["model=linear"]))
-    list(data.check(subject))
-    ((images, captions, options),) = drawn
-    pixels, labels = subject.training.train.pictures(32)
-    assert np.array_equal(images[..., 0], (pixels[:, 0] * 255).round().numpy())
-    assert captions == [str(label) for label in labels.tolist()]
-    assert options == {"columns": 8}

@@ -52,7 +52,7 @@ def test_a_run_and_what_is_made_of_it_looks_as_it_did(runner, looks, tmp_path):
     (folder,) = runner.runs()
     run = folder.relative_to(tmp_path)
     for words in (["test", run], ["report", run], ["export", run], ["average", run, run, "--out", "mean.pt"]):
-        done = runner(*words, status=None)
+        done = runner(*words)
         said.append(f"$ runner {words[0]}\n{done.stdout}{done.stderr}")
     said.append(page_of((folder / "report.html").read_text()))
     looks("cli/run", form_of("\n".join(said)))

@@ -28,10 +28,8 @@ def said(line):
         ("reg=[l1,l2] reg.l1.strength=1e-5", "l1+l2"),
         ("model=mlp model._target_=torch.nn.Identity", "Identity"),
         ("experiment=quick", "quick"),
-        (
-            "data=folder data.root=x data.val_fraction=0.1 data.batch_size=64",
-            "root=x",
-        ),  # defaults, of files that begin others
+        # Defaults of a file that the option's own begins with.
+        ("data=folder data.root=x data.val_fraction=0.1 data.batch_size=64", "root=x"),
         ("engine.clip_grad_norm=1.0 log.progress=none output_dir=x", "clip_grad_norm=1.0"),
         ("data=folder data.root=/home/me/my_photos data.image_size=64", "root=my_photos-image_size=64"),
         ("augment=[crop,flip,rotate,shear,stretch]", "crop+flip+rotate+she"),

@@ -18,9 +18,14 @@ def screens(monkeypatch):
     monkeypatch.setattr(WorkClock, "left", lambda self, work: f"0:0{round(work) % 10} left")
 
     def draw(width, jupyter=False):
-        out = io.StringIO()
-        console = Console(file=out, width=width, force_terminal=True, color_system=None, force_jupyter=False)
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, force_jupyter=False)
         console.is_jupyter = jupyter
+
+        def printed(*parts):
+            with console.capture() as captured:
+                console.print(*parts, sep="\n")
+            return captured.get()
+
         state = runner.build.training(runner.compose(["model=linear"])).state
         shown = progress.LiveProgress(console, 12, 30, training_objective())
         shown.length.begin(state)
@@ -36,18 +41,11 @@ def screens(monkeypatch):
             if epoch != 2:
                 record |= {"val/loss": 1.5 / epoch, "val/accuracy": score}
             shown.epoch_ended(state, [record])
-            out.truncate(0)
-            out.seek(0)
-            console.print(shown._table())
-            console.print(shown._picture())
-            parts.append(out.getvalue())
+            parts.append(printed(shown._table(), shown._picture()))
         state.step += 15
         shown.reported(state, [0.8])
         with shown._show_stage("saving"):
-            out.truncate(0)
-            out.seek(0)
-            console.print(shown._picture())
-            parts.append(out.getvalue())
+            parts.append(printed(shown._picture()))
         return "\n".join(parts)
 
     return draw

@@ -8,6 +8,7 @@ from PIL import Image
 
 from runner.plot.curves import Curve, band, draw_curves
 from runner.statistics import interval
+from tests.looks import figures_kept
 
 
 def test_a_band_is_the_interval_of_three_runs_and_the_range_of_two():
@@ -25,16 +26,13 @@ def test_a_band_ends_where_the_shortest_run_does():
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """Draws, and gives the figure instead of a file."""
-    from matplotlib.figure import Figure
-
-    kept = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+def drawn():
+    """Draws, and gives the figure."""
 
     def draw(curves, metric="val/loss"):
-        draw_curves(curves, metric, io.BytesIO())
-        return kept[-1]
+        with figures_kept() as figures:
+            draw_curves(curves, metric, io.BytesIO())
+        return figures[0]
 
     return draw
 

@@ -1,21 +1,20 @@
 """The picture of one training, by what its axes hold."""
 
 import pytest
-from matplotlib.figure import Figure
 
 from runner.plot.history import draw_history
+from tests.looks import figures_kept
 
 
 @pytest.fixture
-def panels(monkeypatch):
+def panels():
     """`panels(records)`: the axes for the loss, the accuracy and the rate."""
-    kept, save = [], Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k)))
 
     def draw(records):
-        draw_history(records, "digits-linear")
-        assert kept[-1].get_suptitle() == "digits-linear"
-        return kept[-1].axes
+        with figures_kept() as figures:
+            draw_history(records, "digits-linear")
+        assert figures[0].get_suptitle() == "digits-linear"
+        return figures[0].axes
 
     return draw
 

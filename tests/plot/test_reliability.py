@@ -3,22 +3,21 @@
 import io
 
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from runner.plot.reliability import Points, draw_reliability
+from tests.looks import figures_kept
 
 CURVES = [Points("as trained", [0.5, 0.9], [0.4, 0.7], [1, 3]), Points("calibrated", [0.45, 0.75], [0.5, 0.7], [2, 2])]
 
 
 @pytest.fixture
-def axes(monkeypatch):
+def axes():
     """The two panels of what is drawn, and the picture."""
-    kept, save = [], Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k)))
-    picture = Image.open(io.BytesIO(draw_reliability(CURVES, "digits")))
+    with figures_kept() as figures:
+        picture = Image.open(io.BytesIO(draw_reliability(CURVES, "digits")))
     assert picture.format == "PNG"
-    return kept[0].axes
+    return figures[0].axes
 
 
 def test_accuracy_stands_over_confidence_beside_the_diagonal(axes):
