@@ -176,11 +176,15 @@ def test_shuffled_labels_are_found(checked, tmp_path):
 
 def test_leaked_test_images_are_found(checked, tmp_path):
     def leak(stored):
-        stored["test_images"][:30] = stored["train_images"][:30]
+        stored["test_images"][:30], stored["test_labels"][:30] = (
+            stored["train_images"][:30],
+            stored["train_labels"][:30],
+        )
+        stored["test_labels"][7] = (stored["test_labels"][7] + 1) % 10
 
     found = checked("data", *_arrays(tmp_path, leak))["data.duplicates"]
     assert found.verdict == "wrong"
-    assert "30 exact in train and test" in found.measured
+    assert found.measured == "30 exact in train and test; 1 with different labels"
     assert [pair[2:4] for pair in found.values["pairs"]] == [[place, place] for place in range(30)]
 
 

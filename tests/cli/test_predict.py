@@ -42,6 +42,13 @@ def test_a_table_of_files_with_label_and_probability(runner, run, digits):
     assert sum(line.split()[1] == "3" for line in lines[1:6]) >= 4
 
 
+def test_on_a_terminal_progress_is_shown_beside_the_table(runner, run, digits):
+    done = runner("predict", run, "digits", env={"FORCE_COLOR": "1"})
+    assert "predicting 50 images" in done.stderr
+    assert "predicting" not in done.stdout
+    assert "predicting" not in runner("predict", run, "digits/3/0.png", env={"FORCE_COLOR": "1"}).stderr
+
+
 def test_the_formats_say_the_same(runner, run, digits):
     as_csv = rows_of(runner("predict", run, "digits", "--top", "3", "--format", "csv").stdout)
     as_json = json.loads(runner("predict", run, "digits", "--top=3", "--format=json").stdout)

@@ -57,6 +57,17 @@ def test_scores_have_four_digits_unless_they_are_very_small_or_large(write_run, 
     assert column(table(), "val/accuracy") == [text]
 
 
+def test_a_row_is_told_by_what_differs_among_those_that_are_shown(write_run, table):
+    for number, (optimizer, lr, batch) in enumerate([("sgd", 0.1, 32), ("adam", 0.1, 32), ("adam", 0.2, 64)]):
+        keys = {"optimizer.lr": lr, "data.batch_size": batch}
+        write_run(f"run{number}", [0.9 - 0.1 * number], choices={"optimizer": optimizer}, **keys)
+    compared = table()
+    by_all = {"optimizer=adam", "optimizer.lr=0.1", "data.batch_size=32"}
+    assert set(form.labels(compared, compared.rows)[1].split()) == by_all
+    assert form.labels(compared, compared.rows[:2]) == ["optimizer=sgd", "optimizer=adam"]
+    assert form.labels(compared, compared.rows[:1]) == ["all runs"]
+
+
 def test_the_columns_in_their_order(pair, table):
     found = form.columns(table(), table().rows)
     assert [column.name for column in found] == [

@@ -517,6 +517,8 @@ class TestGroups:
             ("[{params:biases,weight_decy:0}]", r"groups\[0\].weight_decy: no such key; did you mean 'weight_decay'"),
             ("[{weight_decay:0}]", r"groups\[0\].params: must be set"),
             ("[{params:biases,lr_scale:-1}]", r"groups\[0\].lr_scale: must be a number, at least 0"),
+            ("[{params:biases,lr_scale:true}]", r"groups\[0\].lr_scale: must be a number, at least 0, not True"),
+            ("[{params:biases,lr_scale:much}]", r"groups\[0\].lr_scale: must be a number, at least 0, not 'much'"),
             (
                 "[{params:biases,freeze_after_epochs:soon}]",
                 r"groups\[0\].freeze_after_epochs: must be a number of epochs",

@@ -117,6 +117,13 @@ class TestMCDropout:
         assert scores.exp()[0].tolist() == pytest.approx([first, 1 - first], abs=0.02)
 
     def test_takes_the_scores_alone_of_a_network_with_auxiliary_ones(self):
+        class Two(nn.Module):
+            def forward(self, images):
+                return (images.mean(dim=(2, 3)), images.amax(dim=(2, 3))) if self.training else images.mean(dim=(2, 3))
+
+        found = tta("tta=mc_dropout", "tta.num_passes=2")(nn.Sequential(nn.Dropout(0.0), Two()).eval(), IMAGES)
+        torch.testing.assert_close(found, IMAGES.mean(dim=(2, 3)).log_softmax(1))
+
         cfg = runner.compose(["model=googlenet", "model.width=0.125", "data=digits"])
         network = runner.build.model(cfg).requires_grad_(False).eval()
         images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(2))

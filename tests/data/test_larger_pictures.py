@@ -7,6 +7,7 @@ import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
 import runner
+from runner.inference.classifier import Classifier
 from runner.inference.scoring import score_run
 from runner.pictures import View
 from runner.store import RunFolder
@@ -201,6 +202,11 @@ def test_a_run_is_trained_tested_and_resumed_with_the_same_bits(photos, train):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     score_run(RunFolder.open(whole.folder))
     assert whole.tests[0]["num_images"] == 6
+    classifier = Classifier.load(RunFolder.open(whole.folder), weights="last")
+    dataset = runner.build.data(whole.config)
+    views = torch.cat([images for images, _ in runner.build.training(whole.config).evaluate.batches.epoch()])
+    scores, _, _ = classifier.scores(dataset, "val")
+    torch.testing.assert_close(scores.softmax(1), classifier.tta(classifier.network, views).softmax(1))
 
 
 @pytest.mark.parametrize("word", CUTTING)

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+import runner
+from runner.errors import UserError
 from runner.inference.ensemble import bootstrap, choose_greedily, combine, member_names
+from runner.inference.ensemble_scoring import score_ensemble
+from runner.store import RunFolder
 
 TWO = torch.tensor([[[0.9, 0.1], [0.4, 0.6]], [[0.3, 0.7], [0.2, 0.8]]])  # [M, N, K]
 
@@ -70,3 +74,58 @@ def test_votes_are_shares_of_each_image_that_sum_to_one():
     torch.testing.assert_close(found.sum(1), torch.ones(5))
     counts = torch.stack([(probabilities.argmax(2) == k).sum(0) for k in range(4)], 1)
     assert torch.equal(found.argmax(1)[counts.max(1).values > 1], counts.argmax(1)[counts.max(1).values > 1])
+
+
+class TestOfStoredRuns:
+    @pytest.fixture
+    def runs(self, train):
+        words = ["model=linear", "data.images_per_class=5", "optimizer=sgd", "schedule=constant"]
+        lrs = ("1e-6", "1e-2", "3e-2")
+        return [train(*words, "engine.epochs=1", f"optimizer.lr={lr}", f"seed={n}") for n, lr in enumerate(lrs)]
+
+    def folders(self, runs):
+        return [RunFolder.open(run.folder) for run in runs]
+
+    def test_each_their_mean_and_all_together_are_scored(self, runs):
+        source = runner.build.data(runs[0].config).source("test")
+        images, labels = source.pixels / 255, source.labels.numpy()
+        with torch.no_grad():
+            each = np.stack([run.model()(images).double().softmax(1).numpy() for run in runs])
+        together = each.mean(0)
+        right = each.argmax(2) == labels
+        losses = [-np.log(one[np.arange(len(labels)), labels]).mean() for one in each]
+        found = score_ensemble(self.folders(runs))
+        assert found.names == [run.folder.name for run in runs]
+        assert [one.accuracy.mean for one in found.members] == pytest.approx(right.mean(1).tolist())
+        assert [one.loss for one in found.members] == pytest.approx(losses, rel=1e-5)
+        assert found.mean_member.accuracy.mean == pytest.approx(right.mean())
+        assert found.mean_member.loss == pytest.approx(np.mean(losses), rel=1e-5)
+        joint = together.argmax(1) == labels
+        assert found.ensemble.accuracy.mean == pytest.approx(joint.mean())
+        loss = -np.log(together[np.arange(len(labels)), labels]).mean()
+        assert found.ensemble.loss == pytest.approx(loss, rel=1e-5)
+        assert loss < np.mean(losses), "as Jensen has it"
+        gain = joint - right.mean(0)
+        assert found.gain.mean == pytest.approx(gain.mean())
+        half = 1.96 * gain.std() / np.sqrt(len(gain))
+        assert (found.gain.ci_high - found.gain.ci_low) / 2 == pytest.approx(half, rel=0.1)
+        assert (found.weights, found.averaging, found.num_images) == ([], "probabilities", len(labels))
+
+    def test_of_the_greedy_choice_the_weights_are_told(self, runs):
+        found = score_ensemble(self.folders(runs), greedy=True, averaging="logits")
+        assert sum(found.weights) == pytest.approx(1)
+        assert found.weights[0] == 0, "it has learned nothing"
+        assert found.averaging == "logits"
+
+    def test_another_validation_split_is_no_ground_for_a_greedy_choice(self, runs, train):
+        other = train("model=linear", "data.images_per_class=5", "engine.epochs=1", "data.split_seed=5")
+        folders = self.folders([runs[0], other])
+        with pytest.raises(UserError, match=r"^--greedy: .* has another validation split than .*; name runs with the"):
+            score_ensemble(folders, greedy=True)
+        assert len(score_ensemble(folders).members) == 2, "without a choice it does not matter"
+
+    def test_other_test_images_are_refused(self, train):
+        words = ["data=synthetic", "model=linear", "engine.epochs=1"]
+        folders = self.folders([train(*words, f"data.num_images={number}") for number in (100, 110)])
+        with pytest.raises(UserError, match=r"its test images are not those of .*; name runs on the same data"):
+            score_ensemble(folders)

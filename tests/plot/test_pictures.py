@@ -50,6 +50,12 @@ def test_no_character_is_drawn_as_a_box():
     assert isinstance(font, ImageFont.FreeTypeFont)
 
 
+def test_a_character_that_the_usual_font_lacks_is_drawn_by_another_of_the_machine():
+    font = font_for("\U0001d510", 12)  # a Fraktur letter, of STIX fonts, which come with matplotlib
+    assert legible("\U0001d510", font) == "\U0001d510"
+    assert font.path != font_for("M", 12).path
+
+
 def test_without_matplotlibs_font_there_is_another(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     font_for.__globals__["_font_for"].cache_clear()

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 import pytest
 
 from runner.errors import UserError
-from runner.store.names import find_folder, make_folder
+from runner.store.names import _take, find_folder, make_folder
 
 
 def make_several(root):
@@ -31,6 +31,12 @@ def test_numbers_go_on_from_the_highest_and_a_claim_of_a_killed_process_is_passe
     assert make_folder(tmp_path, "a").name == "0004"
     (tmp_path / "b/0041-x").mkdir(parents=True)
     assert make_folder(tmp_path, "b").name == "0042"
+
+
+def test_a_number_is_taken_once_and_not_where_a_folder_has_it(tmp_path):
+    (tmp_path / "0002-sgd").mkdir()
+    assert [_take(tmp_path, number) for number in (1, 1, 2, 3)] == [True, False, False, True]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".0001", ".0003", "0002-sgd"]
 
 
 def test_a_name_is_never_longer_than_eighty_characters_and_ends_well(tmp_path):

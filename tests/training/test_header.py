@@ -36,7 +36,7 @@ def test_how_images_are_read_is_told():
     assert list(_device(training, iter([])))[-1] == "images read by the main process"
 
 
-def test_the_network_is_a_table_with_totals():
+def test_the_network_is_a_table_with_totals(looks):
     training = runner.build.training(runner.compose(["model=mlp"]))
     console = Console(file=io.StringIO(), width=100)
     print_layers(console, network_layers(training), training.state.network)
@@ -44,6 +44,7 @@ def test_the_network_is_a_table_with_totals():
     assert rows[0] == ["layer", "kind", "output", "parameters", "multiply-adds"]
     assert ["linear1", "Linear", "128", "8,320", "8,192"] in rows
     assert rows[-1] == ["total", "26,122", "25,856"]
+    looks("training/layers", console.file.getvalue())
 
 
 @pytest.mark.parametrize(

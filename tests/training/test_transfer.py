@@ -131,21 +131,22 @@ def test_dropout_before_the_head_acts_in_training_alone(source):
 
 
 def test_features_are_a_head_whose_inputs_are_kept_on_the_disk(source, tmp_path, monkeypatch):
-    head, features = built(source, "head"), built(source, "features", f"transfer.cache={tmp_path}")
+    cache = tmp_path / "not/there/yet"
+    head, features = built(source, "head"), built(source, "features", f"transfer.cache={cache}")
     assert steps(head, 6) == pytest.approx(steps(features, 6), rel=1e-5)
-    files = sorted((tmp_path / "runner-features").iterdir())
+    files = sorted((cache / "runner-features").iterdir())
     assert len(files) == 2  # train and val
     with monkeypatch.context() as patched:
         patched.setattr("runner.build.transferred.Transferred._run", None)  # nothing is computed again but a size
         patched.setattr("runner.build.transferred.Transferred._fits", lambda *_: True)
-        again = built(source, "features", f"transfer.cache={tmp_path}")
-    assert steps(again, 6) == steps(built(source, "features", f"transfer.cache={tmp_path}"), 6)
+        again = built(source, "features", f"transfer.cache={cache}")
+    assert steps(again, 6) == steps(built(source, "features", f"transfer.cache={cache}"), 6)
     files[0].write_bytes(b"damaged")
     files[1].write_bytes(b"damaged")
-    built(source, "features", f"transfer.cache={tmp_path}")
+    built(source, "features", f"transfer.cache={cache}")
     assert all(file.stat().st_size > 100 for file in files)
-    built(source, "features", f"transfer.cache={tmp_path}", "data.images_per_class=6")
-    assert len(list((tmp_path / "runner-features").iterdir())) == 4
+    built(source, "features", f"transfer.cache={cache}", "data.images_per_class=6")
+    assert len(list((cache / "runner-features").iterdir())) == 4
 
 
 def test_features_of_an_earlier_stage_are_maps_averaged_over_their_places(source, tmp_path, train):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from runner.engine.vectorized.noise import drawn
+from runner.engine.vectorized.noise import drawn, uniform
 from runner.reg.noise import InputDropout
 
 
@@ -12,6 +12,20 @@ def at_rate(layer, rate):
     layer = drawn(layer)
     layer.rate.fill_(rate)
     return layer
+
+
+def test_numbers_are_those_of_the_published_hash():
+    """A run that goes on with another version draws the same: Wellons 2018, of words 0x1E3779B9 apart."""
+
+    def scrambled(x):
+        x = (x ^ (x >> 16)) * 0x21F0AAAD % 2**32
+        x = (x ^ (x >> 15)) * 0x735A2D97 % 2**32
+        return x ^ (x >> 15)
+
+    key = 0xFEDCBA98
+    expected = [scrambled((place * 0x1E3779B9 + key) % 2**32) / 2**32 for place in range(6)]
+    found = uniform(torch.tensor(key), (2, 3))
+    torch.testing.assert_close(found, torch.tensor(expected).view(2, 3), rtol=0, atol=1e-7)
 
 
 def test_vanilla_dropout_multiplies_by_the_share_that_is_kept_at_evaluation():
