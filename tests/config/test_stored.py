@@ -9,7 +9,7 @@ import pytest
 import runner
 from runner.config import add_user_folder, choices, compose_with_choices, flatten, user_folders
 from runner.config.stored import check_stored_words, identity, is_free, settle, with_overrides, with_paths_found
-from runner.config_folders import folder, search_path_override
+from runner.config_folders import folder, group_descriptions, search_path_override
 from runner.errors import UserError
 
 
@@ -138,6 +138,16 @@ def test_folders_of_ones_own_come_from_the_environment_each_once(tmp_path, monke
     two.rmdir()
     with pytest.raises(UserError, match=f"^RUNNER_CONFIGS: no folder {two}; correct the variable or unset it$"):
         user_folders()
+
+
+def test_groups_of_ones_own_come_after_ours(tmp_path):
+    for group in ("optimizer", "mine", "also"):
+        (tmp_path / group).mkdir()
+    (tmp_path / "notes.txt").write_text("no group")
+    ours = list(group_descriptions([folder()]))
+    assert ours[0][0] == "data"
+    own = "a group of your own"
+    assert list(group_descriptions([folder(), tmp_path])) == [*ours, ("also", own), ("mine", own)]
 
 
 def test_a_folder_of_ones_own_stays_found_from_another_place(tmp_path, monkeypatch):

@@ -38,6 +38,17 @@ def test_a_run_is_scored_on_every_image_of_the_test_split(run, words):
     assert (run.folder / "figures/confusion.png").is_file()
 
 
+def test_a_picture_of_what_there_is_no_more_is_removed(run, monkeypatch):
+    folder = RunFolder.open(run.folder)
+    score_run(folder)
+    pictures = [folder.figures / name for name in ("test_mistakes.png", "test_unsure.png")]
+    assert all(picture.is_file() for picture in pictures)
+    none = torch.zeros(0, dtype=torch.long)
+    monkeypatch.setattr("runner.inference.scoring.surest_mistakes", lambda *_: none)  # as of a network without any
+    score_run(folder)
+    assert [picture.is_file() for picture in pictures] == [False, True]
+
+
 def test_the_best_checkpoint_is_scored_unless_another_is_named(run):
     saved = torch.load(run.folder / "checkpoints/best.pt", weights_only=True)["state"]
     saved["position"]["epoch"] = 1  # told apart by it

@@ -124,6 +124,10 @@ def test_the_plain_network_has_the_layers_of_the_residual_one_and_no_shortcut(de
         return [network.get_submodule(name).weight.shape for name in names if "downsample" not in name]
 
     assert filters(plain) == filters(residual)
+    block = plain.layer2[1] if depth != 20 else None
+    if block is not None:
+        convolutions = {18: 2, 50: 3}[depth]
+        assert [type(layer) for layer in block] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * convolutions
     # A block whose layers give 0 passes nothing on, where a shortcut would.
     blocks = plain.blocks if depth == 20 else plain.layer1
     last = [layer for layer in blocks[0] if isinstance(layer, nn.BatchNorm2d)][-1]

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 import runner
 from runner import build, config
+from runner.build.pretrained import NoWeights, settle
 from runner.command.export import main as export
 from runner.engine.checkpoint_files import read, write
 from runner.errors import CannotVectorize, UserError
@@ -412,7 +413,7 @@ def test_offline_one_line_names_the_file_its_place_and_the_other_way(monkeypatch
     )
 
 
-def test_where_no_weights_can_be_had_finetune_trains_from_scratch_and_says_so(monkeypatch, tmp_path, train, capsys):
+def test_where_no_weights_can_be_had_finetune_trains_from_scratch_and_says_so(monkeypatch, train, capsys):
     def fail(*_args, **_keys):
         raise OSError("no route to host")
 
@@ -427,6 +428,18 @@ def test_where_no_weights_can_be_had_finetune_trains_from_scratch_and_says_so(mo
     assert run.record["choices"]["transfer"] == "none"
     trial = build.training(runner.compose(some))  # as a trial of a sweep, whose config stays
     assert all(parameter.requires_grad for parameter in trial.state.network.parameters())
+
+
+def test_without_trained_weights_a_network_of_timms_is_not_asked_for_them_again(monkeypatch):
+    def fail(*_):
+        raise NoWeights("no route to host")
+
+    monkeypatch.setattr("runner.build.pretrained._named", fail)
+    words = ["model=timm", "model.name=resnet18", "model.pretrained=true", "transfer=all"]
+    cfg = runner.compose([*words, "transfer.missing=scratch"])
+    assert "no route to host" in settle(cfg, None)
+    assert (cfg.model.pretrained, cfg.transfer) == (False, {})
+    assert settle(runner.compose(words), None) is None, "it is an error then, where the weights are asked for"
 
 
 @pytest.mark.parametrize(

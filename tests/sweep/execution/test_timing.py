@@ -75,6 +75,17 @@ def test_vectorizing_pays_from_a_number_of_trials_on(decide):
     assert decide((0, 0), (0, 0), num_alike=5)[0] == 100
 
 
+def test_a_decision_without_a_least_number_of_trials_holds_for_any(decide):
+    decide((4e-3, 1e-3), (6e-3, 1e-3), num_alike=12)
+    file = decide.folder.path / "vectorize.json"
+    stored = json.loads(file.read_text())
+    (decision,) = stored["decisions"].values()
+    for key in ("min_trials", "max_epochs", "num_threads"):
+        decision.pop(key, None)
+    file.write_text(json.dumps(stored))
+    assert decide((0, 0), (0, 0), num_alike=4)[0] == 100
+
+
 def test_what_cannot_train_together_is_not_timed(decide, monkeypatch):
     monkeypatch.setattr(Timer, "last", None, raising=False)
     monkeypatch.setattr(module, "reason_against", lambda cfg: "its network is its own")

@@ -1,0 +1,63 @@
+"""Layers in the form that maps over trials, and which parts of trials are told apart."""
+
+import pytest
+import torch
+from torch import nn
+
+from runner.engine.vectorized.layers import ColumnLinear, FoldedNorm, GatheredCrossEntropy, vmap_layer
+from runner.engine.vectorized.template import same
+from runner.loss import CrossEntropy
+
+
+def test_a_linear_layer_keeps_its_parameters_its_mode_and_its_hooks():
+    layer = nn.Linear(3, 2, bias=False).eval()
+    called = []
+    layer.register_forward_hook(lambda *_: called.append(1))
+    made = vmap_layer(layer)
+    assert type(made) is ColumnLinear
+    assert made.weight is layer.weight
+    assert (made.bias, made.training) == (None, False)
+    x = torch.randn(4, 3)
+    torch.testing.assert_close(made(x), x @ layer.weight.T)
+    assert called == [1]
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchNorm2d])
+def test_normalization_by_batch_statistics_that_are_kept_is_folded(kind):
+    made = vmap_layer(kind(4, eps=0.25, momentum=0.3).eval())
+    assert type(made) is FoldedNorm
+    assert (made.num_features, made.eps, made.momentum, made.training) == (4, 0.25, 0.3, False)
+    for arguments in ({"momentum": None}, {"affine": False}, {"track_running_stats": False}):
+        assert vmap_layer(kind(4, **arguments)) is None
+
+
+def test_other_layers_are_as_good_as_any():
+    for layer in (nn.ReLU(), nn.LayerNorm(3), nn.Conv2d(1, 1, 1), CrossEntropy(class_weights=torch.ones(2))):
+        assert vmap_layer(layer) is None
+    assert type(vmap_layer(CrossEntropy())) is GatheredCrossEntropy
+
+
+ONE, TWO = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (ONE, ONE.clone(), True),
+        (ONE, TWO, False),
+        (ONE, ONE[None], False),
+        (ONE, [1.0, 2.0], False),
+        ({"a": ONE, "b": 1}, {"a": ONE.clone(), "b": 1}, True),
+        ({"a": ONE}, {"a": TWO}, False),
+        ({"a": ONE}, {"b": ONE}, False),
+        (nn.Dropout(0.1), nn.Dropout(0.1), True),
+        (nn.Dropout(0.1), nn.Dropout(0.2), False),
+        (nn.Dropout(0.1), nn.Dropout2d(0.1), False),
+        (CrossEntropy(class_weights=ONE), CrossEntropy(class_weights=ONE.clone()), True),
+        (CrossEntropy(class_weights=ONE), CrossEntropy(class_weights=TWO), False),
+        ((1, "a"), (1, "a"), True),
+        (0.1, 0.2, False),
+    ],
+)
+def test_parts_are_the_same_where_all_inside_is(one, other, expected):
+    assert same(one, other) is expected
