@@ -45,9 +45,7 @@ def describe_end(status: str, reason: str) -> str:
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:
     """A Markdown table."""
     lines = [headings, ["---:" if column in right else "---" for column in range(len(headings))], *rows]
-    return "\n".join(
-        f"| {' | '.join(_plain(str(cell)).replace('|', chr(92) + '|') for cell in line)} |" for line in lines
-    )
+    return "\n".join(f"| {' | '.join(_plain(str(cell)) for cell in line)} |" for line in lines)
 
 
 def _plain(text: str) -> str:

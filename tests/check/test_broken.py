@@ -11,7 +11,7 @@ from torch import nn
 
 import runner
 from runner.check import data, gradients, lr, reproducibility, updates
-from runner.check.subject import Subject
+from runner.check.subject import Subject, silence
 
 FAMILIES = ("data", "loss", "overfit", "layers", "gradients", "updates", "lr", "cost", "reproducibility")
 NET = """
@@ -276,6 +276,18 @@ def test_frozen_and_shared_parameters_are_named(checked, own):
     assert found.verdict == "ok"
     assert found.values["frozen"] == ["a.bias"]
     assert found.values["shared"] == [["c.weight", "d.weight"]]
+
+
+def test_silence_is_of_layers_that_draw_noise_alone():
+    class PowerMean(nn.Module):
+        p = 3.0
+
+    class DropNothing(nn.Module):
+        pass
+
+    network = nn.Sequential(nn.Dropout(0.5), PowerMean(), DropNothing(), nn.AlphaDropout(0.2))
+    silence(network)
+    assert [getattr(layer, "p", None) for layer in network] == [0.0, 3.0, None, 0.0]
 
 
 def test_noise_of_training_is_off_where_scores_have_to_be_the_same_twice():

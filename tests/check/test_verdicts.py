@@ -208,6 +208,16 @@ def test_a_rate_far_from_the_range_is_told_with_a_better_one(current, verdict):
     assert lr.verdict_on(without_end, 11.0).verdict == "wrong", "beyond the rates that were tried"
 
 
+@pytest.mark.parametrize(("fall", "is_found"), [(0.019, False), (0.021, True)])
+def test_a_fall_of_less_than_a_fiftieth_of_the_loss_is_none(fall, is_found):
+    rates = np.logspace(-6, 1, 100).tolist()
+    losses = [2.0] * 50 + np.linspace(2.0, 2.0 * (1 - fall), 20).tolist() + [2.0 * (1 - fall)] * 30
+    found = lr.read_off(rates, losses)
+    lowest = min(found.smooth)
+    assert ((2.0 - lowest) / 2.0 >= 0.02) is is_found, "so much remains of it in the running mean"
+    assert (found.suggestion is not None) is is_found
+
+
 def test_where_the_loss_falls_at_no_rate_the_rate_is_not_to_blame():
     holds(lr.verdict_on(LrRange([], []), 0.1), "wrong", "the loss falls at no rate from 1e-06 to 10", "see overfit")
 

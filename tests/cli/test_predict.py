@@ -86,19 +86,24 @@ def test_a_file_that_is_no_image_is_named_and_the_exit_status_says_so(runner, ru
 
 
 def test_lists_embeddings_and_pictures_are_written(runner, run, digits):
-    runner("predict", run, "digits", "--lists=lists", "--embeddings=e.npz", "--pictures=pictures")
-    listed = {path.stem: path.read_text().split() for path in (runner.folder / "lists").glob("*.txt")}
+    made = runner.folder / "made"  # folders are made, and may be there
+    for _ in range(2):
+        runner("predict", run, "digits", "--lists=made/lists", "--embeddings=e.npz", "--pictures=made/pictures")
+    listed = {path.stem: path.read_text().split() for path in (made / "lists").glob("*.txt")}
     assert sorted(listed) == [str(k) for k in range(10)]
     assert sum(map(len, listed.values())) == 50
     with np.load(runner.folder / "e.npz") as stored:
         assert stored["embeddings"].shape == (50, 64)  # what goes into the one layer of a linear network
         by_file = dict(zip(stored["files"].tolist(), stored["labels"].tolist(), strict=True))
     assert {name for name, label in by_file.items() if label == "3"} == set(listed["3"])
-    pictures = sorted(path.name for path in (runner.folder / "pictures").iterdir())
+    pictures = sorted(path.name for path in (made / "pictures").iterdir())
     assert len(pictures) == 51
     assert "contact-sheet.png" in pictures
-    with Image.open(runner.folder / "pictures/contact-sheet.png") as sheet:
+    assert sum(name[1] == "-" for name in pictures) == 45, "names that are there twice have a number too"
+    with Image.open(made / "pictures/contact-sheet.png") as sheet:
         assert sheet.width > 500
+    with Image.open(made / "pictures/0.png") as picture:
+        assert picture.width == 160 + 2 * 6
 
 
 def test_a_path_with_an_equals_sign_comes_after_dashes(runner, run, digits):

@@ -362,11 +362,11 @@ class TestBatches:
         assert WorkerLoader(source, device, 0).loader.multiprocessing_context is None
 
     def test_pictures_are_what_the_network_sees_before_preprocessing(self):
-        batches = self.batches("augment=flip")
+        batches = self.batches("augment=[crop,flip]")
         images, labels = next(batches.epoch(0))
-        pictures, labels_of_pictures = batches.pictures(5)
-        torch.testing.assert_close(batches.preprocess(pictures), images[:5])
-        assert labels_of_pictures.tolist() == labels[:5].tolist()
+        pictures, labels_of_pictures = batches.pictures(50)
+        torch.testing.assert_close(batches.preprocess(pictures), images[:50])
+        assert labels_of_pictures.tolist() == labels[:50].tolist()
 
     @pytest.mark.parametrize("loading", ["in_memory", "workers"])
     def test_originals_are_the_stored_pixels(self, loading):

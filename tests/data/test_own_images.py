@@ -754,6 +754,39 @@ class TestTorchvision:
             assert torch.equal(own.labels, digits.source(split).labels)
         assert digits.num_test_images == 10
 
+    @pytest.mark.parametrize(
+        ("named", "names"),
+        [
+            ({"classes": ["cat", "dog"], "class_to_idx": {"b": 0, "a": 1}}, ["cat", "dog"]),
+            ({"categories": [("wild", "cat"), ("house", "dog")]}, ["wild cat", "house dog"]),
+            ({"class_to_idx": {"dog": 1, "cat": 0}}, ["cat", "dog"]),
+            ({}, ["0", "1"]),
+        ],
+    )
+    @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+    def test_classes_are_named_and_channels_counted_as_the_data_set_has_them(
+        self, monkeypatch, named, names, mode, channels
+    ):
+        class Stored:
+            def __init__(self, root):
+                vars(self).update(named)
+
+            def __len__(self):
+                return 40
+
+            def __getitem__(self, at):
+                if at >= 40:
+                    raise IndexError
+                return Image.new(mode, (6, 6)), at % 2
+
+        monkeypatch.setattr("torchvision.datasets.FakeData", Stored)
+        data = runner.data.Torchvision(name="FakeData")
+        assert data.class_names == names
+        assert data.image_shape == (channels, 6, 6)
+        assert data.is_cut
+        assert sorted(data.source("train").labels.unique().tolist()) == [0, 1]
+        assert runner.data.Torchvision(name="FakeData", in_channels=3).image_shape == (3, 6, 6)
+
     def test_a_class_that_hands_arguments_on_takes_those_too(self, tmp_path):
         self.write_mnist(tmp_path / "EMNIST/raw", letters=True)
         words = {"name": "EMNIST", "root": str(tmp_path), "classes": ["a", "b", "c"]}

@@ -124,6 +124,11 @@ class TestOfStoredRuns:
             score_ensemble(folders, greedy=True)
         assert len(score_ensemble(folders).members) == 2, "without a choice it does not matter"
 
+    def test_other_classes_are_refused(self, runs, train):
+        other = train("model=linear", "data.classes=[3,1,2]", "engine.epochs=1")
+        with pytest.raises(UserError, match="classes"):
+            score_ensemble(self.folders([runs[0], other]))
+
     def test_other_test_images_are_refused(self, train):
         words = ["data=synthetic", "model=linear", "engine.epochs=1"]
         folders = self.folders([train(*words, f"data.num_images={number}") for number in (100, 110)])

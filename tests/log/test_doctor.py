@@ -98,7 +98,8 @@ def test_a_gradient_that_jumps_with_the_loss_is_a_spike():
     for times, is_spike in ((1.6, True), (1.4, False)):  # of the median of the five before, 1.5
         found = doctor.spikes(Vitals([], 5, norms=norms, losses=[*losses[:-1], 1.5 * times]))
         assert (found is not None) == is_spike
-    assert doctor.spikes(Vitals([], 5, norms=[*norms[:-1], 5.0], losses=losses)) is None
+    for norm, is_spike in ((9.9, False), (10.1, True)):  # of a median of 1
+        assert (doctor.spikes(Vitals([], 5, norms=[*norms[:-1], norm], losses=losses)) is not None) == is_spike
     assert doctor.spikes(Vitals([], 5, norms=norms[3:], losses=losses[3:])) is None
 
 

@@ -37,6 +37,10 @@ def test_the_live_display_leaves_every_epoch_on_the_screen():
     assert any("val acc." in line for line in kept)
     rows = [" ".join(line.split()) for line in text.splitlines() if "1.00e-01" in line]
     assert [row.endswith("1,234 best") for row in rows] == [True, False]
+    assert "epoch 2/2" in text
+    assert "76/76 steps" in text
+    after = text[text.rindex("76/76 steps") :]
+    assert after.endswith("\x1b[1A\x1b[2K"), "the bar is erased at the end"
 
 
 def test_lines_are_one_an_epoch():

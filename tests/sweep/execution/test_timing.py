@@ -56,6 +56,12 @@ def test_trials_that_gain_only_when_there_are_many_train_together(decide):
     assert "3.0 times" in reason
 
 
+def test_of_many_trials_no_more_than_sixteen_are_timed(decide):
+    decide.cfgs.extend(runner.compose(["model=mlp", f"optimizer.lr={number}e-3"]) for number in range(13, 31))
+    decide((4e-3, 1e-3), (4e-3, 1e-3), num_alike=30)
+    assert Timer.last.timed == [4, 16]
+
+
 def test_many_trials_of_a_large_network_are_not_timed_where_few_gain_nothing(decide):
     together, reason = decide((4.2, 1.0), (0.1, 1.0), seconds_per_trial=0.2)
     assert (together, Timer.last.timed) == (0, [4])

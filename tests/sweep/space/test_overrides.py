@@ -31,6 +31,8 @@ def value(text, **options):
         ("tag(zero_or,hard,log,interval(0.1,1))", Interval(0.1, 1, "log", zero=0.2, hard_low=0.1, hard_high=1)),
         ("tag(hard,zero_or,log,interval(0.1,1))", Interval(0.1, 1, "log", zero=0.2, hard_low=0.1, hard_high=1)),
         ("uniform(0,1)", Interval(0, 1)),
+        ("interval(1,4)", Interval(1, 4)),
+        ("int(interval(1,2.5))", Interval(1, 2, integer=True)),
         ("uniform(0.5,2.0)", Interval(0.5, 2.0)),
         ("loguniform(1e-5,1e-1)", Interval(1e-5, 1e-1, "log")),
         ("randint(1,8)", Interval(1, 8, integer=True)),
