@@ -86,6 +86,18 @@ def test_without_its_package_the_extra_is_named_and_no_folder_is_made(train, tmp
     assert not (tmp_path / "outputs").exists()
 
 
+def test_where_wandb_cannot_be_used_its_first_line_and_the_other_mode_are_told(train, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+
+    def init(**_):
+        raise wandb.errors.UsageError("No API key configured.\nUse `wandb login`.")
+
+    monkeypatch.setattr(wandb, "init", init)
+    said = r"^log\.observers\.0\.mode: online cannot be used \(No API key configured\.\); use offline$"
+    with pytest.raises(UserError, match=said):
+        train(*SMALL, "log=wandb", "log.observers.0.mode=online")
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # those of another program
 def test_mlflow_has_the_hyperparameters_and_the_metrics_once(tmp_path):

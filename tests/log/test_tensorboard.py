@@ -267,7 +267,9 @@ def test_a_histogram_counts_every_weight(run):
     counts, limits = np.histogram(saved.numpy(), bins=60)
     assert (histogram.bucket, histogram.bucket_limit) == (counts.tolist(), pytest.approx(limits[1:].tolist()))
     assert histogram.max == pytest.approx(saved.max().item())
+    assert histogram.min == pytest.approx(saved.min().item())
     assert histogram.sum == pytest.approx(saved.sum().item(), rel=1e-4)
+    assert histogram.sum_squares == pytest.approx(saved.square().sum().item(), rel=1e-4)
 
 
 def test_hyper_parameters_are_in_the_runs_own_event_file(run):

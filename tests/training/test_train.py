@@ -13,7 +13,7 @@ from runner.config import flatten
 from runner.engine.step import Step
 from runner.errors import Interrupted, UserError
 from runner.log.hparams import hparams
-from runner.store import RunFolder
+from runner.store import RunFolder, make_folder
 from runner.training import train as module
 from runner.training.resume import resume
 from runner.training.run import Run
@@ -41,6 +41,23 @@ def test_how_a_run_ended_is_in_its_record(train, tmp_path, monkeypatch, raised, 
     assert (record["status"], record["error"]) == (status, error)
     assert record["finished"] is not None
     RunFolder.open(path).lock()  # it was let go
+
+
+@pytest.mark.parametrize(
+    ("raised", "statuses"),
+    [(None, ["finished"]), (RuntimeError("broken"), ["failed"]), (Interrupted(15), []), (KeyboardInterrupt(), [])],
+)
+def test_a_trial_that_will_not_go_on_is_summed_up_for_tensorboard(tmp_path, monkeypatch, raised, statuses):
+    cfg = runner.compose([*QUICK, "log.tensorboard=true", "log.progress=none"])
+    folder = RunFolder.create(make_folder(tmp_path, "trials"), "it", [], {}, {})
+    written = []
+    monkeypatch.setattr(module, "write_trial_events", lambda *given: written.append(given[-1]))
+    if raised is not None:
+        monkeypatch.setattr(module, "fit", lambda *_: (_ for _ in ()).throw(raised))
+    member = module.Member(cfg, [], folder, is_trial=True, tensorboard="summary")
+    with nullcontext() if raised is None else pytest.raises(type(raised)):
+        module.train_member(member, runner.build.data(cfg))
+    assert written == statuses
 
 
 def test_of_an_error_of_the_program_the_traceback_is_kept(train, tmp_path, monkeypatch):
