@@ -124,6 +124,12 @@ class TestOfStoredRuns:
             score_ensemble(folders, greedy=True)
         assert len(score_ensemble(folders).members) == 2, "without a choice it does not matter"
 
+    def test_foreign_classes_are_built_on_trust_alone(self, runs):
+        config = runs[1].folder / "config.yaml"
+        config.write_text(config.read_text().replace("runner.loss.CrossEntropy", "collections.OrderedDict"))
+        with pytest.raises(UserError, match="pass --trust"):
+            score_ensemble(self.folders(runs))
+
     def test_other_classes_are_refused(self, runs, train):
         other = train("model=linear", "data.classes=[3,1,2]", "engine.epochs=1")
         with pytest.raises(UserError, match="classes"):

@@ -8,6 +8,7 @@ from multiprocessing import get_context
 import pytest
 
 from runner.errors import UserError
+from runner.store import names
 from runner.store.names import _take, find_folder, make_folder
 
 
@@ -37,6 +38,13 @@ def test_a_number_is_taken_once_and_not_where_a_folder_has_it(tmp_path):
     (tmp_path / "0002-sgd").mkdir()
     assert [_take(tmp_path, number) for number in (1, 1, 2, 3)] == [True, False, False, True]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".0001", ".0003", "0002-sgd"]
+
+
+def test_who_comes_second_takes_the_next_number(tmp_path, monkeypatch):
+    (tmp_path / "a/.0001").mkdir(parents=True)  # of another process, since the folder was looked at
+    looked, numbers = [], names._numbers
+    monkeypatch.setattr(names, "_numbers", lambda parent: numbers(parent) if looked else looked.append(parent) or [])
+    assert make_folder(tmp_path, "a").name == "0002"
 
 
 def test_a_name_is_never_longer_than_eighty_characters_and_ends_well(tmp_path):
