@@ -1,6 +1,7 @@
 """The commands as a user types them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -173,8 +174,10 @@ def test_the_row_of_the_best_run_is_green_at_a_terminal_with_colors(runner, writ
     assert "32m" not in other
 
 
-def test_a_dry_run_shows_the_network_makes_one_update_and_leaves_no_folder(runner, tmp_path):
-    lines = runner("train", "model=mlp", "--dry-run", "optimizer=sgd").stdout.splitlines()
+def test_a_dry_run_shows_the_network_makes_one_update_and_leaves_no_folder(runner, tmp_path, looks):
+    text = runner("train", "model=mlp", "--dry-run", "optimizer=sgd").stdout
+    looks("cli/dry_run", re.sub(r"loss .* s;", "loss .., .. s;", text))
+    lines = text.splitlines()
     assert lines[0].startswith("data     1,199 train, 299 val, 299 test images")
     assert any(line.split() == ["total", "26,122", "25,856"] for line in lines)
     assert lines[-1].startswith("one batch forward and backward: loss ")

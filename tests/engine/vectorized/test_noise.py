@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from runner.engine.vectorized.noise import drawn, uniform
 from runner.reg.noise import InputDropout
@@ -47,13 +48,16 @@ def test_dropout_zeroes_its_share_in_training(inverted, kept):
     [
         (nn.Dropout(0.5), ()),
         (nn.Dropout2d(0.5), (2, 3)),
+        (InputDropout(0.5, False, True), ()),
         (InputDropout(0.5, True, True), (2, 3)),
+        (StochasticDepth(0.5, "row"), (1, 2, 3)),
+        (StochasticDepth(0.5, "batch"), (0, 1, 2, 3)),
     ],
 )
-def test_what_is_dropped_together_is_of_one_channel_or_alone(layer, alike):
-    found = at_rate(layer.train(), 0.5)(torch.ones(8, 16, 4, 4))
-    together = (found == 0).flatten(2)
-    assert (together.all(-1) | ~together.any(-1)).all() == bool(alike)
+def test_what_is_dropped_together_is_one_element_channel_image_or_batch(layer, alike):
+    dropped = at_rate(layer.train(), 0.5)(torch.ones(8, 16, 4, 4)) == 0
+    together = {dim for dim in range(4) if (dropped == dropped.narrow(dim, 0, 1)).all()}
+    assert together == set(alike)
 
 
 def test_each_draw_and_each_layer_of_a_network_is_another():
