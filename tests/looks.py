@@ -53,6 +53,21 @@ def form_of(text: str) -> str:
     return re.sub(r" {2,}", "  ", re.sub(r"\d([\d,]*\d)?(\.\d+)?(e[-+]\d+)?", "0", text))
 
 
+STYLES = {"0": "/", "1": "bold", "2": "dim", "3": "italic", "31": "red", "32": "green", "33": "yellow", "36": "cyan"}
+
+
+def styled(text: str) -> str:
+    """A terminal's text with its colors as words: <green>finished</>."""
+
+    def word(escape: re.Match[str]) -> str:
+        return f"<{' '.join(STYLES.get(code, 'other') for code in escape[1].split(';'))}>"
+
+    text = re.sub(r"\x1b\[([\d;]*)m", word, text)
+    for style in set(re.findall(r"</>(<[\w ]+>)", text)):  # one cell after another
+        text = re.sub(f"(?<={style})([^<]*)</>{style}", r"\1", text)
+    return text
+
+
 def page_of(html: str) -> str:
     """A page's body without its script, the bytes of its pictures, and the environment at its end."""
     body = html.partition("<body>")[2].partition("<script>")[0].partition("<h2>Environment</h2>")[0]

@@ -132,7 +132,7 @@ class Run:
             text = f"epoch {advice.get('epoch')}: {advice.get('text')}"
             console.print(f"[yellow]{'advice':<{width}}[/]  {escape(text)}", highlight=False, soft_wrap=True)
         if self.status == "diverged":
-            console.print("what to try: " + ADVICE, soft_wrap=True)
+            console.print("what to try: " + ADVICE, highlight=False, soft_wrap=True)
             return
         console.print("next", style="dim")
         for command in self._next_commands():

@@ -277,7 +277,11 @@ def test_images_of_one_color_are_wrong_where_they_are_most(flat, verdict):
 def test_pixels_have_mean_zero_and_deviation_one(mean, deviation, preprocess, verdict, said):
     pixels = torch.tensor([-1.0, 1.0] * 5000).reshape(100, 1, 10, 10)
     pixels = pixels / pixels.std() * deviation + mean
-    holds(data.statistics(pixels, preprocess), verdict, said, "mean within 0.5 of 0, deviation 0.5 to 2")
+    found = data.statistics(pixels, preprocess)
+    holds(found, verdict, said, "mean within 0.5 of 0, deviation 0.5 to 2")
+    assert found.values == pytest.approx(
+        {"mean": mean, "std": math.nan if math.isnan(mean) else deviation}, abs=1e-5, nan_ok=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from runner.command.table import COMMANDS
-from tests.looks import form_of, page_of
+from tests.looks import form_of, page_of, styled
+
+COLORS = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
 
 
 @pytest.fixture
@@ -48,14 +50,54 @@ def test_a_list_looks_as_it_did(varied, runner, looks):
 def test_a_run_and_what_is_made_of_it_looks_as_it_did(runner, looks, tmp_path):
     """Of what was trained the form alone is compared."""
     words = ["model=mlp", "engine.epochs=10", "data.images_per_class=100", "reg=[l2,dropout]", "average=ema"]
-    said = [runner("train", *words).stdout]
+    said = []
+
+    def say(*words):
+        done = runner(*words, env=COLORS)
+        said.append(f"$ runner {words[0]}\n{styled(done.stdout)}{styled(done.stderr)}")
+
+    say("train", *words, "log.progress=lines")
     (folder,) = runner.runs()
     run = folder.relative_to(tmp_path)
     for words in (["test", run], ["report", run], ["export", run], ["average", run, run, "--out", "mean.pt"]):
-        done = runner(*words)
-        said.append(f"$ runner {words[0]}\n{done.stdout}{done.stderr}")
-    said.append(page_of((folder / "report.html").read_text()))
-    looks("cli/run", form_of("\n".join(said)))
+        say(*words)
+    page = page_of((folder / "report.html").read_text())
+    looks("cli/run", form_of("\n".join([*said, page])))
+
+
+def test_what_other_commands_print_at_a_terminal_looks_as_it_did(runner, looks):
+    """Of trainings whose scores are far apart, so that the order of their rows is that on any machine."""
+    small = ["model=linear", "log.tensorboard=false", "log.progress=lines", "name=it"]
+    good, bad = "optimizer.lr=0.05", "optimizer.lr=1e-9"
+    said = []
+
+    def say(*words, status=0):
+        done = runner(*words, env=COLORS, status=status)
+        said.append(f"$ runner {' '.join(map(str, words))}\n{styled(done.stdout)}{styled(done.stderr)}")
+
+    say("train", *small, good, "engine.epochs=2")
+    say("train", *small, bad, "engine.epochs=2", "seed=2")
+    diverging = ["optimizer=sgd", "optimizer.lr=1e9", "engine.epochs=2", "engine.divergence_factor=1.01"]
+    say("train", *small, *diverging, status=3)
+    say("resume", "1", "engine.epochs=3")
+    say("resume", "1", "engine.epochs=3")
+    say("test", "1", "2", "--greedy")
+    say("test", "1", "tta=flip")
+    say("test", "1")
+    say("tag", "1", "good", "first.one")
+    say("note", "1", "is it /this/path, [bold] or 42?")
+    say("list")
+    say("compare", "--by", "optimizer")
+    say("compare", "--html", "page.html")
+    say("check", *small, "data=synthetic", "data.num_images=100", "--only", "loss,layers", "log.progress=none")
+    say("check", "--list")
+    say("options", "average")
+    rounds = ["sweep.rounds=[{trials: 2, epochs: 1}]", "sweep.num_finalists=0", "sweep.vectorize=off"]
+    say("sweep", *small, "optimizer.lr=choice(1e-9,0.05)", *rounds)
+    say("resume", "last")
+    say("train", *small, "engine.epochs=1", "optimizer.lr=1e-9,0.05", "-m")
+    say("remove", "2", "--yes")
+    looks("cli/commands", form_of("\n".join(said)))
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse lays out its help otherwise from there on")

@@ -48,6 +48,13 @@ def test_the_greedy_choice_takes_the_best_first_and_then_what_helps_it():
     assert all(later < before for before, later in pairwise(losses))
 
 
+def test_no_more_members_are_picked_than_asked_for():
+    probabilities = torch.tensor([[[0.9, 0.1], [0.5, 0.5]], [[0.4, 0.6], [0.1, 0.9]]])
+    picks = choose_greedily(probabilities, torch.tensor([0, 1]))
+    assert len(picks) > 2
+    assert choose_greedily(probabilities, torch.tensor([0, 1]), max_picks=2) == picks[:2]
+
+
 def test_a_member_that_no_other_helps_is_alone():
     assert set(choose_greedily(torch.tensor([[[0.9, 0.1]], [[0.2, 0.8]]]), torch.tensor([0]))) == {0}
 

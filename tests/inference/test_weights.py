@@ -58,6 +58,13 @@ def test_scores_of_snapshots_stand_beside_those_of_the_best(snapshots):
     ]
 
 
+def test_of_a_file_of_weights_no_epoch_is_known(train, tmp_path):
+    folder, file = RunFolder.open(train(*WORDS).folder), tmp_path / "mean.pt"
+    average_weights([Classifier.load(folder, weights=name) for name in ("best", "last")], file)
+    stored = Classifier.load(folder, weights=str(file)).stored
+    assert (stored.checkpoint, stored.kind, stored.epoch, stored.step) == (str(file), "file", 0, 0)
+
+
 @pytest.mark.parametrize("average", ["ema", "swa"])
 def test_average_is_that_of_the_end(train, average):
     run = train(*WORDS, f"average={average}")

@@ -65,6 +65,8 @@ def test_a_loss_that_stands_still_is_a_plateau_or_a_rate_that_fell_too_early():
     constant = Vitals(records(still), 40, peak_lr=0.1)
     assert "a plateau" in doctor.plateau(constant)
     assert doctor.wasted_rate(constant) is None
+    assert doctor.plateau(Vitals(records([2.0, *[1.4] * 8]), 40, peak_lr=0.1)) is None, "of nine epochs"
+    assert doctor.plateau(Vitals(records([2.0, *[1.4] * 9]), 40, peak_lr=0.1)) is not None
     falling = [0.1 * 0.5**epoch for epoch in range(10)]
     decayed = Vitals(records(still, lr=falling), 40, peak_lr=0.1)
     assert doctor.plateau(decayed) is None

@@ -9,11 +9,11 @@ import runner
 from runner.training.header import _device, count_text, network_layers, print_header, print_layers
 
 
-def told(*words, folder=None):
+def told(*words, folder=None, **looks):
     cfg = runner.compose(words)
     dataset = runner.build.data(cfg)
     training = runner.build.training(cfg, dataset)
-    console = Console(file=io.StringIO(), width=60)
+    console = Console(file=io.StringIO(), width=60, **looks)
     print_header(console, training, dataset, network_layers(training), folder)
     return console.file.getvalue().splitlines()
 
@@ -26,6 +26,11 @@ def test_data_network_device_and_folder_have_a_line_each():
         "device   cpu (1 thread), fp32, images in memory",
         "folder   outputs/a [bold] name/" + "x" * 60,
     ]
+
+
+def test_no_number_or_path_is_colored_at_a_terminal():
+    plain = told("model=linear", folder="outputs/a/0001")
+    assert told("model=linear", folder="outputs/a/0001", force_terminal=True, color_system="standard") == plain
 
 
 def test_how_images_are_read_is_told():
