@@ -284,6 +284,15 @@ def test_the_page_needs_nothing_else_and_is_escaped(compare, write_run, tmp_path
     assert compare("--format", "csv", "--figure", "curves.png")[0].count("\n") == 3  # and no word of the file
 
 
+def test_where_nothing_is_best_no_row_of_the_page_is_marked(compare, write_run, tmp_path):
+    for number in range(2):
+        write_run(f"outputs/{number}", [None], status="diverged", **{"optimizer.lr": 10.0**number})
+    compare("--html", "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("<tr") == 3
+    assert '<tr class="best"' not in text
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Sweeps
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from omegaconf import OmegaConf
 
 from runner import cli
 from runner.store.multirun_folder import MultirunFolder
@@ -128,3 +129,12 @@ def test_another_sweeper_is_hydras_own(monkeypatch):
     assert not is_multirun(["-m", "hydra/sweeper=optuna", "seed=1,2"])
     assert not is_multirun(["-m", "seed=1,2", "--cfg", "job"])
     assert cli.COMMANDS["train"].module == "runner.command.train"
+
+
+def test_a_rate_that_is_to_be_found_is_found_for_each_job(runner, tmp_path):
+    runner("train", "-m", *SMALL, "optimizer.lr=auto,0.25")
+    _, jobs = jobs_of(tmp_path)
+    assert [job["status"] for job in jobs] == ["finished", "finished"]
+    found = [OmegaConf.load(tmp_path / job["folder"] / "config.yaml").optimizer.lr for job in jobs]
+    assert 1e-6 < found[0] < 10
+    assert found[1] == 0.25

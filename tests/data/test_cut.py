@@ -68,6 +68,10 @@ def test_a_class_of_one_group_is_never_held_out_whole():
     labels, groups = torch.tensor([0] * 50 + [1] * 4), torch.cat([torch.arange(50), torch.full((4,), 60)])
     for seed in range(5):
         assert counts(labels, stratified(labels, 0.5, seed, groups)) == [25, 0]
+    one = torch.tensor([0] * 50 + [1])
+    for seed in range(5):
+        assert counts(one, stratified(one, 0.5, seed, torch.arange(51))) == [25, 0]
+        assert counts(one, stratified(one, 0.02, seed, torch.arange(51))) == [1, 0]
 
 
 def test_groups_of_one_image_are_cut_as_images_are():

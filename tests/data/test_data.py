@@ -385,6 +385,7 @@ class TestBatches:
 def test_published_sets_have_their_published_shapes_and_classes(word, shape, num_classes):
     data = runner.build.data(runner.compose([f"data={word}"]))
     assert data.image_shape == shape
+    assert data.num_test_images == 10_000
     assert len(set(data.class_names)) == len(data.class_names) == num_classes
 
 

@@ -127,6 +127,8 @@ class TestTrainAlone:
         (split_photos / "valid").mkdir()
         lines = header("data=folder", f"data.root={split_photos}")
         assert lines[1] == f"unused   {split_photos}/valid is not read; rename it to val to validate on it"
+        shutil.copytree(split_photos / "train", split_photos / "val")
+        assert not any("unused" in line for line in header("data=folder", f"data.root={split_photos}"))
 
     def test_gets_one_by_the_key(self, split_photos):
         assert sizes(Folder(root=str(split_photos), test_fraction=0.2)) == [43, 5, 12]
@@ -786,6 +788,24 @@ class TestTorchvision:
         assert data.is_cut
         assert sorted(data.source("train").labels.unique().tolist()) == [0, 1]
         assert runner.data.Torchvision(name="FakeData", in_channels=3).image_shape == (3, 6, 6)
+
+    @pytest.mark.parametrize(
+        ("item", "message"),
+        [
+            ((Image.new("L", (6, 6)), [0, 1]), "FakeData does not have a class for each image"),
+            ((Image.new("L", (6, 6)), torch.tensor([0, 1])), "FakeData does not have a class for each image"),
+            ((Image.new("L", (6, 6)), 0, 1), "FakeData is no data set of images with a class each"),
+            ((torch.zeros(1, 6, 6), 0), "FakeData is no data set of images with a class each"),
+        ],
+    )
+    def test_a_data_set_of_something_else_is_refused(self, monkeypatch, item, message):
+        class Stored(list):
+            def __init__(self, root):
+                super().__init__([item])
+
+        monkeypatch.setattr("torchvision.datasets.FakeData", Stored)
+        with pytest.raises(UserError, match=rf"^data\.name: {message}"):
+            runner.data.Torchvision(name="FakeData").source("train")
 
     def test_a_class_that_hands_arguments_on_takes_those_too(self, tmp_path):
         self.write_mnist(tmp_path / "EMNIST/raw", letters=True)

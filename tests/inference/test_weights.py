@@ -58,13 +58,6 @@ def test_scores_of_snapshots_stand_beside_those_of_the_best(snapshots):
     ]
 
 
-def test_of_a_file_of_weights_no_epoch_is_known(train, tmp_path):
-    folder, file = RunFolder.open(train(*WORDS).folder), tmp_path / "mean.pt"
-    average_weights([Classifier.load(folder, weights=name) for name in ("best", "last")], file)
-    stored = Classifier.load(folder, weights=str(file)).stored
-    assert (stored.checkpoint, stored.kind, stored.epoch, stored.step) == (str(file), "file", 0, 0)
-
-
 @pytest.mark.parametrize("average", ["ema", "swa"])
 def test_average_is_that_of_the_end(train, average):
     run = train(*WORDS, f"average={average}")
@@ -96,9 +89,10 @@ class TestTheMeanOfWeights:
             if name.endswith(("weight", "bias")):
                 expected = torch.stack([state[name].double() for state in states]).mean(0)
                 torch.testing.assert_close(value.double(), expected, rtol=1e-6, atol=1e-7)
-        assert len(made.accuracies) == 3
+        assert made.accuracies == pytest.approx([record["val/accuracy"] for record in run.metrics[1:]])
         found = runner.test(run, weights=str(tmp_path / "soup.pt"))
         assert (found["weights"], found["epoch"]) == ("file", 0)
+        assert self.members(run, str(tmp_path / "soup.pt"))[0].stored.step == 0
         assert made.accuracy == pytest.approx(sum(made.accuracies) / 3, abs=0.1)
 
     def test_has_the_statistics_of_its_own_activations(self, run, tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -44,6 +45,17 @@ def test_a_hyperparameter_keeps_its_kind(writer, tmp_path):
     assert (found["lr"][1].number_value, found["epochs"][1].number_value) == (0.5, 3)
     assert (found["flag"][1].bool_value, found["off"][1].bool_value) == (True, False)
     assert (found["name"][1].string_value, found["list"][1].string_value) == ("adam", "[1, 2]")
+
+
+def test_a_scalar_has_its_step_and_the_moment_it_was_measured_or_is_written(writer, tmp_path):
+    before = time.time()
+    writer.add_scalar("loss", 0.5, 3)
+    writer.add_scalar("loss", 0.25, 4, walltime=1000.5)
+    writer.flush()
+    first, second = events_of(tmp_path).Scalars("loss")
+    assert (first.step, first.value) == (3, 0.5)
+    assert before <= first.wall_time <= time.time()
+    assert (second.step, second.value, second.wall_time) == (4, 0.25, 1000.5)
 
 
 @pytest.mark.parametrize("status", ["interrupted", "running"])

@@ -142,6 +142,8 @@ def test_wandb_has_the_hyperparameters_and_the_metrics(tmp_path):
     updates = [item for record in records for item in (*record.run.config.update, *record.config.update)]
     config = {item.key or item.nested_key[0]: item.value_json for item in updates}
     assert config["optimizer"] == '"adamw"'
+    (metric,) = [record.metric for record in records if record.HasField("metric") and record.metric.glob_name]
+    assert (metric.glob_name, metric.step_metric) == ("*", "step")
     told = [
         {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
         for record in records

@@ -428,6 +428,8 @@ def test_where_no_weights_can_be_had_finetune_trains_from_scratch_and_says_so(mo
     assert run.record["choices"]["transfer"] == "none"
     trial = build.training(runner.compose(some))  # as a trial of a sweep, whose config stays
     assert all(parameter.requires_grad for parameter in trial.state.network.parameters())
+    assert trial.fingerprint["trained weights"] == "none", "it goes on without them, should they be there later"
+    assert "trained weights" not in build.training(run.config).fingerprint
 
 
 def test_without_trained_weights_a_network_of_timms_is_not_asked_for_them_again(monkeypatch):

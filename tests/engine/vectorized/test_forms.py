@@ -31,6 +31,32 @@ def test_normalization_by_batch_statistics_that_are_kept_is_folded(kind):
         assert vmap_layer(kind(4, **arguments)) is None
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("size", [(5,), (5, 3, 3)])
+def test_folded_normalization_is_that_of_each_trial_alone(shared, training, size):
+    torch.manual_seed(0)
+    trials = [nn.BatchNorm2d(5) if len(size) == 3 else nn.BatchNorm1d(5) for _ in range(3)]
+    for trial in trials:
+        nn.init.normal_(trial.weight)
+        nn.init.normal_(trial.bias)
+        trial.running_mean.normal_()
+        trial.running_var.uniform_(1, 2)
+        trial.train(training)
+    made = vmap_layer(trials[0])
+    states = [trial.state_dict() for trial in trials]
+    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    x = torch.randn(4, *size) if shared else torch.randn(3, 4, *size)
+
+    def call(tensors, images):
+        return torch.func.functional_call(made, tensors, (images,))
+
+    found = torch.vmap(call, in_dims=(0, None if shared else 0))(stacked, x)
+    expected = torch.stack([trial(x if shared else x[place]) for place, trial in enumerate(trials)])
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(stacked["running_mean"], torch.stack([trial.running_mean for trial in trials]))
+
+
 def test_other_layers_are_as_good_as_any():
     for layer in (nn.ReLU(), nn.LayerNorm(3), nn.Conv2d(1, 1, 1), CrossEntropy(class_weights=torch.ones(2))):
         assert vmap_layer(layer) is None

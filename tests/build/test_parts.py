@@ -1,0 +1,35 @@
+"""Parts of a training as their configs have them."""
+
+import sys
+
+import pytest
+from torch import nn
+
+import runner
+
+NET = """
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self, in_channels, image_size, num_classes, activation, sizes):
+        first = nn.Linear(in_channels * image_size**2, sizes[0])
+        super().__init__(nn.Flatten(), first, activation, nn.Linear(sizes[0], num_classes))
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The words that choose a network of one's own, whose activation is a part of its config."""
+    (tmp_path / "nested_net.py").write_text(NET)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield ["model=linear", "init=default", "model._target_=nested_net.Net", "+model.sizes=[12]"]
+    sys.modules.pop("nested_net", None)
+
+
+def test_a_part_within_a_part_is_built_with_it(own):
+    words = ["+model.activation._target_=torch.nn.Hardtanh", "+model.activation.max_val=3.0"]
+    network = runner.build.model(runner.compose([*own, *words]))
+    assert type(network[2]) is nn.Hardtanh
+    assert network[2].max_val == 3.0
+    assert (network[1].in_features, network[1].out_features, network[3].out_features) == (64, 12, 10)
