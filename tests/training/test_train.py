@@ -58,6 +58,7 @@ def test_a_trial_that_will_not_go_on_is_summed_up_for_tensorboard(tmp_path, monk
     with nullcontext() if raised is None else pytest.raises(type(raised)):
         module.train_member(member, runner.build.data(cfg))
     assert written == statuses
+    assert RunFolder.open(folder.path).record["finished"] is not None
 
 
 def test_of_an_error_of_the_program_the_traceback_is_kept(train, tmp_path, monkeypatch):
