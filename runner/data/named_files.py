@@ -72,7 +72,8 @@ class NamedFiles(OwnImages):
         if unmatched:
             matched = {path for path, _ in self._matched}
             first = next(path for path in self._files if path not in matched)
-            yield "no match", f"{unmatched:,} files do not match data.label_regex and are left out, first {first}"
+            files = f"{unmatched:,} file{'s' * (unmatched > 1)}"
+            yield "no match", f"{files} left out, which data.label_regex does not match; first {first}"
         yield from super().about()
 
     @cached_property

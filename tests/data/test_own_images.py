@@ -609,7 +609,7 @@ class TestNamedFiles:
         assert lines[1:4] == [
             "class    great_pyrenees: 20 images (great_pyrenees_0.png, great_pyrenees_1.png, great_pyrenees_10.png)",
             "class    pug: 20 images (pug_0.png, pug_1.png, pug_10.png)",
-            f"no match 1 files do not match data.label_regex and are left out, first {named}/cover.png",
+            f"no match 1 file left out, which data.label_regex does not match; first {named}/cover.png",
         ]
 
     def test_an_expression_with_a_slash_sees_the_path(self, named):
