@@ -1,7 +1,10 @@
 """Observers of other programs, in their offline modes, and one's own."""
 
 import sys
+import warnings
+from types import SimpleNamespace
 from typing import ClassVar
+from unittest import mock
 
 import pytest
 
@@ -84,6 +87,104 @@ def test_without_its_package_the_extra_is_named_and_no_folder_is_made(train, tmp
     with pytest.raises(UserError, match=rf"log: {name} is not installed; pip install 'runner\[{name}\]'"):
         train(*SMALL, f"log={name}")
     assert not (tmp_path / "outputs").exists()
+
+
+class State:
+    """That of two trials, of which the second has left."""
+
+    present, step = (0,), 38
+    trials = (SimpleNamespace(status="finished", reason=""), SimpleNamespace(status="diverged", reason="it rose"))
+
+
+RECORDS = [{"epoch": 1, "step": 38, "train/loss": 0.5, "val/accuracy": 0.75}, {"epoch": 1, "step": 38}]
+
+
+@pytest.fixture
+def mlflow(monkeypatch):
+    """MLflow's client, which notes what it is told."""
+    pytest.importorskip("mlflow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from runner.log import mlflow
+
+    client = mock.MagicMock()
+    client.get_experiment_by_name.return_value = None
+    client.create_experiment.return_value = "7"
+    client.search_runs.return_value = []
+    client.create_run.return_value.info.run_id = "new"
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda uri: client)
+    return mlflow, client
+
+
+@pytest.mark.parametrize(
+    ("trial", "error", "status"),
+    [
+        (0, None, "FINISHED"),
+        (1, None, "FAILED"),
+        (0, RuntimeError("x"), "FAILED"),
+        (0, KeyboardInterrupt(), "FINISHED"),
+    ],
+)
+def test_mlflow_is_told_of_its_own_trial_alone_and_how_it_ended(mlflow, tmp_path, trial, error, status):
+    module, client = mlflow
+    observer = module.MLflow(tmp_path / "it/0001's", {"optimizer": "adam", "optimizer.lr": 0.1}, trial)
+    client.create_experiment.assert_called_once_with("it")
+    tags = {"runner.folder": f"{tmp_path}/it/0001's"}
+    client.create_run.assert_called_once_with("7", run_name="0001's", tags=tags)
+    found = f"tags.`runner.folder` = '{tmp_path}/it/0001\\'s'"
+    client.search_runs.assert_called_once_with(["7"], found, max_results=1)
+    observer.started(State)
+    observer.epoch_ended(State, RECORDS)
+    observer.__exit__(type(error), error, None)
+    given = [call for call in client.log_batch.call_args_list if "params" not in call.kwargs]
+    metrics = [(metric.key, metric.value, metric.step) for call in given for metric in call.args[1]]
+    assert metrics == [("train/loss", 0.5, 38), ("val/accuracy", 0.75, 38)] * (trial == 0)
+    (params,) = [call.kwargs["params"] for call in client.log_batch.call_args_list if "params" in call.kwargs]
+    assert [(param.key, param.value) for param in params] == [("optimizer", "adam"), ("optimizer.lr", "0.1")]
+    client.set_terminated.assert_called_once_with("new", status)
+    client.update_run.assert_not_called()
+
+
+def test_mlflow_goes_on_with_the_run_of_the_folder(mlflow, tmp_path):
+    module, client = mlflow
+    client.get_experiment_by_name.return_value = SimpleNamespace(experiment_id="3")
+    client.search_runs.return_value = [mock.MagicMock()]
+    client.search_runs.return_value[0].info.run_id = "old"
+    assert module.MLflow(tmp_path, {}).run_id == "old"
+    client.update_run.assert_called_once_with("old", status="RUNNING")
+    client.create_run.assert_not_called()
+    client.create_experiment.assert_not_called()
+    client.log_batch.assert_not_called()
+
+
+def test_where_mlflow_cannot_be_used_its_first_line_and_the_key_are_told(mlflow, tmp_path):
+    module, client = mlflow
+    client.search_runs.side_effect = module.MlflowException("no such host\nand more")
+    said = r"^log\.observers\.0\.tracking_uri: http://nowhere cannot be used \(no such host\)$"
+    with pytest.raises(UserError, match=said):
+        module.MLflow(tmp_path, {}, tracking_uri="http://nowhere")
+
+
+@pytest.mark.parametrize(("trial", "error", "exit_code"), [(0, None, 0), (1, ValueError("x"), 1)])
+def test_wandb_is_told_of_its_own_trial_alone_and_how_it_ended(tmp_path, monkeypatch, trial, error, exit_code):
+    wandb = pytest.importorskip("wandb")
+    from runner.log.wandb import WandB
+
+    monkeypatch.setattr(wandb, "init", mock.MagicMock())
+    observer = WandB(tmp_path / "it/0001", {"optimizer": "adam"}, trial)
+    given = wandb.init.call_args.kwargs
+    assert (given["project"], given["name"], given["config"]) == ("it", "0001", {"optimizer": "adam"})
+    assert (given["mode"], given["resume"], given["reinit"]) == ("offline", "allow", "create_new")
+    assert WandB(tmp_path / "it/0001", {}).run is observer.run
+    assert wandb.init.call_args.kwargs["id"] == given["id"], "the same where the run goes on"
+    WandB(tmp_path / "it/0002", {}, project="mine")
+    other = wandb.init.call_args.kwargs
+    assert other["project"] == "mine"
+    assert other["id"] != given["id"]
+    observer.epoch_ended(State, RECORDS)
+    assert [call.args[0] for call in observer.run.log.call_args_list] == RECORDS[:1] * (trial == 0)
+    observer.__exit__(type(error), error, None)
+    observer.run.finish.assert_called_once_with(exit_code=exit_code)
 
 
 def test_where_wandb_cannot_be_used_its_first_line_and_the_other_mode_are_told(train, monkeypatch):
