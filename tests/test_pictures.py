@@ -1,5 +1,6 @@
 """Packed pictures, and squares cut from them: torchvision's resizing and cropping of the same pixels."""
 
+import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
@@ -38,6 +39,13 @@ def several():
 def test_a_packed_picture_knows_its_size(several):
     pictures, _ = several
     assert list(zip(pictures.height.tolist(), pictures.width.tolist(), strict=True)) == SIZES
+
+
+@pytest.mark.parametrize(("height", "width"), [(255, 256), (300, 520), (512, 257)])
+def test_a_size_of_more_than_one_byte_is_kept(height, width):
+    rows = torch.from_numpy(pack(np.zeros((height, width, 1), dtype=np.uint8), min(height, width)))
+    found = Packed(rows[None])
+    assert (found.height.item(), found.width.item(), found.short.item()) == (height, width, min(height, width))
 
 
 @pytest.mark.parametrize("size", [16, 40, 64])

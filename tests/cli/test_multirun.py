@@ -131,6 +131,15 @@ def test_another_sweeper_is_hydras_own(monkeypatch):
     assert cli.COMMANDS["train"].module == "runner.command.train"
 
 
+def test_an_error_of_a_file_that_is_no_full_disk_is_told_as_it_is(runner, tmp_path, monkeypatch):
+    def fail(self, state):
+        raise OSError("the cable is loose")
+
+    monkeypatch.setattr("runner.engine.evaluate.Evaluate.__call__", fail)
+    done = runner("train", "-m", *SMALL, "seed=1,2", status=1)
+    assert "runner: job 2/2: OSError: the cable is loose" in done.stderr
+
+
 def test_a_rate_that_is_to_be_found_is_found_for_each_job(runner, tmp_path):
     runner("train", "-m", *SMALL, "optimizer.lr=auto,0.25")
     _, jobs = jobs_of(tmp_path)

@@ -404,6 +404,7 @@ def test_a_published_set_that_cannot_be_had_says_what_to_put_where(tmp_path, mon
     import torchvision.datasets
 
     def offline(*args, **options):
+        assert options == {"train": True, "download": True}
         raise OSError("no network")
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", offline)

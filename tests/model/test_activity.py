@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from runner.model.activity import dead_share, saturated_share
+from runner.model.activity import dead_share, observed, saturated_share
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,19 @@ def test_a_unit_is_a_channel_or_the_last_axis_of_tokens(shape, unit):
     assert dead_share(output) == pytest.approx(1 / 3)
     output[0] = 0  # of one image all: units that answer elsewhere are alive
     assert dead_share(output) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("num_kept", "kept"), [(0, []), (3, [0, 2, 4]), (100, [0, 1, 2, 3, 4, 5])])
+def test_no_more_values_are_kept_than_asked_for_and_they_are_spread_over_all(num_kept, kept):
+    layer = nn.Linear(3, 3, bias=False)
+    nn.init.eye_(layer.weight)
+    with observed(layer, with_gradients=True, num_kept=num_kept) as found:
+        (layer(torch.arange(6.0).view(2, 3)) ** 2 / 2).sum().backward()
+    (activity,) = found.values()
+    assert activity.values.tolist() == activity.gradients.tolist() == kept
+    assert (activity.mean, activity.kind, activity.is_weighted) == (2.5, "Linear", True)
+    assert activity.gradient_norm == pytest.approx(sum(n * n for n in range(6)) ** 0.5)
+    assert (activity.dead, activity.saturated) == (None, None)
 
 
 def test_an_output_is_saturated_within_a_hundredth_of_the_range_at_either_end():

@@ -82,6 +82,12 @@ def test_a_folder_is_found_by_a_path_a_number_or_a_part_of_its_name(outputs, wor
     assert find_folder(word).resolve() == (outputs / folder).resolve()
 
 
+def test_the_last_one_is_the_one_that_was_begun_last(outputs):
+    for folder, moment in (("digits/0002-adam", 3000), ("digits/0001-sgd", 2000), ("photos/0001-adam-seed=2", 1000)):
+        os.utime(outputs / folder / "environment.json", (moment, moment))
+    assert find_folder("last").resolve() == (outputs / "digits/0002-adam").resolve()
+
+
 def test_a_word_that_fits_several_folders_names_them(outputs):
     with pytest.raises(
         UserError, match=r"^1: names several folders: outputs/digits/0001-sgd, outputs/photos/0001-adam"

@@ -61,6 +61,25 @@ def test_a_trial_that_will_not_go_on_is_summed_up_for_tensorboard(tmp_path, monk
     assert RunFolder.open(folder.path).record["finished"] is not None
 
 
+@pytest.mark.parametrize("is_trial", [True, False])
+def test_advice_is_given_on_a_run_and_not_on_a_trial(tmp_path, is_trial):
+    diverging = ["optimizer=sgd", "optimizer.lr=1e9", "engine.divergence_factor=1.01", "log.progress=none"]
+    cfg = runner.compose([*QUICK, *diverging])
+    folder = RunFolder.create(make_folder(tmp_path, "trials"), "it", [], {}, {})
+    run = module.train_member(module.Member(cfg, [], folder, is_trial=is_trial), runner.build.data(cfg))
+    assert run.status == "diverged"
+    assert bool(run.record.get("advice")) is not is_trial
+
+
+def test_what_goes_on_has_not_ended(tmp_path):
+    folder = RunFolder.create(make_folder(tmp_path, "it"), "it", [], {}, {})
+    folder.update(status="failed", finished="2026-01-01T00:00:00", error="broken")
+    folder.begin(["seed=1"], None, ["cat", "dog"], (3, 8, 8))
+    record = RunFolder.open(folder.path).record
+    assert [record[key] for key in ("status", "finished", "error")] == ["running", None, None]
+    assert [record[key] for key in ("overrides", "classes", "image_shape")] == [["seed=1"], ["cat", "dog"], [3, 8, 8]]
+
+
 def test_of_an_error_of_the_program_the_traceback_is_kept(train, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "fit", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

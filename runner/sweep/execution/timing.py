@@ -47,12 +47,10 @@ def decide(
     dataset: Data,
     folder: SweepFolder,
 ) -> Decision:
-    """How many of these trials of one signature train together at a time, and why.
+    """How many of these trials of one signature train together at a time, and why, where `vectorize` is not off.
 
     `num_alike`: the trials of this signature in the whole round. What depends on it is the same after a crash.
     """
-    if vectorize in ("off", 1):
-        return Decision(0, "sweep.vectorize is off")
     if reason := reason_against(cfgs[0]):
         return Decision(0, reason)
     name = _name(cfgs[0])

@@ -128,6 +128,19 @@ def test_a_round_is_divided_among_the_keys_with_two_trials_a_key_at_the_least():
     assert coordinate().spread(rounds) == [RoundPlan(4, 2)] * 3 + [RoundPlan(2, 5)] * 3
 
 
+def test_a_keys_values_are_drawn_anew_at_each_of_its_turns():
+    search = coordinate()
+    rounds = [
+        SearchRound(index=index, epochs=1, num_trials=4, ranges={"x": PLANE.describe()["x"]}, strategy={"held": {}})
+        for index in (0, 3)
+    ]
+    first, later = (list(search.points(round_)) for round_ in rounds)
+    assert len(first) == len(later) == 4
+    assert first != later
+    assert first == list(coordinate().points(rounds[0]))
+    assert first != list(coordinate(seed=1).points(rounds[0]))
+
+
 def test_each_key_has_its_turn_over_its_own_range_while_the_best_of_the_others_is_held():
     made = coordinate()
     first = first_round(made, 4)
