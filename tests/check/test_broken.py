@@ -444,3 +444,14 @@ def test_the_largest_gradient_of_a_tensor_is_tried_first():
     assert found[0].name in ("weight[1]", "weight[4]"), "those of the large input"
     assert all(one.error < 1e-6 for one in found)
     assert len(found) == 3
+
+
+def test_the_same_parameters_are_tried_at_every_check():
+    network = nn.Linear(30, 10).double()
+    x, names = torch.rand(4, 30, dtype=torch.float64), []
+    for _ in range(2):
+        found = gradients.compare(network, nn.functional.cross_entropy, x, torch.tensor([0, 1, 2, 3]))
+        names.append([one.name for one in found])
+        torch.rand(7)
+    assert names[0] == names[1]
+    assert len(set(names[0])) > 3

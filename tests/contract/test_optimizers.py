@@ -468,8 +468,9 @@ class TestLayerDecay:
         ]
 
     def test_a_factor_above_one_is_refused(self):
-        with pytest.raises(UserError, match=r"^optimizer.layer_decay: must be above 0 and at most 1, not 1.5"):
-            config.check(runner.compose(["optimizer.layer_decay=1.5"]))
+        for value in (0, 1.5):
+            with pytest.raises(UserError, match=rf"^optimizer.layer_decay: must be above 0 and at most 1, not {value}"):
+                config.check(runner.compose([f"optimizer.layer_decay={value}"]))
 
 
 def test_a_class_of_torchs_needs_none_of_our_keys_unless_they_do_something():

@@ -71,6 +71,9 @@ def test_a_tensor_is_classified_as_the_network_does(run):
     assert torch.allclose(found.probabilities, expected, atol=1e-6)
     assert found.labels == [NAMES[k] for k in expected.argmax(1)]
     assert torch.equal(run.predict((images * 255).round().to(torch.uint8)).probabilities, found.probabilities)
+    assert torch.allclose(run.predict(images, "data.eval_batch_size=2").probabilities, expected, atol=1e-6)
+    for named in (run, [run], run.folder, str(run.folder), [str(run.folder), run]):
+        assert torch.allclose(runner.predict(named, images).probabilities, expected, atol=1e-6)
     with pytest.raises(UserError, match=r"images: must be \[B, 3, 8, 8\], not \[3, 8, 8\]"):
         run.predict(images[0])
 

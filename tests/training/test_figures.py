@@ -10,6 +10,7 @@ from PIL import Image
 
 import runner
 from runner.plot import history
+from runner.store import RunFolder
 from runner.training import figures
 
 pytestmark = pytest.mark.figures
@@ -30,6 +31,13 @@ def test_a_run_leaves_curves_training_images_and_mistakes(train):
 
 def test_none_where_none_are_wanted(train):
     assert names(train(*SMALL, "log.figures=false")) == []
+
+
+def test_the_files_that_were_drawn_are_told(train):
+    run = train(*SMALL, "log.figures=false")
+    found = figures.draw_run(RunFolder.open(run.folder), runner.build.training(run.config))
+    assert [path.parent for path in found] == [run.folder / "figures"] * 2
+    assert sorted(path.name for path in found) == names(run) == ["curves.png", "training_images.png"]
 
 
 def test_what_fails_costs_no_run(train, monkeypatch, capsys):

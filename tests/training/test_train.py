@@ -61,6 +61,16 @@ def test_a_trial_that_will_not_go_on_is_summed_up_for_tensorboard(tmp_path, monk
     assert RunFolder.open(folder.path).record["finished"] is not None
 
 
+def test_a_trial_is_silent_also_where_it_goes_on(tmp_path, capsys):
+    cfg = runner.compose([*QUICK, "engine.epochs=3", "log.progress=lines"])
+    folder = RunFolder.create(make_folder(tmp_path, "trials"), "it", [], {}, {})
+    member, data = module.Member(cfg, [], folder, is_trial=True), runner.build.data(cfg)
+    assert module.train_member(member, data, pause_epoch=1).status == "interrupted"
+    assert module.train_member(member, data).status == "finished"
+    assert [record["epoch"] for record in folder.metrics] == [1, 2, 3]
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("is_trial", [True, False])
 def test_advice_is_given_on_a_run_and_not_on_a_trial(tmp_path, is_trial):
     diverging = ["optimizer=sgd", "optimizer.lr=1e9", "engine.divergence_factor=1.01", "log.progress=none"]

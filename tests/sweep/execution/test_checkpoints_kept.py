@@ -26,9 +26,11 @@ def with_checkpoints(folder):
     return [path.name for path in sorted((folder / "trials").iterdir()) if list(path.glob("checkpoints/best.pt"))]
 
 
-@pytest.mark.parametrize("vectorize", ["off", "2"])
-def test_of_a_round_that_is_over_the_best_trial_keeps_its_checkpoints_and_the_finals_keep_theirs(tmp_path, vectorize):
-    folder = sweep(tmp_path, f"sweep.vectorize={vectorize}")
+@pytest.mark.parametrize(("vectorize", "seed"), [("off", 0), ("off", 1), ("off", 2), ("2", 0)])
+def test_of_a_round_that_is_over_the_best_trial_keeps_its_checkpoints_and_the_finals_keep_theirs(
+    tmp_path, vectorize, seed
+):
+    folder = sweep(tmp_path, f"sweep.vectorize={vectorize}", f"sweep.seed={seed}")
     scores = {}
     for path in sorted((folder / "trials").iterdir())[:4]:
         scores[path.name] = json.loads((path / "run.json").read_text())["objective"]["value"]

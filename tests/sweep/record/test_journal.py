@@ -115,6 +115,13 @@ def test_the_reason_of_a_failure_is_one_line(error, reason):
     assert TrialRecord(0, 0, {}, None, 1, "", error=error).reason == reason
 
 
+def test_what_is_known_of_a_trial_outlives_events_that_say_nothing_of_it():
+    trial = TrialRecord(0, 0, {}, None, 1, "")
+    for event in ({"event": "failed", "error": "broken", "score": 0.5}, {"event": "started"}):
+        trial.follow(event)
+    assert (trial.status, trial.error, trial.score, trial.num_starts) == ("started", "broken", 0.5, 1)
+
+
 def test_reading_goes_on_from_where_it_left_off(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append([QUEUED | {"trial": 0}])

@@ -65,6 +65,15 @@ def test_a_key_without_a_place_in_a_trial_stands_apart(write_sweep):
     assert axis.ticks()[0] == (axis.place(None), "none")
 
 
+def test_options_have_a_place_each_and_what_has_none_stands_apart(write_sweep):
+    space = {"reg": Categorical(("none", "dropout")), "augment": Categorical(("flip", "crop"))}
+    points = [{"reg": "none", "augment": "flip"}, {"reg": "dropout"}]
+    history = write_sweep([space], [[(point, 0.8, "finished") for point in points]]).history
+    reg, augment = (key_axis(history, key) for key in space)
+    assert (reg.limits, augment.limits) == ((-0.6, 1.6), (-1.6, 1.6))
+    assert [reg.place("none"), reg.place("dropout"), augment.place(None)] == [0, 1, -1]
+
+
 @pytest.mark.parametrize(("sweep", "with_room"), [("two_rounds", True), ("options", False)])
 def test_scores_leave_room_below_for_trials_that_have_none(request, sweep, with_room):
     history, panel = request.getfixturevalue(sweep).history, Figure().subplots()
