@@ -9,6 +9,9 @@ import runner
 from runner.vectorizable import reason_against, shape_of
 
 
+LOOKAHEAD = "average=lookahead"
+
+
 def shape(*words):
     return shape_of(runner.compose(list(words)))
 
@@ -21,11 +24,12 @@ def shape(*words):
         ("name=a", "name=b"),
         ("optimizer.betas=[0.9,0.99]", "optimizer.betas=[0.5,0.9]"),
         ("schedule.warmup_epochs=1", "schedule.warmup_epochs=5%"),
+        (f"{LOOKAHEAD} average.start_epochs=1", f"{LOOKAHEAD} average.start_epochs=5%"),
         ("optimizer.param_groups=[{params:biases,lr_scale:2}]", "optimizer.param_groups=[{params:biases,lr_scale:3}]"),
     ],
 )
 def test_numbers_may_differ(one, other):
-    assert shape(one) == shape(other)
+    assert shape(*one.split()) == shape(*other.split())
 
 
 @pytest.mark.parametrize(
@@ -39,10 +43,11 @@ def test_numbers_may_differ(one, other):
         ("augment=[crop,flip]", "augment=[flip,crop]"),
         ("average=ema", "average=none"),
         ("optimizer.param_groups=[{params:biases,lr_scale:2}]", "optimizer.param_groups=[{params:norms,lr_scale:2}]"),
+        (f"{LOOKAHEAD} average.return_each_epoch=true", f"{LOOKAHEAD} average.return_each_epoch=false"),
     ],
 )
 def test_what_decides_a_shape_or_a_length_may_not(one, other):
-    assert shape(one) != shape(other)
+    assert shape(*one.split()) != shape(*other.split())
 
 
 def test_the_reason_is_known_from_the_config_alone():

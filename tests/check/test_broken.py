@@ -213,7 +213,8 @@ def test_classes_of_other_sizes_are_found():
     assert balance(torch.tensor([0] * 20 + [1] * 2), ["a", "b"]).verdict == "warning"
     assert balance(torch.tensor([0] * 20 + [1] * 2), ["a", "b"], made_up=True).verdict == "ok"
     assert balance(torch.tensor([0] * 19 + [1] * 2), ["a", "b"]).verdict == "ok"
-    assert balance(torch.tensor([0, 0]), ["a", "b"]).verdict == "wrong"
+    missing = balance(torch.tensor([0, 0]), ["a", "b"])
+    assert (missing.verdict, missing.values) == ("wrong", {"counts": {"a": 2, "b": 0}})
     assert labels(torch.tensor([0]), torch.tensor([0, 1]), ["a", "b"]).verdict == "wrong"
 
 

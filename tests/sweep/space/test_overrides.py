@@ -38,6 +38,8 @@ def value(text, **options):
         ("randint(1,8)", Interval(1, 8, integer=True)),
         ("sgd,adam", Categorical(("sgd", "adam"))),
         ("choice(1,2,3)", Categorical(("1", "2", "3"))),
+        ("tag(zero_or,choice(1,2))", Categorical(("0", "1", "2"))),
+        ("tag(zero_or,choice(1,0))", Categorical(("1", "0"))),
         ("range(1,4)", Categorical(("1", "2", "3"))),
         ("[l2,dropout],none", Categorical(("[l2,dropout]", "none"))),
         ("0.1", "0.1"),
