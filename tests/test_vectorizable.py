@@ -8,7 +8,6 @@ import pytest
 import runner
 from runner.vectorizable import reason_against, shape_of
 
-
 LOOKAHEAD = "average=lookahead"
 
 
