@@ -53,6 +53,7 @@ def form_of(text: str) -> str:
     return re.sub(r" {2,}", "  ", re.sub(r"\d([\d,]*\d)?(\.\d+)?(e[-+]\d+)?", "0", text))
 
 
+COLORS = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}  # the environment of a terminal with colors
 STYLES = {"0": "/", "1": "bold", "2": "dim", "3": "italic", "31": "red", "32": "green", "33": "yellow", "36": "cyan"}
 
 

@@ -8,8 +8,6 @@ import pytest
 import runner
 from runner.vectorizable import reason_against, shape_of
 
-LOOKAHEAD = "average=lookahead"
-
 
 def shape(*words):
     return shape_of(runner.compose(list(words)))
@@ -23,7 +21,7 @@ def shape(*words):
         ("name=a", "name=b"),
         ("optimizer.betas=[0.9,0.99]", "optimizer.betas=[0.5,0.9]"),
         ("schedule.warmup_epochs=1", "schedule.warmup_epochs=5%"),
-        (f"{LOOKAHEAD} average.start_epochs=1", f"{LOOKAHEAD} average.start_epochs=5%"),
+        ("average=lookahead average.start_epochs=1", "average=lookahead average.start_epochs=5%"),
         ("optimizer.param_groups=[{params:biases,lr_scale:2}]", "optimizer.param_groups=[{params:biases,lr_scale:3}]"),
     ],
 )
@@ -42,7 +40,7 @@ def test_numbers_may_differ(one, other):
         ("augment=[crop,flip]", "augment=[flip,crop]"),
         ("average=ema", "average=none"),
         ("optimizer.param_groups=[{params:biases,lr_scale:2}]", "optimizer.param_groups=[{params:norms,lr_scale:2}]"),
-        (f"{LOOKAHEAD} average.return_each_epoch=true", f"{LOOKAHEAD} average.return_each_epoch=false"),
+        ("average=lookahead average.return_each_epoch=true", "average=lookahead average.return_each_epoch=false"),
     ],
 )
 def test_what_decides_a_shape_or_a_length_may_not(one, other):

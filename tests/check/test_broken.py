@@ -176,10 +176,8 @@ def test_shuffled_labels_are_found(checked, tmp_path):
 
 def test_leaked_test_images_are_found(checked, tmp_path):
     def leak(stored):
-        stored["test_images"][:30], stored["test_labels"][:30] = (
-            stored["train_images"][:30],
-            stored["train_labels"][:30],
-        )
+        for what in ("images", "labels"):
+            stored[f"test_{what}"][:30] = stored[f"train_{what}"][:30]
         stored["test_labels"][7] = (stored["test_labels"][7] + 1) % 10
 
     found = checked("data", *_arrays(tmp_path, leak))["data.duplicates"]

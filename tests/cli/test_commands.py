@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.looks import COLORS
+
 COMMANDS = ["board", "compare", "list", "note", "options", "remove", "resume", "stop", "sweep", "tag", "test", "train"]
 HEAVY = {"torch", "hydra", "omegaconf", "numpy", "rich", "matplotlib", "yaml"}
 
@@ -140,9 +142,6 @@ def test_options_lists_groups_and_the_keys_of_one(runner):
     assert "reg.l2.strength=5e-4" in keys
     wrong = runner("options", "optimiser", status=2)
     assert wrong.stderr == "runner: optimiser: no such group; did you mean 'optimizer'?\n"
-
-
-COLORS = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
 
 
 @pytest.mark.slow

@@ -6,9 +6,7 @@ import sys
 import pytest
 
 from runner.command.table import COMMANDS
-from tests.looks import form_of, page_of, styled
-
-COLORS = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+from tests.looks import COLORS, form_of, page_of, styled
 
 
 @pytest.fixture
@@ -47,34 +45,34 @@ def test_a_list_looks_as_it_did(varied, runner, looks):
     looks("cli/list", runner("list", env={"COLUMNS": "120"}).stdout)
 
 
-def test_a_run_and_what_is_made_of_it_looks_as_it_did(runner, looks, tmp_path):
+@pytest.fixture
+def say(runner):
+    """`say("train", "seed=1")` runs a command at a terminal with colors, and notes it with what it prints."""
+
+    def noted(*words, status=0):
+        done = runner(*words, env=COLORS, status=status)
+        noted.said.append(f"$ runner {' '.join(map(str, words))}\n{styled(done.stdout)}{styled(done.stderr)}")
+
+    noted.said = []
+    return noted
+
+
+def test_a_run_and_what_is_made_of_it_looks_as_it_did(runner, say, looks, tmp_path):
     """Of what was trained the form alone is compared."""
     words = ["model=mlp", "engine.epochs=10", "data.images_per_class=100", "reg=[l2,dropout]", "average=ema"]
-    said = []
-
-    def say(*words):
-        done = runner(*words, env=COLORS)
-        said.append(f"$ runner {words[0]}\n{styled(done.stdout)}{styled(done.stderr)}")
-
     say("train", *words, "log.progress=lines")
     (folder,) = runner.runs()
     run = folder.relative_to(tmp_path)
     for words in (["test", run], ["report", run], ["export", run], ["average", run, run, "--out", "mean.pt"]):
         say(*words)
     page = page_of((folder / "report.html").read_text())
-    looks("cli/run", form_of("\n".join([*said, page])))
+    looks("cli/run", form_of("\n".join([*say.said, page])))
 
 
-def test_what_other_commands_print_at_a_terminal_looks_as_it_did(runner, looks):
+def test_what_other_commands_print_at_a_terminal_looks_as_it_did(say, looks):
     """Of trainings whose scores are far apart, so that the order of their rows is that on any machine."""
     small = ["model=linear", "log.tensorboard=false", "log.progress=lines", "name=it"]
     good, bad = "optimizer.lr=0.05", "optimizer.lr=1e-9"
-    said = []
-
-    def say(*words, status=0):
-        done = runner(*words, env=COLORS, status=status)
-        said.append(f"$ runner {' '.join(map(str, words))}\n{styled(done.stdout)}{styled(done.stderr)}")
-
     say("train", *small, good, "engine.epochs=2")
     say("train", *small, bad, "engine.epochs=2", "seed=2")
     diverging = ["optimizer=sgd", "optimizer.lr=1e9", "engine.epochs=2", "engine.divergence_factor=1.01"]
@@ -97,7 +95,7 @@ def test_what_other_commands_print_at_a_terminal_looks_as_it_did(runner, looks):
     say("resume", "last")
     say("train", *small, "engine.epochs=1", "optimizer.lr=1e-9,0.05", "-m")
     say("remove", "2", "--yes")
-    looks("cli/commands", form_of("\n".join(said)))
+    looks("cli/commands", form_of("\n".join(say.said)))
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse lays out its help otherwise from there on")

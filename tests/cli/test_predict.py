@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.looks import COLORS
+
 
 @pytest.fixture
 def digits(runner):
@@ -43,10 +45,10 @@ def test_a_table_of_files_with_label_and_probability(runner, run, digits):
 
 
 def test_on_a_terminal_progress_is_shown_beside_the_table(runner, run, digits):
-    done = runner("predict", run, "digits", env={"FORCE_COLOR": "1"})
+    done = runner("predict", run, "digits", env=COLORS)
     assert "predicting 50 images" in done.stderr
     assert "predicting" not in done.stdout
-    assert "predicting" not in runner("predict", run, "digits/3/0.png", env={"FORCE_COLOR": "1"}).stderr
+    assert "predicting" not in runner("predict", run, "digits/3/0.png", env=COLORS).stderr
 
 
 def test_the_formats_say_the_same(runner, run, digits):

@@ -21,6 +21,12 @@ from runner.training.run import Run
 QUICK = ["model=linear", "engine.epochs=1", "engine.limit_batches=2", "log.tensorboard=false"]
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """A run in which nothing has been trained."""
+    return RunFolder.create(make_folder(tmp_path, "it"), "it", [], {}, {})
+
+
 @pytest.mark.parametrize(
     ("raised", "status", "error"),
     [
@@ -47,9 +53,8 @@ def test_how_a_run_ended_is_in_its_record(train, tmp_path, monkeypatch, raised, 
     ("raised", "statuses"),
     [(None, ["finished"]), (RuntimeError("broken"), ["failed"]), (Interrupted(15), []), (KeyboardInterrupt(), [])],
 )
-def test_a_trial_that_will_not_go_on_is_summed_up_for_tensorboard(tmp_path, monkeypatch, raised, statuses):
+def test_a_trial_that_will_not_go_on_is_summed_up_for_tensorboard(folder, monkeypatch, raised, statuses):
     cfg = runner.compose([*QUICK, "log.tensorboard=true", "log.progress=none"])
-    folder = RunFolder.create(make_folder(tmp_path, "trials"), "it", [], {}, {})
     written = []
     monkeypatch.setattr(module, "write_trial_events", lambda *given: written.append(given[-1]))
     if raised is not None:
@@ -61,9 +66,8 @@ def test_a_trial_that_will_not_go_on_is_summed_up_for_tensorboard(tmp_path, monk
     assert RunFolder.open(folder.path).record["finished"] is not None
 
 
-def test_a_trial_is_silent_also_where_it_goes_on(tmp_path, capsys):
+def test_a_trial_is_silent_also_where_it_goes_on(folder, capsys):
     cfg = runner.compose([*QUICK, "engine.epochs=3", "log.progress=lines"])
-    folder = RunFolder.create(make_folder(tmp_path, "trials"), "it", [], {}, {})
     member, data = module.Member(cfg, [], folder, is_trial=True), runner.build.data(cfg)
     assert module.train_member(member, data, pause_epoch=1).status == "interrupted"
     assert module.train_member(member, data).status == "finished"
@@ -72,17 +76,15 @@ def test_a_trial_is_silent_also_where_it_goes_on(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("is_trial", [True, False])
-def test_advice_is_given_on_a_run_and_not_on_a_trial(tmp_path, is_trial):
+def test_advice_is_given_on_a_run_and_not_on_a_trial(folder, is_trial):
     diverging = ["optimizer=sgd", "optimizer.lr=1e9", "engine.divergence_factor=1.01", "log.progress=none"]
     cfg = runner.compose([*QUICK, *diverging])
-    folder = RunFolder.create(make_folder(tmp_path, "trials"), "it", [], {}, {})
     run = module.train_member(module.Member(cfg, [], folder, is_trial=is_trial), runner.build.data(cfg))
     assert run.status == "diverged"
     assert bool(run.record.get("advice")) is not is_trial
 
 
-def test_what_goes_on_has_not_ended(tmp_path):
-    folder = RunFolder.create(make_folder(tmp_path, "it"), "it", [], {}, {})
+def test_what_goes_on_has_not_ended(folder):
     folder.update(status="failed", finished="2026-01-01T00:00:00", error="broken")
     folder.begin(["seed=1"], None, ["cat", "dog"], (3, 8, 8))
     record = RunFolder.open(folder.path).record
