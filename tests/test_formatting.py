@@ -26,7 +26,15 @@ def test_the_clock_has_hours_where_there_are_any(seconds, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0.0000"), (0.12345, "0.1235"), (-1.5, "-1.5000"), (1e-4, "0.0001"), (80234567.0, "8.02e+07")],
+    [
+        (0, "0.0000"),
+        (0.12345, "0.1235"),
+        (-1.5, "-1.5000"),
+        (1e-4, "0.0001"),
+        (80234567.0, "8.02e+07"),
+        (9999.5, "9999.5000"),
+        (10500, "1.05e+04"),
+    ],
 )
 def test_a_number_has_four_digits_after_the_point_or_three_that_count(value, text):
     assert formatting.number(value) == text

@@ -32,12 +32,12 @@ def machine(monkeypatch, tmp_path):
         (tmp_path / "0000:01:00.0").mkdir()
         monkeypatch.setattr(gpus, "DRIVER", tmp_path)
 
-        def run(command, **options):
-            if listing is None:
-                raise FileNotFoundError("nvidia-smi")
-            return SimpleNamespace(stdout=listing)
-
-        monkeypatch.setattr(subprocess, "run", run)
+        tool = tmp_path / "tools" / "nvidia-smi"
+        tool.parent.mkdir()
+        monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+        if listing is not None:
+            tool.write_text(f"#!/bin/sh\necho 'a warning' >&2\n[ \"$*\" = -L ] && cat <<'LIST'\n{listing}LIST\n")
+            tool.chmod(0o755)
 
     return have
 

@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 import runner
+from runner.errors import UserError
 
 NET = """
 from torch import nn
@@ -33,3 +34,8 @@ def test_a_part_within_a_part_is_built_with_it(own):
     assert type(network[2]) is nn.Hardtanh
     assert network[2].max_val == 3.0
     assert (network[1].in_features, network[1].out_features, network[3].out_features) == (64, 12, 10)
+
+
+def test_a_module_that_a_part_within_a_part_lacks_is_named_by_its_key(own):
+    with pytest.raises(UserError, match=r"^config\.activation\._target_: .*no_such_module"):
+        runner.build.model(runner.compose([*own, "+model.activation._target_=no_such_module.Act"]))

@@ -454,3 +454,18 @@ def test_the_same_parameters_are_tried_at_every_check():
         torch.rand(7)
     assert names[0] == names[1]
     assert len(set(names[0])) > 3
+
+
+def test_the_loss_of_auxiliary_classifiers_is_left_out_at_the_start(checked, own):
+    # The scores are 0, so that their loss is ln 10. The auxiliary ones are not, and have a loss of their own.
+    layers = "self.a, self.aux_weight = nn.Linear(size, num_classes), 0.3\n"
+    layers += "        for p in self.parameters(): nn.init.zeros_(p)"
+    words = own(net(layers, "return (self.a(x), 9 * self.a(x) + torch.eye(10)[0]) if self.training else self.a(x)"))
+    assert checked("loss", *words)["loss.start"].values["loss"] == pytest.approx(math.log(10))
+
+
+def test_a_network_without_layers_of_torchs_has_none_to_look_at(checked, own):
+    layers = "self.weight = nn.Parameter(torch.randn(num_classes, size) / size)"
+    (found,) = checked("layers", *own(net(layers, "return x @ self.weight.T"))).values()
+    assert (found.name, found.verdict) == ("layers.dead", "skipped")
+    assert found.measured == "no convolution, linear layer or activation of torch's is in the network"

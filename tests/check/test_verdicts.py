@@ -336,3 +336,37 @@ def test_near_duplicates_differ_in_few_bits_of_the_hash(bits, is_near):
     one, two = (image.repeat_interleave(4, 0).repeat_interleave(4, 1)[None, None].byte() for image in (ramp, other))
     assert data.MAX_BITS == 6
     assert bool(data.duplicates({"train": one, "val": two})) is is_near
+
+
+@pytest.mark.parametrize(("lr", "num_updates"), [(0.0, 30), (1.0, 11)])
+def test_a_fit_ends_early_where_the_loss_is_far_below_what_is_asked_for_and_all_are_right(lr, num_updates):
+    # The accuracy is looked at before every tenth update, so that the first after one that is right is the eleventh.
+    network = torch.nn.Linear(2, 2, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    images, labels = torch.tensor([[20.0, 0.0], [0.0, 20.0]]), torch.tensor([0, 1])
+    loss = torch.nn.CrossEntropyLoss()
+    found = overfit.fit_few(network, loss, images, labels, lambda net: torch.optim.SGD(net.parameters(), lr), 30)
+    assert len(found.losses) - 1 == num_updates
+
+
+@pytest.mark.parametrize(("margin", "num_updates"), [(4.58, 11), (4.61, 1)])
+def test_a_fit_that_is_right_at_once_ends_below_a_fifth_of_the_loss_that_is_small(margin, num_updates):
+    # -log softmax is ln(1 + exp(-margin)): 0.01020 and 0.00990, on either side of 0.05 / 5.
+    network = torch.nn.Identity()
+    network.unused = torch.nn.Parameter(torch.zeros(1))
+    scores, labels = torch.tensor([[margin, 0.0]]), torch.tensor([0])
+
+    def loss(found, targets):
+        return torch.nn.functional.cross_entropy(found, targets) + 0 * network.unused.sum()
+
+    found = overfit.fit_few(network, loss, scores, labels, lambda net: torch.optim.SGD(net.parameters(), 1.0), 11)
+    assert len(found.losses) - 1 == num_updates
+
+
+def test_the_range_ends_five_updates_before_the_lowest_smoothed_loss():
+    # A running mean of weight 0.9 lags behind by 0.9 / 0.1 / 2 = 4.5 updates, five of them whole.
+    losses = [2.0] * 20 + [1.0] * 10 + [3.0] * 10
+    rates = list(range(1, 41))
+    found = lr.read_off(rates, losses)
+    assert found.smooth.index(min(found.smooth)) == 29
+    assert found.high == rates[29 - 5]

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runner.command import board
 from runner.store import RunFolder, SweepFolder
 
 SMALL = ["model=linear", "engine.epochs=1", "log.tensorboard=false"]
@@ -211,6 +212,22 @@ def test_a_board_without_runs_is_refused(runner, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_board_goes_on_after_its_terminal_where_that_was_asked_for(monkeypatch):
+    server = Server.serving(monkeypatch, UP)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in signals}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        assert board._serve("logs", 6007) == 3
+        found = [signal.getsignal(number) for number in signals]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert found == [signal.default_int_handler, signal.default_int_handler, signal.SIG_IGN]
+    assert server.ended
+
+
 def test_the_board_serves_what_is_found_without_the_trials_of_sweeps(process):
     process("train", "model=linear", "engine.epochs=1")
     process("train", "model=linear", "engine.epochs=1", "optimizer=sgd")

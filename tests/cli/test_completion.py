@@ -10,7 +10,7 @@ import pytest
 
 import runner as package
 from runner import config
-from runner.command.completion import FLAGS, SHELLS, _read, candidates, values_in
+from runner.command.completion import FLAGS, SHELLS, _read, answer, candidates, values_in
 from runner.command.table import COMMANDS
 from runner.config.checking import _hints
 from runner.constraints import problem
@@ -46,6 +46,7 @@ from runner.constraints import problem
         ("train log.progress=l", ["log.progress=lines", "log.progress=live"]),
         ("train optimizer.lr=", ["optimizer.lr=1e-3"]),
         ("train se", ["seed="]),
+        ("train model=mlp model.hidden=", []),  # [512, 256] is no word
         ("train objective.", ["objective.mode=", "objective.name="]),
         ("train --l", ["--like"]),
         ("compare --f", ["--figure", "--format"]),
@@ -165,3 +166,11 @@ def test_in_the_shell_itself(tmp_path, shell):
     # Bash replaces what is after the last = alone.
     prefixes = ("", "") if shell == "bash" else ("optimizer=", "reg=")
     assert found == ["train", f"{prefixes[0]}adagrad", f"{prefixes[1]}[l2,dropout", "engine.device="], done.stderr
+
+
+def test_asked_for_nothing_it_prints_the_script_of_bash(capsys):
+    printed = []
+    for words in (["-sc"], ["-sc", "install=bash"]):
+        assert answer(words) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] == SHELLS["bash"]

@@ -196,3 +196,5 @@ def test_fewer_vectorized_trials_fit_where_workers_share_a_gpu(monkeypatch):
     assert vectorized.VectorizedTimer(cfg).most_together == 24  # half of 48
     monkeypatch.setattr(vectorized, "num_sharing", lambda device: 3)
     assert vectorized.VectorizedTimer(cfg).most_together == 8
+    monkeypatch.setattr(vectorized, "free_memory", lambda device: 0)
+    assert vectorized.VectorizedTimer(cfg).most_together == 1

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import runner
+from runner.command import predict as command
 from runner.engine import process
 from runner.errors import UserError
 from runner.inference.classifier import Classifier
@@ -195,3 +196,9 @@ class TestFilesAreFound:
         with pytest.raises(UserError, match=said) as raised:
             find_images([word])
         assert str(raised.value).startswith(f"{word}: ")
+
+
+def test_lines_of_a_table_end_as_those_of_all_files_here():
+    rows = [("a.png", [("cat", 0.75), ("dog", 0.25)]), ("b.png", [("dog", 1.0)])]
+    named = "file,label,probability,label_2,probability_2\n"
+    assert command._as_csv(rows, 2) == named + "a.png,cat,0.75,dog,0.25\nb.png,dog,1.0\n"

@@ -232,3 +232,16 @@ def test_a_stage_within_another_takes_its_place_at_a_terminal():
             assert stages.status.status == "inner"
         assert stages.status.status == "outer"
     assert stages.status is None
+
+
+def test_what_finds_no_room_beside_the_bar_is_left_out_time_first_and_the_loss_next(live, monkeypatch):
+    shown, state = live
+    shown.length.begin(state)
+    began = shown.length.clock.began
+    monkeypatch.setattr("time.monotonic", lambda: began + 65)
+    state.step, state.epoch = 57, 1
+    shown.reported(state, [0.125, 9.0])
+    words = {"elapsed": "elapsed", "loss": "loss", "left": "left", "steps": "57/456"}
+    seen = [[name for name, word in words.items() if word in latest(shown, width)[0]] for width in range(120, 30, -1)]
+    seen = [names for place, names in enumerate(seen) if place == 0 or names != seen[place - 1]]
+    assert seen == [["elapsed", "loss", "left", "steps"], ["loss", "left", "steps"], ["left", "steps"], ["steps"]]

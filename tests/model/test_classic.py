@@ -169,3 +169,13 @@ def test_nin_has_the_layers_that_its_authors_published():
     }
     assert pools[32][:2] == ["MaxPool2d", "AvgPool2d"]
     assert pools[224][:3] == ["MaxPool2d"] * 3
+    drops = {
+        size: [
+            type(layer).__name__
+            for layer in on_meta(NIN, 3, size, 10).features
+            if isinstance(layer, nn.Dropout | nn.MaxPool2d | nn.AvgPool2d)
+        ]
+        for size in (32, 224)
+    }
+    assert drops[32] == ["MaxPool2d", "Dropout", "AvgPool2d", "Dropout"], "after each stage but the last"
+    assert drops[224] == ["MaxPool2d", "MaxPool2d", "MaxPool2d", "Dropout"], "before the last stage"

@@ -102,6 +102,15 @@ def test_a_side_that_is_no_multiple_of_the_patch_is_filled_up_with_zeros(make):
     torch.testing.assert_close(network(images), whole(filled))
 
 
+def test_a_new_vit_has_no_biases_but_those_of_its_blocks_and_norms():
+    network = ViT(3, 8, 10)
+    assert not network.head.bias.any()
+    assert not network.patches.bias.any()
+    assert not network.class_token.any()
+    assert network.head.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert network.patches.weight.std().item() == pytest.approx(12**-0.5, rel=0.1), "patches of 2 x 2 pixels"
+
+
 def test_small_images_are_cut_into_small_patches():
     assert {size: patch_of(size) for size in (8, 16, 17, 64, 65, 224)} == {8: 1, 16: 1, 17: 2, 64: 2, 65: 4, 224: 4}
 

@@ -127,3 +127,12 @@ def test_a_trial_that_is_a_link_is_refused_before_anything_is_written(make, tmp_
     with pytest.raises(UserError, match=r"trials/0003: is a link"):
         SweepFolder.open(folder.path).lock()
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_of_packages_that_were_not_noted_nothing_is_said(make):
+    folder = make(**environment("cpu"))
+    path = folder.path / "environment.json"
+    noted = json.loads(path.read_text())
+    del noted["packages"]
+    path.write_text(json.dumps(noted))
+    assert changes(folder) == []

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 import runner
 from runner import config
+from runner.build import teacher as module
 from runner.errors import CannotVectorize, UserError
 from runner.loss import Distillation
 from runner.training.resume import resume
@@ -221,6 +222,23 @@ def test_a_teacher_that_cannot_teach_is_refused_in_one_line(teacher, tmp_path, m
     with pytest.raises(UserError, match=r"^loss.teacher: must be set"):
         config.check(runner.compose(["loss=distillation"]))
     assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [(["a" * 28, "b" * 29], "a" * 28 + ", " + "b" * 29), (["a" * 28, "b" * 30], "a" * 28 + ", " + "b" * 27 + "...")],
+)
+def test_what_a_teacher_was_trained_on_is_said_in_less_than_60_characters(values, text):
+    assert module._short(values) == text
+
+
+def test_a_teacher_whose_config_is_refused_by_now_is_refused(teacher, tmp_path):
+    refused = shutil.copytree(teacher, tmp_path / "refused")
+    cfg = OmegaConf.load(refused / "config.yaml")
+    cfg.optimizer.lr = -1.0
+    OmegaConf.save(cfg, refused / "config.yaml")
+    with pytest.raises(UserError, match=r"^loss\.teacher: .*: optimizer\.lr"):
+        built(refused)
 
 
 def test_a_student_learns_from_its_teacher_alone(teacher, tmp_path):

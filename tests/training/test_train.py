@@ -350,3 +350,20 @@ def test_a_run_whose_choices_are_refused_by_now_does_not_go_on(train, monkeypatc
     with pytest.raises(UserError, match=r"^model: 2 epochs of it"):
         resume(run.folder, ["engine.epochs=2"])
     assert (run.folder / "run.json").read_bytes() == before
+
+
+def test_trials_that_train_together_are_silent_also_where_they_are_interrupted(tmp_path, monkeypatch, capsys):
+    cfgs = [runner.compose([*QUICK, f"optimizer.lr={lr}", "log.progress=lines"]) for lr in (0.1, 0.2)]
+    folders = [RunFolder.create(make_folder(tmp_path, f"trial{n}"), "trial", [], {}, {}) for n in range(2)]
+    members = [module.Member(cfg, [], folder, is_trial=True) for cfg, folder in zip(cfgs, folders, strict=True)]
+    monkeypatch.setattr(module, "fit", lambda *_: (_ for _ in ()).throw(Interrupted(15)))
+    with pytest.raises(Interrupted):
+        module.train_vectorized(members, runner.build.data(cfgs[0]))
+    assert capsys.readouterr() == ("", "")
+    assert [RunFolder.open(folder.path).record["status"] for folder in folders] == ["interrupted"] * 2
+
+
+def test_a_gpu_that_is_not_used_is_noted(train, monkeypatch, capsys):
+    monkeypatch.setattr(module, "unused_gpu", lambda asked, used: f"a GPU is here, and {asked} is {used}")
+    train(*QUICK, "engine.device=cpu")
+    assert "a GPU is here, and cpu is cpu" in capsys.readouterr().err

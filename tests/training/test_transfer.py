@@ -385,6 +385,10 @@ def test_a_file_of_a_thousand_classes_has_imagenets_preprocessing(tmp_path, num_
     training = build.training(runner.compose([*SHUFFLENET, f"model.weights={tmp_path}/weights.pt", "transfer=head"]))
     about = "preprocessing: ImageNet's, since the file has 1000 classes"
     assert (dict(training.about).get("input") == about) is of_imagenet
+    if of_imagenet:
+        preprocess = training.state.preprocess
+        torch.testing.assert_close(preprocess.shift.flatten(), torch.tensor([0.485, 0.456, 0.406]))
+        torch.testing.assert_close(1 / preprocess.scale.flatten(), torch.tensor([0.229, 0.224, 0.225]))
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
@@ -520,6 +524,26 @@ def test_offline_timms_weights_are_named_with_their_place(monkeypatch):
         r"timm/resnet10t\S* where there is a network, and name the copy: model\.weights=FILE",
         str(raised.value),
     )
+
+
+def test_timms_weights_come_by_name_with_their_preprocessing(monkeypatch):
+    timm = pytest.importorskip("timm")
+    module = importlib.import_module("runner.model.timm")
+    own = timm.create_model("resnet10t", num_classes=1000)
+    given = module.Trained(own.state_dict(), (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), 176)
+    monkeypatch.setattr(module, "trained", lambda name: {"resnet10t": given}[name])
+    words = ["data=synthetic", "model=timm", "model.name=resnet10t", "model.pretrained=true", "transfer=head"]
+    training = build.training(runner.compose([*words, *QUIET]))
+    network, preprocess = training.state.network, training.state.preprocess
+    assert all(
+        torch.equal(network.state_dict()[name], own.state_dict()[name]) for name in ("conv1.0.weight", "bn1.bias")
+    )
+    torch.testing.assert_close(preprocess.shift.flatten(), torch.tensor(given.mean))
+    torch.testing.assert_close(1 / preprocess.scale.flatten(), torch.tensor(given.std))
+    about = dict(training.about)
+    assert about["weights"].startswith("timm's weights of resnet10t")
+    assert "trained on images of 176 pixels, and these have 32" in about["weights"]
+    assert about["input"] == "preprocessing: timm's data config of these weights"
 
 
 def test_without_timm_its_networks_are_one_line(monkeypatch):

@@ -13,6 +13,7 @@ import runner
 from runner.cli import run as main
 from runner.data.loader import InMemoryLoader, WorkerLoader
 from runner.errors import DeviceFault, ImagesChanged, OutOfMemory
+from runner.store import SweepFolder, make_folder
 from runner.sweep.execution import job
 from runner.sweep.record.trial import TrialRecord
 
@@ -202,3 +203,20 @@ def test_the_end_of_a_trial_that_diverged_says_why():
     paused = SimpleNamespace(status="interrupted", record={"error": None}, objective=0.5)
     assert job._end(trial, paused)["event"] == "waiting"
     assert job._end(trial, paused)["score"] == 0.5
+
+
+def test_images_are_the_same_ones_wherever_they_are_and_may_not_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "_checked", set())
+    folder = SweepFolder.create(make_folder(tmp_path, "it"), "it", [], 0, {})
+
+    def check(fingerprint, accept=False, **identity):
+        dataset = SimpleNamespace(identity={"kind": "folder", **identity}, fingerprint={"train": fingerprint})
+        job._check_images(folder, dataset, accept)
+
+    check("aaaa", root="here", cache="ram", size=8)
+    check("bbbb", root="here", cache="ram", size=9)  # another data set
+    check("aaaa", root="there", cache="disk", size=8)
+    with pytest.raises(ImagesChanged):
+        check("cccc", root="there", cache="disk", size=8)
+    check("cccc", accept=True, root="there", cache="disk", size=8)
+    folder.unlock()

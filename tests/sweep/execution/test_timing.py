@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 import runner
 from runner.build import Timing
@@ -149,3 +150,24 @@ def test_trials_that_are_too_short_for_a_timing_train_one_by_one_until_longer_on
 def test_the_number_of_threads_that_was_faster_is_kept(decide):
     assert decide((1e-3, 1e-3, 1), (1e-3, 1e-3, 1))[1].endswith("with one thread")
     assert module.decide(decide.cfgs, "auto", 12, None, decide.folder).num_threads == 1
+
+
+def test_where_memory_is_too_small_for_few_trials_none_train_together(decide, monkeypatch):
+    def full(self, cfgs, until):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Timer, "time", full)
+    found = decide((1e-3, 1e-3), (1e-3, 1e-3))
+    assert found == (0, "the device has too little memory for several trials")
+
+
+def test_where_memory_is_too_small_for_many_trials_few_train_together(decide, monkeypatch):
+    measure = Timer.time
+
+    def full(self, cfgs, until):
+        if len(cfgs) > 4:
+            raise torch.OutOfMemoryError
+        return measure(self, cfgs, until)
+
+    monkeypatch.setattr(Timer, "time", full)
+    assert decide((1e-3, 1e-3), (1e-3, 1e-3)) == (4, "vectorized trials train 4.0 times as fast as one by one")

@@ -332,3 +332,10 @@ def test_workers_and_a_launcher_with_workers_of_its_own_exclude_each_other():
         launcher(None, None, whole, num_workers=2),
     ):
         pass
+
+
+def test_what_nobody_is_there_to_read_is_left_unsaid():
+    ours, theirs = Pipe()
+    theirs.close()
+    module._answer(ours, module._failed(["seed=1"], ValueError("wrong")))
+    ours.close()
