@@ -1,6 +1,7 @@
 """`runner train -m`: jobs that are checked first, survive one another, and are gone on with."""
 
 import json
+import shutil
 
 import pytest
 from omegaconf import OmegaConf
@@ -97,6 +98,18 @@ def test_what_was_stopped_is_gone_on_with(runner, tmp_path):
     assert [job["status"] for job in jobs] == ["finished"] * 3
     assert len(runner.runs()) == 4, "the third was begun anew"
     assert "3 runs in 1 row" in done.stdout
+
+
+def test_a_job_whose_run_was_removed_trains_anew(runner, tmp_path):
+    runner("train", "-m", *SMALL, "seed=1,2")
+    path, jobs = jobs_of(tmp_path)
+    shutil.rmtree(tmp_path / jobs[0]["folder"])
+    runner("resume", path.relative_to(tmp_path))
+    again = MultirunFolder.open(path).jobs
+    assert [job["status"] for job in again] == ["finished"] * 2
+    assert again[0]["folder"] != jobs[0]["folder"]
+    assert again[1]["folder"] == jobs[1]["folder"]
+    assert len(runner.runs()) == 2
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ from collections import Counter
 
 import pytest
 
+from runner.command import sweep as command
+
 # A user's augmentation that fails, dawdles, or kills its process, as the files beside it say.
 SABOTEUR = """
 import os, pathlib, signal, time
@@ -200,6 +202,15 @@ def test_a_vectorized_sweep_scores_as_one_by_one(runner):
     assert scores(vectorized) == pytest.approx(scores(alone), abs=0.01)
     for number in range(6):
         assert list((vectorized / f"trials/{number:04d}").glob("events.out.tfevents.*"))
+    assert list(vectorized.glob("events.out.tfevents.*"))
+    assert not list(alone.rglob("events.out.tfevents.*"))
+
+
+def test_the_folder_of_ones_own_configs_is_told_in_either_form(tmp_path, monkeypatch):
+    monkeypatch.setattr(command.config, "add_user_folder", (added := []).append)
+    for words in (["-cd", str(tmp_path)], ["--config-dir", str(tmp_path)], [f"--config-dir={tmp_path}"]):
+        assert command.as_multirun([*words, "seed=1"]) == ["--multirun", "seed=1"]
+    assert added == [tmp_path] * 3
 
 
 def started(runner, name):

@@ -190,3 +190,12 @@ def test_a_curve_of_precision_and_recall_is_that_of_the_scores(writer, tmp_path)
     middle = len(tp) // 2
     assert (tp[middle], fp[middle], tn[middle], fn[middle]) == (1, 1, 1, 1)
     assert (precision[middle], recall[middle]) == (0.5, 0.5)
+
+
+def test_a_run_ended_when_its_end_was_written(writer, tmp_path):
+    before = time.time()
+    writer.add_session_end("finished")
+    writer.flush()
+    content = events_of(tmp_path).summary_metadata["_hparams_/session_end_info"].plugin_data.content
+    end = plugin_data_pb2.HParamsPluginData.FromString(content).session_end_info
+    assert before - 1 <= end.end_time_secs <= time.time()

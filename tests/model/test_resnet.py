@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import runner
+from runner import config
 from runner.model import resnet
 from runner.model.resnet import BasicBlock
 
@@ -106,6 +107,7 @@ def test_stem_is_chosen_by_name_or_by_size(stem, image_size, kernel):
 def test_cifar_depth_counts_its_layers(depth):
     with torch.device("meta"):
         network = resnet(3, 32, 10, depth=depth)
+    config.check(runner.compose(["model=resnet", f"model.depth={depth}"]))
     assert sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in network.modules()) == depth
 
 

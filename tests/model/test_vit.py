@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision.models
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
@@ -9,7 +10,7 @@ from torchvision.models.convnext import CNBlockConfig
 import runner
 from runner import decay
 from runner.model import ConvNeXt, ViT
-from runner.model.convnext import patch_of
+from runner.model.convnext import Patches, patch_of
 from runner.optimizer import layers_of
 
 NAMES = {
@@ -145,3 +146,11 @@ def test_stochastic_depth_acts_on_both(words):
     network = runner.build.model(cfg)
     rates = [layer.p for layer in network.modules() if type(layer).__name__ == "StochasticDepth"]
     assert rates == pytest.approx([0.5 * (i + 1) / len(rates) for i in range(len(rates))])
+
+
+def test_patches_over_an_odd_map_fill_it_up_with_zeros_at_its_right_and_bottom():
+    layer = Patches(3, 5, 2)
+    images = torch.randn(1, 3, 7, 5)
+    whole = torch.zeros(1, 3, 8, 6)
+    whole[:, :, :7, :5] = images
+    torch.testing.assert_close(layer(images), F.conv2d(whole, layer.weight, layer.bias, stride=2))

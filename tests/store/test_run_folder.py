@@ -128,7 +128,12 @@ def test_one_process_alone_trains_in_a_folder(tmp_path):
     assert f"UserError: {tmp_path}: another process is training in this folder; wait for it" in tried().stderr
     assert "ResourceWarning" not in tried().stderr
     folder.unlock()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    half = folder.path / f".run.json.{ended.pid}.tmp"
+    half.touch()
     assert tried().returncode == 0
+    assert not half.exists(), "what a killed process left half written is gone"
 
 
 @pytest.mark.parametrize("older", [{"format": 1}, {}])

@@ -105,6 +105,12 @@ def test_without_augmentation_the_frozen_part_sees_each_image_once(source, monke
     assert ("transfer", "132 of 9,108 parameters learn; the frozen part has seen each image once") in training.about
 
 
+def test_with_a_teacher_that_sees_each_image_once_the_frozen_part_does_too(source, tmp_path):
+    teacher = runner.train([*TARGET, "engine.epochs=1", f"output_dir={tmp_path}", "name=teacher"]).folder
+    training = built(source, "head", "loss=distillation", f"loss.teacher='{teacher}'")
+    assert "the frozen part has seen each image once" in dict(training.about)["transfer"]
+
+
 @pytest.mark.parametrize("more", [[], ["average=ema"], ["engine.precision=bf16"], ["loss=hinge"], ["tta=flip"]])
 def test_that_gives_the_losses_and_scores_of_training_with_the_whole_network(source, monkeypatch, more):
     once = built(source, "head", *more)

@@ -2,6 +2,8 @@
 
 import sys
 
+from hydra.core.plugins import Plugins
+
 from runner.sweep import plugin
 from runner.sweep.plugin.sweeper import RunnerSweeper
 
@@ -12,3 +14,10 @@ def test_without_an_installation_the_file_that_it_would_discover_is_read(monkeyp
     assert sys.modules[plugin.MODULE] is module
     assert issubclass(module.RunnerSweeper, RunnerSweeper)
     assert module.WorkersLauncher.__name__ == "WorkersLauncher"
+
+
+def test_hydra_is_told_of_both(monkeypatch):
+    told = []
+    monkeypatch.setattr(Plugins.instance(), "register", told.append)
+    plugin.register()
+    assert [kind.__name__ for kind in told] == ["RunnerSweeper", "WorkersLauncher"]

@@ -339,3 +339,10 @@ def test_what_nobody_is_there_to_read_is_left_unsaid():
     theirs.close()
     module._answer(ours, module._failed(["seed=1"], ValueError("wrong")))
     ours.close()
+
+
+def test_two_workers_are_forked_from_a_server_unless_said_otherwise():
+    made = WorkersLauncher()
+    assert made.num_workers == 2
+    made.setup(hydra_context=None, task_function=None, config=OmegaConf.create())
+    assert made.context.get_start_method() == "forkserver"
