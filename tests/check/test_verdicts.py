@@ -315,6 +315,7 @@ def test_a_hundredth_of_a_split_that_another_has_makes_its_scores_worthless(pair
     holds(data.verdict_on_duplicates(found, sizes, whole, conflicts=sum(pairs)), verdict, said)
     few = data.verdict_on_duplicates(found, {"train": 900, "val": 101}, whole)
     assert few.verdict == ("ok" if not pairs else "warning"), "less than a hundredth"
+    assert "different labels" not in few.measured
 
 
 def test_a_difference_hash_has_a_sign_for_each_step_to_the_right():

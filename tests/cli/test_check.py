@@ -1,5 +1,6 @@
 """`runner check`, and `optimizer.lr=auto`."""
 
+import errno
 import json
 
 import pytest
@@ -70,6 +71,7 @@ def test_a_profile_opens_and_names_the_costliest_operations(runner):
     assert any(event.get("name", "").startswith("aten::") for event in trace["traceEvents"])
     costliest = record["checks"][-1]["values"]["costliest"]
     assert 1 <= len(costliest) <= 10
+    assert record["checks"][-1]["measured"].count("%") == min(3, len(costliest))
     assert sorted((row["share"] for row in costliest), reverse=True) == [row["share"] for row in costliest]
 
 
@@ -110,3 +112,12 @@ def test_a_rate_is_found_for_a_training_alone(runner):
     assert "optimizer.lr: auto is found by runner train alone; give a number" in told
     lbfgs = ["optimizer=lbfgs", "data.batch_size=2000", "schedule=constant", "optimizer.lr=auto"]
     assert "optimizer.lr: auto: L-BFGS" in runner("train", *FAST, *lbfgs, status=2).stderr
+
+
+def test_a_full_disk_is_one_line(runner, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "outputs/it")
+
+    monkeypatch.setattr("runner.check.run.check", full)
+    done = runner("check", *FAST, status=2)
+    assert done.stderr == "runner: outputs/it: No space left on device; free some space, then go on\n"

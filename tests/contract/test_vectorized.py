@@ -1,6 +1,8 @@
 """Vectorized trials equal the same trials alone: every technique, over 50 steps of two trials."""
 
+import importlib
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -449,3 +451,10 @@ def test_a_weight_that_is_frozen_keeps_its_norm_in_vectorized_trials():
         weights = dict(made.state.of(trial).network.named_parameters())
         norms = {name: weights[name].norm(dim=1).max() for name in ("1.weight", "3.weight")}
         assert norms["1.weight"] > 0.11 > norms["3.weight"]
+
+
+def test_a_device_whose_precision_is_fp16_trains_one_by_one(monkeypatch):
+    module = importlib.import_module("runner.build.vectorized")
+    monkeypatch.setattr(module, "SharedSetup", lambda *_: SimpleNamespace(precision=SimpleNamespace(name="fp16")))
+    with pytest.raises(CannotVectorize, match=r"^engine\.precision: fp16 scales all gradients by one number"):
+        runner.build.vectorize(configs(["model=mlp"], RATES))

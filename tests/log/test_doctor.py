@@ -56,6 +56,8 @@ def test_a_validation_loss_that_rises_with_the_accuracy_is_overconfidence():
     back = [1.0, 0.8, 0.85, 0.9, 0.95, 0.85, 1.1, 1.1, 1.1]  # the last three stay above 1.25 times the lowest
     assert doctor.overconfidence(Vitals(records([1.0] * 9, back, [*rises, 0.67]), 20)) is not None
     assert doctor.overconfidence(Vitals(records([1.0] * 8, back[:8], rises), 20)) is None
+    just = [1.0, 0.5, *([0.625] * 6)]  # 1.25 times the lowest, to the bit
+    assert doctor.overconfidence(Vitals(records([1.0] * 8, just, rises), 20)) is not None
     falls = [0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
     assert doctor.overconfidence(Vitals(records([1.0] * 8, val, falls), 20)) is None
 

@@ -38,3 +38,13 @@ def test_an_output_is_saturated_within_a_hundredth_of_the_range_at_either_end():
     output = torch.tensor([[0.0, 0.009, 0.011, 0.5], [0.6, 0.989, 0.991, 1.0]])
     assert saturated_share(output, 0.0, 1.0) == 4 / 8
     assert saturated_share(2 * output - 1, -1.0, 1.0) == 4 / 8
+
+
+def test_gradients_are_noted_where_asked_for_and_where_there_are_any():
+    layer = nn.Linear(2, 2)
+    with observed(layer) as found:
+        layer(torch.ones(1, 2)).sum().backward()
+    assert found[layer].gradient_norm is None
+    with observed(layer, with_gradients=True) as found, torch.no_grad():
+        layer(torch.ones(1, 2))
+    assert found[layer].gradient_norm is None

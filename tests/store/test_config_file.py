@@ -204,3 +204,10 @@ def test_what_a_config_takes_from_elsewhere_is_written_as_its_value(tmp_path):
     write_config(tmp_path, OmegaConf.create({"seed": 3, "data": {"split_seed": "${seed}"}}), [])
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["data"]["split_seed"] == 3
     assert read_leaves(tmp_path)["data.split_seed"] == 3
+
+
+def test_sixteen_aliases_are_read_and_no_more(read_text):
+    text = "seed: &seed 3\nmodel: [{}]\n"
+    assert read_text(text.format(", ".join(["*seed"] * 16)))["model"] == [3] * 16
+    with pytest.raises(UserError):
+        read_text(text.format(", ".join(["*seed"] * 17)))

@@ -367,3 +367,23 @@ def test_a_gpu_that_is_not_used_is_noted(train, monkeypatch, capsys):
     monkeypatch.setattr(module, "unused_gpu", lambda asked, used: f"a GPU is here, and {asked} is {used}")
     train(*QUICK, "engine.device=cpu")
     assert "a GPU is here, and cpu is cpu" in capsys.readouterr().err
+
+
+def test_the_error_that_ended_the_training_is_told_though_no_summary_can_be_written(train, monkeypatch):
+    def broken(*_):
+        raise OSError("no summary")
+
+    monkeypatch.setattr(module, "fit", lambda *_: 1 / 0)
+    monkeypatch.setattr(module, "_write_summary", broken)
+    with pytest.raises(ZeroDivisionError):
+        train(*QUICK)
+
+
+@pytest.mark.parametrize(("num_trials", "is_told"), [(1, False), (2, True)])
+def test_where_memory_is_too_small_for_trials_together_one_by_one_is_a_way(num_trials, is_told):
+    with (
+        pytest.raises(module.OutOfMemory, match=r"^data\.batch_size=32: out of GPU memory; lower it and ") as raised,
+        module._out_of_memory_in_a_line(runner.compose(["data.batch_size=32"]), num_trials),
+    ):
+        raise torch.OutOfMemoryError
+    assert ("set sweep.vectorize=off" in str(raised.value)) is is_told

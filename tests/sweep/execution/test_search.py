@@ -312,3 +312,11 @@ def test_how_many_jobs_run_at_once_is_read_off_the_launcher(launcher, num_worker
 def test_all_processors_are_as_many_as_there_are(monkeypatch, cpus, jobs):
     monkeypatch.setattr("os.cpu_count", lambda: cpus)
     assert num_parallel_jobs(OmegaConf.create({"_target_": "a.JoblibLauncher", "n_jobs": -1}), 1) == jobs
+
+
+def test_a_job_that_raised_before_its_trial_started_ends_that_trial_alone(search, plan):
+    def launch(jobs, first):
+        return [returned(JobStatus.FAILED, ValueError("too big")) for _ in jobs]
+
+    search(plan(rounds=((1, 1),)), launch=launch).run()
+    assert events(search, "failed") == [0]

@@ -171,3 +171,19 @@ def test_where_memory_is_too_small_for_many_trials_few_train_together(decide, mo
 
     monkeypatch.setattr(Timer, "time", full)
     assert decide((1e-3, 1e-3), (1e-3, 1e-3)) == (4, "vectorized trials train 4.0 times as fast as one by one")
+
+
+def test_an_architecture_has_a_decision_of_its_own_and_a_length_has_not(decide):
+    def name(*words):
+        return module._name(runner.compose(["model=mlp", *words]))
+
+    assert name("engine.epochs=3") == name("engine.epochs=30") != name("model.hidden=[9]")
+
+
+def test_a_number_that_was_asked_for_is_tried_with_the_images_at_hand(decide, monkeypatch):
+    tried = []
+    monkeypatch.setattr(module.build, "vectorize", lambda *given: tried.append(given))
+    images = object()
+    found = module.decide(decide.cfgs, 3, 12, images, decide.folder)
+    assert (found.together, found.reason) == (3, "sweep.vectorize is 3")
+    assert tried == [(decide.cfgs[:2], images)]

@@ -311,6 +311,7 @@ def test_only_our_own_tasks_have_torch_imported_beforehand(ready, task, imports_
 def test_no_workers_at_all_are_refused(ready):
     with pytest.raises(UserError, match=r"^hydra\.launcher\.num_workers: must be at least 1, not 0$"):
         ready(None, 0)
+    assert ready(None, 1).num_workers == 1
 
 
 def test_a_launcher_that_nobody_has_lets_its_workers_go(ready):
