@@ -4,7 +4,6 @@ import importlib
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -20,7 +19,7 @@ from runner.check.verdict import Check, Verdict, worst
 from runner.errors import UserError
 from runner.formatting import seconds_text
 from runner.log import progress
-from runner.stages import shown_by, stage
+from runner.stages import stage
 from runner.store import to_plain
 from runner.store.config_file import write_config
 from runner.warnings import note
@@ -46,7 +45,7 @@ def check(
         note(text)
     console = Console()
     began = time.perf_counter()
-    with _showing_stages(cfg, console):
+    with progress.showing_stages(cfg.log.progress, console):
         dataset = build.data(cfg)
         cfg = batch_size.settled(cfg, dataset)
         cfg, _ = lr.settled(cfg, dataset)
@@ -128,8 +127,3 @@ def _new_folder(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str,
     folder = CheckFolder.begun(path, name, overrides, store.environment(device), choices=dict(choices))
     write_config(path, cfg, overrides)
     return folder
-
-
-def _showing_stages(cfg: DictConfig, console: Console) -> AbstractContextManager[None]:
-    mode = progress.resolve(cfg.log.progress, console)
-    return nullcontext() if mode == "none" else shown_by(progress.Stages(console, mode == "live"))

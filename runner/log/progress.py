@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -53,6 +53,12 @@ def resolve(mode: str, console: Console) -> str:
     if mode != "auto":
         return mode
     return "live" if console.is_terminal or console.is_jupyter else "lines"
+
+
+def showing_stages(mode: str, console: Console) -> AbstractContextManager[None]:
+    """The stages before training are shown within it, as the display of that mode shows them."""
+    mode = resolve(mode, console)
+    return nullcontext() if mode == "none" else shown_by(Stages(console, mode == "live"))
 
 
 class Stages:

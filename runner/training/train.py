@@ -4,7 +4,7 @@ import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,7 @@ from runner.log.texts import describe_network, describe_run
 from runner.log.trial_events import write_trial_events
 from runner.model.summary import LayerSummary
 from runner.signals import Stop
-from runner.stages import shown_by, stage
+from runner.stages import stage
 from runner.store import RunFolder
 from runner.training.figures import draw_run
 from runner.training.header import network_layers, print_header, print_layers
@@ -110,7 +110,7 @@ def train(
     """
     _check_combinations(cfg)
     console = Console()
-    with _showing_stages(cfg, console):
+    with progress.showing_stages(cfg.log.progress, console):
         dataset = build.data(cfg)
         if why := build.settle_weights(cfg, dataset):
             note(why)
@@ -139,7 +139,7 @@ def go_on(member: Member) -> Run:
         Interrupted: as `train`.
     """
     console = Console()
-    with _showing_stages(member.cfg, console):
+    with progress.showing_stages(member.cfg.log.progress, console):
         dataset = build.data(member.cfg)
         with _out_of_memory_in_a_line(member.cfg):
             training = build.training(member.cfg, dataset)
@@ -154,7 +154,7 @@ def try_out(cfg: DictConfig) -> None:
     """
     _check_combinations(cfg)
     console = Console()
-    with _showing_stages(cfg, console):
+    with progress.showing_stages(cfg.log.progress, console):
         dataset = build.data(cfg)
         cfg = batch_size.settled(cfg, dataset)
         cfg, _ = lr.settled(cfg, dataset)
@@ -177,11 +177,6 @@ def _check_combinations(cfg: DictConfig) -> None:
     config.check_combinations(cfg)
     for text in config.notes(cfg):
         note(text)
-
-
-def _showing_stages(cfg: DictConfig, console: Console) -> AbstractContextManager[None]:
-    mode = progress.resolve(cfg.log.progress, console)
-    return nullcontext() if mode == "none" else shown_by(progress.Stages(console, mode == "live"))
 
 
 def train_member(member: Member, dataset: Data, pause_epoch: int | None = None) -> Run:

@@ -1,12 +1,15 @@
 """Parts of a training as their configs have them."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 from torch import nn
 
 import runner
+from runner.build import parts
 from runner.errors import UserError
+from runner.pictures import View
 
 NET = """
 from torch import nn
@@ -39,3 +42,13 @@ def test_a_part_within_a_part_is_built_with_it(own):
 def test_a_module_that_a_part_within_a_part_lacks_is_named_by_its_key(own):
     with pytest.raises(UserError, match=r"^config\.activation\._target_: .*no_such_module"):
         runner.build.model(runner.compose([*own, "+model.activation._target_=no_such_module.Act"]))
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "has_larger", "view"),
+    [("ten_crop", True, View(37)), ("ten_crop", False, None), ("none", True, None), ("none", False, None)],
+)
+def test_a_larger_view_is_cut_from_where_there_is_one_and_crops_need_it(augmentation, has_larger, view):
+    cfg = runner.compose([f"tta={augmentation}"])
+    images = SimpleNamespace(image_shape=(3, 32, 32), has_larger=has_larger)
+    assert parts.eval_view(cfg, images) == view  # 256 / 224 of 32 pixels

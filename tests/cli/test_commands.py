@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from runner.command.options import options
 from tests.looks import COLORS
 
 COMMANDS = ["board", "compare", "list", "note", "options", "remove", "resume", "stop", "sweep", "tag", "test", "train"]
@@ -41,6 +42,14 @@ def test_what_only_explains_loads_no_torch(words):
 @pytest.mark.parametrize("words", [[], ["-h"], ["help"]])
 def test_help_in_other_words(runner, words):
     assert "usage: runner COMMAND" in runner(*words).stdout
+
+
+@pytest.mark.parametrize(("first", "key"), [("# Mine.", "model.seed"), ("# @package _global_", "seed")])
+def test_keys_of_an_option_are_told_where_they_land(tmp_path, first, key):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_text(f"{first}\nseed: 5  # Seed.\n")
+    (option,) = options([tmp_path], "model")
+    assert option.keys == [(key, "5", "Seed.")]
 
 
 @pytest.mark.parametrize("command", ["train", "sweep", "resume", "test", "compare", "options"])

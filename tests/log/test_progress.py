@@ -4,6 +4,7 @@ import io
 import math
 import re
 import time
+from contextlib import nullcontext
 
 import pytest
 from rich.console import Console
@@ -221,6 +222,15 @@ def test_a_stage_is_named_where_it_takes_a_second(monkeypatch):
     assert console.file.getvalue() == "reading ...\n"
     with stage("nobody looks"):
         pass
+
+
+@pytest.mark.parametrize(("mode", "shown"), [("none", None), ("lines", False), ("auto", False), ("live", True)])
+def test_stages_are_shown_as_the_display_that_was_chosen(mode, shown, monkeypatch):
+    made = []
+    monkeypatch.setattr(progress, "Stages", lambda console, live: made.append(live) or nullcontext)
+    with progress.showing_stages(mode, Console(file=io.StringIO())), stage("reading"):
+        pass
+    assert made == ([] if shown is None else [shown])
 
 
 def test_a_stage_within_another_takes_its_place_at_a_terminal():

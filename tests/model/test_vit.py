@@ -154,3 +154,10 @@ def test_patches_over_an_odd_map_fill_it_up_with_zeros_at_its_right_and_bottom()
     whole = torch.zeros(1, 3, 8, 6)
     whole[:, :, :7, :5] = images
     torch.testing.assert_close(layer(images), F.conv2d(whole, layer.weight, layer.bias, stride=2))
+
+
+def test_the_larger_the_images_the_larger_a_patch_of_vit():
+    sizes = {8: 2, 16: 2, 17: 4, 64: 4, 65: 16, 224: 16}
+    for size, patch in sizes.items():
+        with torch.device("meta"):
+            assert ViT(3, size, 10, width=12, depth=1, heads=1).patches.kernel_size == (patch, patch)

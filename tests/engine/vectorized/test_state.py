@@ -293,7 +293,9 @@ def test_drawn_numbers_are_uniform_and_of_one_key_unlike_another():
 
 def test_the_times_of_vectorized_trials_are_measured():
     cfgs = configs(WORDS, seed=[0, 1, 2])
-    timing = runner.build.VectorizedTimer(cfgs[0]).time(cfgs)
+    timer = runner.build.VectorizedTimer(cfgs[0])
+    assert timer.trial_seconds > timer.build_seconds > 0
+    timing = timer.time(cfgs)
     assert timing.num_trials == 3
     assert min(timing.together, timing.alone) > 0
 

@@ -220,3 +220,13 @@ def test_images_are_the_same_ones_wherever_they_are_and_may_not_change(tmp_path,
         check("cccc", root="there", cache="disk", size=8)
     check("cccc", accept=True, root="there", cache="disk", size=8)
     folder.unlock()
+
+
+def test_why_a_trial_failed_before_it_could_train_is_in_its_record(tmp_path, monkeypatch):
+    noted = {}
+    folder = SimpleNamespace(record={"status": "running"}, update=lambda **fields: noted.update(fields), unlock=int)
+    trial = SimpleNamespace(open=lambda until: SimpleNamespace(cfg=None, folder=folder))
+    monkeypatch.setattr(job, "_data", lambda cfg: 1 / 0)
+    assert isinstance(job._run_alone(trial, None), ZeroDivisionError)
+    assert (noted["status"], noted["error"]) == ("failed", "division by zero")
+    assert noted["finished"]

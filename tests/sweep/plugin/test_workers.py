@@ -15,6 +15,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
+from runner.engine.device import NUM_WORKERS, WORKER
 from runner.errors import Interrupted, UserError, WorkerDied
 from runner.lifetime import this_process
 from runner.sweep.plugin import workers as module
@@ -347,3 +348,13 @@ def test_two_workers_are_forked_from_a_server_unless_said_otherwise():
     assert made.num_workers == 2
     made.setup(hydra_context=None, task_function=None, config=OmegaConf.create())
     assert made.context.get_start_method() == "forkserver"
+
+
+def test_a_worker_that_trains_knows_its_number_and_that_of_all(monkeypatch):
+    for name in (WORKER, NUM_WORKERS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("runner.engine.process.use_one_thread", lambda: None)
+    module._get_ready_to_train(SimpleNamespace(number=1, num_workers=3, has_own_gpu=False))
+    assert (os.environ[WORKER], os.environ[NUM_WORKERS]) == ("1", "3")
+    monkeypatch.setenv(WORKER, "")  # and is forgotten
+    monkeypatch.setenv(NUM_WORKERS, "")
