@@ -1,9 +1,12 @@
 """Mistakes: one line that names the key or file and the remedy, exit status 2, and no run left behind."""
 
+import errno
+import os
 from urllib.error import URLError
 
 import pytest
 
+from runner import cli
 from runner.command.hydra_app import _is_ours
 
 MISTAKES = {
@@ -221,3 +224,19 @@ def test_an_error_in_code_without_a_name_is_not_ours():
     with pytest.raises(ZeroDivisionError) as raised:
         exec(compile("1 / 0", "made", "exec"), {})
     assert not _is_ours(raised.value)
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 2), (errno.EDQUOT, 2), (errno.EACCES, None)])
+def test_of_what_the_system_refuses_a_full_disk_alone_is_the_users(number, status, monkeypatch, capsys):
+    def refused(words):
+        raise OSError(number, os.strerror(number), "outputs/it")
+
+    monkeypatch.setattr(cli, "run", refused)
+    with pytest.raises(SystemExit if status else OSError) as raised:
+        cli.main(["train"])
+    err = capsys.readouterr().err
+    if status:
+        assert raised.value.code == status
+        assert err == f"runner: outputs/it: {os.strerror(number)}; free some space, then go on\n"
+    else:
+        assert err == ""

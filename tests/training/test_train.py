@@ -387,3 +387,19 @@ def test_where_memory_is_too_small_for_trials_together_one_by_one_is_a_way(num_t
     ):
         raise torch.OutOfMemoryError
     assert ("set sweep.vectorize=off" in str(raised.value)) is is_told
+
+
+def test_each_of_trials_that_train_together_has_its_own_curves(tmp_path):
+    words = [*QUICK, "log.tensorboard=true", "log.progress=none"]
+    cfgs = [runner.compose([*words, f"optimizer.lr={lr}"]) for lr in (1e-4, 0.2)]
+    folders = [RunFolder.create(make_folder(tmp_path, f"trial{n}"), "trial", [], {}, {}) for n in range(2)]
+    pairs = zip(cfgs, folders, strict=True)
+    members = [module.Member(cfg, [], folder, is_trial=True, tensorboard="all") for cfg, folder in pairs]
+    module.train_vectorized(members, runner.build.data(cfgs[0]))
+    shown = []
+    for folder in folders:
+        events = EventAccumulator(str(folder.path)).Reload()
+        (loss,) = events.Scalars("loss/val")
+        assert loss.value == pytest.approx(folder.metrics[-1]["val/loss"])
+        shown.append(loss.value)
+    assert shown[0] != shown[1]
