@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from runner.command.stored import split_words
 from tests.looks import COLORS
 
 
@@ -242,3 +244,15 @@ def test_average_writes_the_mean_of_checkpoints_which_test_reads(runner):
     assert "accuracy" in runner("test", "last", "--weights", "soup.pt").stdout
     refused = runner("average", "last", "--out=soup.pt", status=2).stderr
     assert refused.startswith("runner: average: name several runs, or several checkpoints of one")
+
+
+def test_of_words_those_that_name_runs_come_first_as_many_as_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").touch()
+    (tmp_path / "photo.png").touch()
+    runs, changes, others = split_words(["a", "tta=flip", "b", "c", "photo.png", "a"])
+    assert runs == [Path("a"), Path("b"), Path("c")]
+    assert changes == ["tta=flip"]
+    assert others == ["photo.png", "a"]

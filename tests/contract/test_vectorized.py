@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -458,3 +459,22 @@ def test_a_device_whose_precision_is_fp16_trains_one_by_one(monkeypatch):
     monkeypatch.setattr(module, "SharedSetup", lambda *_: SimpleNamespace(precision=SimpleNamespace(name="fp16")))
     with pytest.raises(CannotVectorize, match=r"^engine\.precision: fp16 scales all gradients by one number"):
         runner.build.vectorize(configs(["model=mlp"], RATES))
+
+
+class DropsByFunction(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.frozen = nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False)
+
+    def forward(self, x):
+        return F.dropout(self.first(self.frozen(x)), training=self.training)
+
+
+def test_dropout_that_is_no_layer_is_refused_where_the_network_is_cut():
+    module = importlib.import_module("runner.build.vectorized")
+    network = DropsByFunction()
+    state = SimpleNamespace(network=network, average=None)
+    setup = SimpleNamespace(cut=1, rest_of=1)
+    module._check_transfer(state, network, setup)  # its own forward function knows that it evaluates
+    with pytest.raises(CannotVectorize, match=r"^model: its dropout is no layer"):
+        module._check_transfer(state, torch.fx.symbolic_trace(network), setup)

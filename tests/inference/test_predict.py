@@ -202,3 +202,10 @@ def test_lines_of_a_table_end_as_those_of_all_files_here():
     rows = [("a.png", [("cat", 0.75), ("dog", 0.25)]), ("b.png", [("dog", 1.0)])]
     named = "file,label,probability,label_2,probability_2\n"
     assert command._as_csv(rows, 2) == named + "a.png,cat,0.75,dog,0.25\nb.png,dog,1.0\n"
+
+
+def test_a_table_has_no_more_columns_than_there_are_classes(capsys):
+    command._print([("a.png", [("cat", 0.75), ("dog", 0.25)])], top=5)
+    heading, row = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert heading == ["file", "label", "probability", "label_2", "probability_2"]
+    assert row == ["a.png", "cat", "0.7500", "dog", "0.2500"]

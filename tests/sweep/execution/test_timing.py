@@ -187,3 +187,11 @@ def test_a_number_that_was_asked_for_is_tried_with_the_images_at_hand(decide, mo
     found = module.decide(decide.cfgs, 3, 12, images, decide.folder)
     assert (found.together, found.reason) == (3, "sweep.vectorize is 3")
     assert tried == [(decide.cfgs[:2], images)]
+
+
+def test_two_trials_are_timed_and_one_is_not(decide):
+    for num_cfgs, timed in ((2, [2]), (1, [])):
+        Timer.last = Timer(None, None)
+        del decide.cfgs[num_cfgs:]
+        decide((4e-3, 1e-3), (8e-3, 1e-3))
+        assert Timer.last.timed == timed
