@@ -33,6 +33,8 @@ def test_a_gap_that_grows_is_told_once_validation_is_no_better():
     better = [0.2, 0.4, 0.6, 0.61, 0.62, 0.63, 0.64, 0.65]
     assert doctor.gap(Vitals(records(train, val, better), 20)) is None
     assert doctor.gap(Vitals(records(train[:5], val[:5], worse[:5]), 20)) is None
+    stays = [*val[:-2], 2.0, 2.0]  # with the losses of train below, a gap of 1.5 twice
+    assert doctor.gap(Vitals(records([*train[:-2], 0.5, 0.5], stays, worse), 20)) is None
 
 
 @pytest.mark.parametrize(("last", "told"), [(3.4, True), (3.2, False)])

@@ -109,3 +109,7 @@ def test_of_many_folders_with_a_name_the_first_eight_are_told(outputs, number, r
         find_folder("rmsprop")
     assert str(told.value).count("outputs/many/") == 8
     assert f"0008-rmsprop{rest}" in str(told.value)
+
+
+def test_a_name_of_a_folder_has_at_most_eighty_characters(tmp_path):
+    assert make_folder(tmp_path, "it", ["x" * 200]).name == "0001-" + 75 * "x"

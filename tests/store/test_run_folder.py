@@ -5,10 +5,12 @@ import math
 import subprocess
 import sys
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
 import runner
+from runner import files
 from runner.errors import UserError
 from runner.store import RunFolder
 from runner.store.run_folder import read_metrics, read_record, to_plain
@@ -232,3 +234,15 @@ def test_a_trial_that_kept_no_checkpoint_is_refused_with_the_way_to_have_one(wri
     folder = RunFolder.open(path)
     with pytest.raises(UserError, match=r"kept no checkpoint .* runner train seed=1") if refused else nullcontext():
         folder.check_has_checkpoints()
+
+
+def test_a_folder_in_which_another_process_works_is_not_waited_for_unless_asked(tmp_path, monkeypatch):
+    folder = RunFolder.create(tmp_path, "digits", [], {}, {})
+    folder.unlock()
+    waited = []
+    monkeypatch.setattr(
+        files, "make_lock", lambda path: SimpleNamespace(acquire=lambda timeout: waited.append(timeout))
+    )
+    folder.lock()
+    folder.lock(3)
+    assert waited == [0, 3]

@@ -3,8 +3,11 @@
 import sys
 
 from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
+from runner import config
 from runner.sweep import plugin
+from runner.sweep.plugin import generic
 from runner.sweep.plugin.sweeper import RunnerSweeper
 
 
@@ -21,3 +24,8 @@ def test_hydra_is_told_of_both(monkeypatch):
     monkeypatch.setattr(Plugins.instance(), "register", told.append)
     plugin.register()
     assert [kind.__name__ for kind in told] == ["RunnerSweeper", "WorkersLauncher"]
+
+
+def test_any_application_has_as_many_trials_as_a_training_by_default():
+    training = OmegaConf.load(config.folder() / "sweep/default.yaml")
+    assert list(generic.ROUNDS) == [one.trials for one in training.rounds]
