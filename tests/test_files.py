@@ -1,6 +1,7 @@
 """The files that runs and sweeps leave are those of docs/files.md, and their JSON follows its schemas."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 import runner
 from runner import cli
+from runner.files import write_temporary
 from runner.inference.scoring import score_run
 from runner.store import RunFolder
 
@@ -89,3 +91,11 @@ def test_every_tag_of_tensorboard_is_named_in_the_docs(outputs):
             tag = tag.removesuffix("/text_summary")
             if not tag.startswith(("weights", "pr/", "_hparams_", "custom_scalars")):
                 assert tag in named, tag
+
+
+def test_a_file_that_may_replace_another_is_on_the_disk_whole(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    path = write_temporary(tmp_path / "last.pt", b"12345")
+    assert synced == [5]
+    assert path.read_bytes() == b"12345"

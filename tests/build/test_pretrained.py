@@ -1,8 +1,11 @@
 """What the header says of trained weights."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+import runner
 from runner.build import pretrained
 from runner.transfer.weights import Fitted, Weights
 
@@ -35,3 +38,24 @@ def test_googlenets_normalization_is_what_torchvision_makes_of_imagenets():
     network = googlenet(init_weights=False, transform_input=True, aux_logits=False)
     torch.testing.assert_close(network._transform_input(normalized(pretrained.IMAGENET)), ours)
     assert pretrained._for("resnet18", pretrained.IMAGENET) == pretrained.IMAGENET
+
+
+def test_of_more_than_eight_names_the_others_are_counted():
+    names = [f"layer{number}" for number in range(1, 11)]
+    assert pretrained._listed(names[:8]) == ", ".join(names[:8])
+    assert pretrained._listed(names) == ", ".join(names[:8]) + " and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "channels", "is_given"), [(None, 3, True), (None, 1, False), ({"shift": 0}, 3, False)]
+)
+def test_a_file_of_imagenets_classes_gets_imagenets_normalization_where_it_has_none(preprocess, channels, is_given):
+    cfg = runner.compose(["model=resnet"])
+    tensors = {"fc.weight": torch.zeros(1000, 2), "fc.bias": torch.zeros(1000)}
+    weights = Weights(tensors, "file.pt", "digest", preprocess=preprocess)
+    found = pretrained._with_known_preprocess(cfg, weights, SimpleNamespace(image_shape=(channels, 32, 32)))
+    if is_given:
+        torch.testing.assert_close(found.preprocess["shift"].flatten(), torch.tensor([0.485, 0.456, 0.406]))
+        torch.testing.assert_close(1 / found.preprocess["scale"].flatten(), torch.tensor([0.229, 0.224, 0.225]))
+    else:
+        assert found is weights

@@ -298,6 +298,7 @@ def test_the_exit_status_tells_divergence_from_mistakes_and_these_from_errors(en
     ("launcher", "num_workers", "jobs"),
     [
         ({"_target_": "a.BasicLauncher"}, 1, 1),
+        ({"_target_": "a.BasicLauncher"}, 2, 2),
         ({"_target_": "a.BasicLauncher"}, 3, 3),
         ({"_target_": "a.JoblibLauncher", "n_jobs": 4}, 1, 4),
         ({"_target_": "a.WorkersLauncher", "num_workers": 5}, 1, 5),
