@@ -9,7 +9,8 @@ import pytest
 
 import runner
 from runner import cli
-from runner.files import write_temporary
+from runner.errors import UserError
+from runner.files import make_lock, write_temporary
 from runner.inference.scoring import score_run
 from runner.store import RunFolder
 
@@ -99,3 +100,10 @@ def test_a_file_that_may_replace_another_is_on_the_disk_whole(tmp_path, monkeypa
     path = write_temporary(tmp_path / "last.pt", b"12345")
     assert synced == [5]
     assert path.read_bytes() == b"12345"
+
+
+def test_no_lock_is_held_on_what_a_link_leads_to(tmp_path):
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="lock"):
+        make_lock(tmp_path / "lock")
+    assert not (tmp_path / "elsewhere").exists()

@@ -371,3 +371,7 @@ def test_the_range_ends_five_updates_before_the_lowest_smoothed_loss():
     found = lr.read_off(rates, losses)
     assert found.smooth.index(min(found.smooth)) == 29
     assert found.high == rates[29 - 5]
+
+
+def test_no_images_have_no_hashes():
+    assert data.difference_hash(torch.zeros(0, 3, 8, 8)).shape == (0, 64)

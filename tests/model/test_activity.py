@@ -48,3 +48,11 @@ def test_gradients_are_noted_where_asked_for_and_where_there_are_any():
     with observed(layer, with_gradients=True) as found, torch.no_grad():
         layer(torch.ones(1, 2))
     assert found[layer].gradient_norm is None
+
+
+@pytest.mark.parametrize(("kind", "far"), [(nn.Sigmoid, 10.0), (nn.Tanh, 10.0)])
+def test_an_activation_is_saturated_at_both_ends_of_its_own_range(kind, far):
+    layer = kind()
+    with observed(layer) as found:
+        layer(torch.tensor([[-far, 0.0, 0.5, far]]))
+    assert found[layer].saturated == 2 / 4

@@ -403,3 +403,14 @@ def test_each_of_trials_that_train_together_has_its_own_curves(tmp_path):
         assert loss.value == pytest.approx(folder.metrics[-1]["val/loss"])
         shown.append(loss.value)
     assert shown[0] != shown[1]
+
+
+def test_a_trials_hyperparameters_are_numbers_in_its_small_event_file(folder, monkeypatch):
+    written = []
+    monkeypatch.setattr(module, "write_trial_events", lambda *given: written.append(given))
+    cfg = runner.compose([*QUICK, "optimizer.lr=1e-5", "log.tensorboard=true", "log.progress=none"])
+    member = module.Member(cfg, ["optimizer.lr=1e-5"], folder, is_trial=True, tensorboard="summary")
+    module.train_member(member, runner.build.data(cfg))
+    ((path, shown, metrics, status),) = written
+    assert (path, len(metrics), status) == (folder.path, 1, "finished")
+    assert shown["optimizer.lr"] == 1e-5

@@ -358,3 +358,10 @@ def test_a_worker_that_trains_knows_its_number_and_that_of_all(monkeypatch):
     assert (os.environ[WORKER], os.environ[NUM_WORKERS]) == ("1", "3")
     monkeypatch.setenv(WORKER, "")  # and is forgotten
     monkeypatch.setenv(NUM_WORKERS, "")
+
+
+def test_an_error_that_takes_no_note_is_told_without_one():
+    error = ValueError("wrong")
+    error.__notes__ = 3
+    module._note_traceback(error)
+    assert error.__notes__ == 3
