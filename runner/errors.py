@@ -3,6 +3,7 @@
 import difflib
 import errno
 from collections.abc import Iterable
+from typing import TypeGuard
 
 EXIT_USER_ERROR = 2
 EXIT_DIVERGED = 3
@@ -55,7 +56,7 @@ class Interrupted(BaseException):
         self.signal_number = signal_number
 
 
-def is_full_disk(error: object) -> bool:
+def is_full_disk(error: object) -> TypeGuard[OSError]:
     """Whether a disk or a quota is used up: nothing that a trial or a config is to blame for."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 

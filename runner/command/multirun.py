@@ -106,7 +106,7 @@ class JobOfMany(TrainJob):
             self.folder.note(number, status="interrupted")
             raise
         except Exception as error:
-            if isinstance(error, OSError) and is_full_disk(error):
+            if is_full_disk(error):
                 error = full_disk(error)
             is_mistake = isinstance(error, UserError)
             text = str(error) if is_mistake else f"{type(error).__name__}: {error}"

@@ -75,7 +75,7 @@ def _run_group(group: "_Group", until_epoch: int | None, journal: Journal) -> fl
     for ends in group.run(until_epoch):
         events = []
         for trial, outcome in ends:
-            if isinstance(outcome, OSError) and is_full_disk(outcome):
+            if is_full_disk(outcome):
                 raise outcome
             event = _end(trial.record, outcome)
             score = event["score"]

@@ -1,8 +1,10 @@
 """What one job of a sweep shares between its trials, and what it does not."""
 
+import errno
 import json
 import os
 import socket
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -232,3 +234,27 @@ def test_why_a_trial_failed_before_it_could_train_is_in_its_record(tmp_path, mon
     assert isinstance(job._run_alone(trial, None), ZeroDivisionError)
     assert (noted["status"], noted["error"]) == ("failed", "division by zero")
     assert noted["finished"]
+
+
+def test_a_job_gives_the_score_of_its_last_trial_and_journals_each():
+    trials = [SimpleNamespace(record=TrialRecord(number, 0, {}, None, 1, "")) for number in range(2)]
+    runs = [SimpleNamespace(status="finished", record={"error": None}, objective=score) for score in (0.5, 0.25)]
+    group = SimpleNamespace(trials=trials, run=lambda until: ([pair] for pair in zip(trials, runs, strict=True)))
+    journaled = []
+    assert job._run_group(group, None, SimpleNamespace(append=journaled.extend)) == 0.25
+    assert [(event["event"], event["trial"], event["score"]) for event in journaled] == [
+        ("finished", 0, 0.5),
+        ("finished", 1, 0.25),
+    ]
+    assert all(event["seconds"] >= 0 for event in journaled)
+
+
+@pytest.mark.parametrize(("number", "ends_the_job"), [(errno.ENOSPC, True), (errno.EACCES, False)])
+def test_a_full_disk_ends_the_job_and_another_error_of_a_file_its_trial(number, ends_the_job):
+    trial = SimpleNamespace(record=TrialRecord(0, 0, {}, None, 1, ""))
+    error = OSError(number, os.strerror(number))
+    group = SimpleNamespace(trials=[trial], run=lambda until: iter([[(trial, error)]]))
+    journaled = []
+    with pytest.raises(OSError, match="No space left") if ends_the_job else nullcontext():
+        job._run_group(group, None, SimpleNamespace(append=journaled.extend))
+    assert [event["event"] for event in journaled] == ([] if ends_the_job else ["failed"])
