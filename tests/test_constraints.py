@@ -80,6 +80,8 @@ def test_fitting_values_are_no_problem(value, annotation):
         ("soon", Duration, "must be a number of epochs, or like '500 steps' or '10%', not 'soon'"),
         (-1, Duration, "must be a number of epochs, or like '500 steps' or '10%', not -1"),
         (3, dict[str, Any], "must be a mapping, not 3"),
+        ([0], float | Sequence[PositiveInt] | None, "must be at least 1, not 0"),
+        ("x", Sequence[PositiveInt] | None, "must be a list such as [..], not 'x'"),
     ],
 )
 def test_a_problem_is_said_in_words(value, annotation, said):

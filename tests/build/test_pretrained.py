@@ -7,6 +7,7 @@ import torch
 
 import runner
 from runner.build import pretrained
+from runner.errors import UserError
 from runner.transfer.weights import Fitted, Weights
 
 
@@ -23,6 +24,23 @@ def test_how_much_of_the_head_is_kept_is_told(head_rows, classes, said):
     fitted = Fitted(num_loaded=4, new=[], misfits=[], unused=[], head_rows=head_rows, num_classes=2)
     (_, text), _ = pretrained.lines(weights, fitted, 32)
     assert text == f"file.pt: 4 tensors set, {said}"
+
+
+def test_what_did_not_fit_is_told_once():
+    weights = Weights({}, "file.pt", "digest", size=64)
+    misfits = ["conv.weight (3x3 there, 5x5 here)"]
+    fitted = Fitted(
+        4, new=["conv.weight", "norm.weight"], misfits=misfits, unused=["extra"], head_rows=0, num_classes=2
+    )
+    (_, text), (_, prepared) = pretrained.lines(weights, fitted, 32)
+    assert text.split("; ") == [
+        "file.pt: 4 tensors set, a new head",
+        "left out, of another shape: conv.weight (3x3 there, 5x5 here)",
+        "new, since the file lacks them: norm.weight",
+        "not used: extra",
+        "trained on images of 64 pixels, and these have 32",
+    ]
+    assert prepared.startswith("preprocessing: nothing says how")
 
 
 def test_googlenets_normalization_is_what_torchvision_makes_of_imagenets():
@@ -59,3 +77,27 @@ def test_a_file_of_imagenets_classes_gets_imagenets_normalization_where_it_has_n
         torch.testing.assert_close(1 / found.preprocess["scale"].flatten(), torch.tensor([0.229, 0.224, 0.225]))
     else:
         assert found is weights
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((1, 1, 1), "was trained on images of 1 channels, and these have 3; set data.in_channels=1"),
+        (
+            (3, 8, 8),
+            "was trained on images of 8 pixels less their mean image, and these have 16; set data.image",
+        ),
+    ],
+)
+def test_weights_for_images_of_another_shape_are_refused(shape, said):
+    weights = Weights({}, "file.pt", "digest", preprocess={"shift": torch.zeros(shape), "scale": torch.ones(shape)})
+    with pytest.raises(UserError, match=f"^model.weights: file.pt {said}"):
+        pretrained.preprocess_of(weights, (3, 16, 16))
+
+
+def test_weights_for_images_of_this_shape_bring_their_preprocessing():
+    for shape in ((3, 1, 1), (3, 16, 16)):
+        given = {"shift": torch.rand(shape), "scale": torch.rand(shape)}
+        found = pretrained.preprocess_of(Weights({}, "file.pt", "digest", preprocess=given), (3, 16, 16))
+        assert torch.equal(found.shift, given["shift"])
+        assert torch.equal(found.scale, given["scale"])

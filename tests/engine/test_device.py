@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 import runner
 from runner import gpus
 from runner.build import vectorized
+from runner.build.single import SharedSetup
 from runner.engine import device as device_module
 from runner.engine.device import select_device, set_job_number
 from runner.engine.precision import Precision
@@ -198,3 +200,33 @@ def test_fewer_vectorized_trials_fit_where_workers_share_a_gpu(monkeypatch):
     assert vectorized.VectorizedTimer(cfg).most_together == 8
     monkeypatch.setattr(vectorized, "free_memory", lambda device: 0)
     assert vectorized.VectorizedTimer(cfg).most_together == 1
+
+
+def test_trials_together_have_room_for_their_largest_images(monkeypatch):
+    images = ["data=synthetic", "data.num_images=80", "data.image_size=16", "data.progressive_sizes=[8,16]"]
+    cfg = runner.compose([*images, "model=resnet", "model.depth=20", "model.width=2", "engine.epochs=2"])
+    measured = []
+
+    def of_trial(state, step, batch):
+        measured.append(batch[0].shape[-1])
+        return 1
+
+    monkeypatch.setattr(vectorized.memory, "of_trial", of_trial)
+    vectorized.VectorizedTimer(cfg)
+    assert measured == [16]
+
+
+@pytest.mark.parametrize(
+    ("num_threads", "device", "chooses"), [(0, "cpu", True), (2, "cpu", False), (0, "cuda", False)]
+)
+def test_threads_are_chosen_on_a_cpu_unless_their_number_is_set(num_threads, device, chooses, monkeypatch):
+    chosen = []
+    monkeypatch.setattr("runner.engine.process.set_num_threads", lambda *given: chosen.append(given))
+    setup = SimpleNamespace(
+        device=torch.device(device),
+        settings=SimpleNamespace(num_threads=num_threads),
+        dataset=SimpleNamespace(image_shape=(3, 8, 8)),
+        train=SimpleNamespace(batch_size=32),
+    )
+    SharedSetup.choose_threads(setup, "network", num_trials=3)
+    assert chosen == ([("network", (3, 8, 8), 96)] if chooses else [])

@@ -3,12 +3,13 @@
 import json
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 
 import runner
 from runner.log import doctor
-from runner.log.doctor import Vitals
+from runner.log.doctor import Doctor, Vitals
 
 
 def records(train, val=None, accuracy=None, train_accuracy=0.5, lr=0.1):
@@ -76,6 +77,9 @@ def test_a_loss_that_stands_still_is_a_plateau_or_a_rate_that_fell_too_early():
     assert doctor.plateau(decayed) is None
     assert "30 epochs to go" in doctor.wasted_rate(decayed)
     assert doctor.wasted_rate(Vitals(records(still, lr=falling), 11, peak_lr=0.1)) is None  # near its end it may
+    low = [0.1, *[0.005] * 9]  # it fell at once, to a twentieth
+    assert doctor.wasted_rate(Vitals(records(still, lr=low), 40, peak_lr=0.1)) is not None
+    assert doctor.plateau(Vitals(records(still, lr=low), 40, peak_lr=0.1)) is None
     for accuracy in (0.97, 0.99):
         assert doctor.plateau(Vitals(records(still, train_accuracy=accuracy), 40, peak_lr=0.1)) is None
         assert doctor.wasted_rate(Vitals(records(still, train_accuracy=accuracy, lr=falling), 40, peak_lr=0.1)) is None
@@ -231,3 +235,13 @@ def test_a_batch_of_huge_pixels_is_a_spike(train, monkeypatch):
     assert "gradient_spikes" not in advice(train(*words))
     monkeypatch.setattr(Step, "__call__", broken)
     assert "gradient_spikes" in advice(train(*words, "engine.divergence_factor=1e30"))
+
+
+def test_a_run_that_goes_on_is_looked_at_with_the_epochs_that_it_has_done(monkeypatch):
+    metrics = records([3.0, 2.0, 1.0])
+    looked = Doctor(SimpleNamespace(record={}, metrics=metrics), training=None)
+    monkeypatch.setattr(looked, "_numbers", lambda state: {})
+    monkeypatch.setattr(looked, "_seconds_waited", lambda: 0.0)
+    looked.started(SimpleNamespace(step=40, epoch=2))
+    assert looked.records == metrics[:2]
+    assert looked.before == (40, {})

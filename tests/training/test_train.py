@@ -414,3 +414,11 @@ def test_a_trials_hyperparameters_are_numbers_in_its_small_event_file(folder, mo
     ((path, shown, metrics, status),) = written
     assert (path, len(metrics), status) == (folder.path, 1, "finished")
     assert shown["optimizer.lr"] == 1e-5
+    assert not list(folder.path.glob("events.out.*"))
+
+
+def test_without_tensorboard_there_is_no_event_file(folder):
+    cfg = runner.compose([*QUICK, "log.progress=none"])
+    module.train_member(module.Member(cfg, [], folder, is_trial=True, tensorboard="all"), runner.build.data(cfg))
+    assert len(folder.metrics) == 1
+    assert not list(folder.path.glob("events.out.*"))

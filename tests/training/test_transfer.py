@@ -571,3 +571,10 @@ def test_a_network_of_timm_takes_a_file_and_timms_own_preprocessing(tmp_path):
     expected = torch.tensor(settings["mean"])
     torch.testing.assert_close(training.state.preprocess.shift.flatten(), expected)
     assert training.step.forward is not network
+
+
+def test_of_classes_that_both_have_a_new_head_keeps_none(source):
+    same = "data.classes=[0,1,2,3,4,5]"
+    for more, said in (([], "6 of 6 rows of the head kept"), (["transfer.head=new"], "a new head")):
+        (text, *_) = [text for name, text in built(source, "head", same, *more).about if name == "weights"]
+        assert said in text
