@@ -52,3 +52,11 @@ def test_a_larger_view_is_cut_from_where_there_is_one_and_crops_need_it(augmenta
     cfg = runner.compose([f"tta={augmentation}"])
     images = SimpleNamespace(image_shape=(3, 32, 32), has_larger=has_larger)
     assert parts.eval_view(cfg, images) == view  # 256 / 224 of 32 pixels
+
+
+def test_a_last_batch_that_is_not_full_is_dropped_in_training_alone():
+    images = ["data=synthetic", "data.num_images=80", "data.batch_size=25", "data.eval_batch_size=3", "model=linear"]
+    made = runner.build.training(runner.compose([*images, "data.drop_last=true"]))
+    assert {len(labels) for _, labels, *_ in made.train.epoch()} == {25}
+    assert sum(len(labels) for _, labels, *_ in made.evaluate.batches.epoch()) == made.evaluate.batches.total_images
+    assert made.evaluate.batches.total_images % 3

@@ -195,3 +195,9 @@ def test_two_trials_are_timed_and_one_is_not(decide):
         del decide.cfgs[num_cfgs:]
         decide((4e-3, 1e-3), (8e-3, 1e-3))
         assert Timer.last.timed == timed
+
+
+def test_where_few_gain_already_any_number_trains_together(decide):
+    decide((2e-3, 1e-3), (5e-3, 1e-3))
+    (decision,) = json.loads((decide.folder.path / "vectorize.json").read_text())["decisions"].values()
+    assert (decision["together"], decision["min_trials"]) == (100, 1)
