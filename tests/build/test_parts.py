@@ -60,3 +60,35 @@ def test_a_last_batch_that_is_not_full_is_dropped_in_training_alone():
     assert {len(labels) for _, labels, *_ in made.train.epoch()} == {25}
     assert sum(len(labels) for _, labels, *_ in made.evaluate.batches.epoch()) == made.evaluate.batches.total_images
     assert made.evaluate.batches.total_images % 3
+
+
+def test_a_rate_that_is_to_be_found_is_refused_where_nobody_finds_it():
+    with pytest.raises(UserError, match=r"^optimizer\.lr: auto is found by runner train alone"):
+        parts.optimizer(runner.compose(["optimizer.lr=auto"]), nn.Linear(2, 2))
+
+
+def test_a_method_of_an_old_name_is_named_with_the_new_one():
+    network = nn.Linear(2, 2)
+    network.fit_to_images = print
+    with pytest.raises(UserError, match=r"^model: fit_to_images of Linear.*init_from_data"):
+        parts.init_from_data(network, None)
+
+
+def test_a_network_that_learns_from_images_before_training_is_shown_some():
+    network = nn.Linear(2, 2)
+    network.init_from_data = (seen := []).append
+    parts.init_from_data(network, SimpleNamespace(sample="sample"))
+    assert seen == ["sample"]
+    parts.init_from_data(nn.Linear(2, 2), None)
+
+
+def test_weights_of_another_network_do_not_fit_the_config():
+    cfg = runner.compose(["data=synthetic", "model=linear"])
+    images = runner.build.data(cfg)
+    weights = runner.build.model(cfg, images).state_dict()
+    preprocessing = runner.build.training(cfg).train.preprocess.state_dict()
+    network, _ = parts.stored_network(cfg, images, weights, preprocessing)
+    assert not network.training
+    (name, tensor), *_ = weights.items()
+    with pytest.raises(UserError, match=rf"^model: the checkpoint does not fit the config \(size mismatch for {name}"):
+        parts.stored_network(cfg, images, weights | {name: tensor[:1]}, preprocessing)

@@ -1,5 +1,7 @@
 """What the header says of trained weights."""
 
+import importlib
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -101,3 +103,48 @@ def test_weights_for_images_of_this_shape_bring_their_preprocessing():
         found = pretrained.preprocess_of(Weights({}, "file.pt", "digest", preprocess=given), (3, 16, 16))
         assert torch.equal(found.shift, given["shift"])
         assert torch.equal(found.scale, given["scale"])
+
+
+@pytest.mark.parametrize(
+    ("source", "channels", "said"),
+    [
+        (None, 3, "model.pretrained: timm has no weights of odd; set model.pretrained=false, or model.weights"),
+        ("timm/odd", 1, "model.pretrained: trained on images of 3 channels, and these have 1; set data.in_channels=3"),
+        ("timm/odd", 3, "model.pretrained: cannot download the weights of odd (no network); get model.safetensors of"),
+    ],
+)
+def test_timms_weights_that_cannot_be_had_are_told_in_a_line(source, channels, said, monkeypatch):
+    def refuse(name):
+        raise OSError("no network")
+
+    module = importlib.import_module("runner.model.timm")  # whose function has the same name
+    monkeypatch.setattr(module, "where", lambda name: source)
+    monkeypatch.setattr(module, "trained", refuse)
+    cfg = SimpleNamespace(model=SimpleNamespace(name="odd"))
+    with pytest.raises(UserError) as raised:
+        pretrained._of_timm(cfg, SimpleNamespace(image_shape=(channels, 8, 8)))
+    assert str(raised.value).startswith(said)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A run on images of 3 channels."""
+    words = ["data=synthetic", "data.num_images=40", "model=convnet", "engine.epochs=1"]
+    return runner.train([*words, f"output_dir={tmp_path}", "log.tensorboard=false", "log.progress=none"]).folder
+
+
+def test_a_run_that_has_not_finished_gives_no_weights(finished):
+    record = json.loads((finished / "run.json").read_text())
+    (finished / "run.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    cfg = runner.compose(["data=synthetic", "model=convnet", "transfer=head", f"transfer.source='{finished}'"])
+    with pytest.raises(UserError, match=r"is interrupted; go on with it first: runner resume "):
+        pretrained._of_run(cfg, finished, SimpleNamespace(image_shape=(3, 8, 8)))
+
+
+def test_a_run_on_images_of_other_channels_gives_no_weights(finished):
+    cfg = runner.compose(["data=synthetic", "model=convnet", "transfer=head", f"transfer.source='{finished}'"])
+    assert pretrained._of_run(cfg, finished, SimpleNamespace(image_shape=(3, 8, 8))).strict
+    with pytest.raises(
+        UserError, match=r"was trained on images of 3 channels, and these have 1; set data\.in_channels"
+    ):
+        pretrained._of_run(cfg, finished, SimpleNamespace(image_shape=(1, 8, 8)))
