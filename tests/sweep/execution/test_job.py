@@ -258,3 +258,19 @@ def test_a_full_disk_ends_the_job_and_another_error_of_a_file_its_trial(number, 
     with pytest.raises(OSError, match="No space left") if ends_the_job else nullcontext():
         job._run_group(group, None, SimpleNamespace(append=journaled.extend))
     assert [event["event"] for event in journaled] == ([] if ends_the_job else ["failed"])
+
+
+def test_trials_that_stand_at_one_step_train_together(tmp_path, monkeypatch):
+    steps = {0: None, 1: (1, 0), 2: None, 3: (1, 0), 4: (2, 5)}
+    trials = [
+        SimpleNamespace(record=SimpleNamespace(round=0, signature="a"), cfg=number, path=tmp_path / str(number))
+        for number in steps
+    ]
+    monkeypatch.setattr(job, "position", lambda path: steps[int(path.parent.name)])
+    monkeypatch.setattr(job, "_data", lambda cfg: None)
+    monkeypatch.setattr(job, "decide", lambda *_: job.Decision(8, "it pays"))
+    monkeypatch.setattr(job, "most_together", lambda cfg, folder: 8)
+    journal = SimpleNamespace(num_alike={(0, "a"): 5})
+    groups = list(job._groups(trials, SimpleNamespace(vectorize="auto"), journal, None))
+    assert [[trial.cfg for trial in group.trials] for group in groups] == [[0, 2], [1, 3], [4]]
+    assert {(group.vectorized, group.reason) for group in groups} == {(True, "it pays")}
