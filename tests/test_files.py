@@ -1,4 +1,7 @@
-"""The files that runs and sweeps leave are those of docs/files.md, and their JSON follows its schemas."""
+"""How files are written and locked; those that runs and sweeps leave are those of docs/files.md.
+
+Their JSON follows its schemas.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the header says of trained weights."""
+"""Trained weights: which are refused, which preprocessing they bring, and what the header says of them."""
 
 import importlib
 import json
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torchvision.models import googlenet
 
 import runner
 from runner.build import pretrained
@@ -52,8 +53,6 @@ def test_googlenets_normalization_is_what_torchvision_makes_of_imagenets():
         mean, std = (torch.tensor(mean_and_std[key])[:, None, None] for key in ("mean", "std"))
         return (images - mean) / std
 
-    from torchvision.models import googlenet
-
     ours = normalized(pretrained._for("googlenet", pretrained.IMAGENET))
     network = googlenet(init_weights=False, transform_input=True, aux_logits=False)
     torch.testing.assert_close(network._transform_input(normalized(pretrained.IMAGENET)), ours)
@@ -87,7 +86,7 @@ def test_a_file_of_imagenets_classes_gets_imagenets_normalization_where_it_has_n
         ((1, 1, 1), "was trained on images of 1 channels, and these have 3; set data.in_channels=1"),
         (
             (3, 8, 8),
-            "was trained on images of 8 pixels less their mean image, and these have 16; set data.image",
+            "was trained on images of 8 pixels less their mean image, and these have 16; set data.image_size=8",
         ),
     ],
 )

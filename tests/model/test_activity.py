@@ -50,9 +50,9 @@ def test_gradients_are_noted_where_asked_for_and_where_there_are_any():
     assert found[layer].gradient_norm is None
 
 
-@pytest.mark.parametrize(("kind", "far"), [(nn.Sigmoid, 10.0), (nn.Tanh, 10.0)])
-def test_an_activation_is_saturated_at_both_ends_of_its_own_range(kind, far):
+@pytest.mark.parametrize("kind", [nn.Sigmoid, nn.Tanh])
+def test_an_activation_is_saturated_at_both_ends_of_its_own_range(kind):
     layer = kind()
     with observed(layer) as found:
-        layer(torch.tensor([[-far, 0.0, 0.5, far]]))
+        layer(torch.tensor([[-10.0, 0.0, 0.5, 10.0]]))
     assert found[layer].saturated == 2 / 4

@@ -39,14 +39,15 @@ def test_one_config_of_each_kind_of_trial_is_compared_with_what_it_would_be_now(
     plan = SimpleNamespace(space=SimpleNamespace(describe=dict), search_plans=[], epochs=2)
     made = []
 
-    def of(values, changed=None):
+    def as_before(values):
         made.append(values["n"])
-        return OmegaConf.create({"model": {"n": changed if changed is not None else values["n"]}}), None
+        return OmegaConf.create({"model": values}), None
 
-    check_unchanged(folder, plan, OmegaConf.create({}), SimpleNamespace(of=of))
+    check_unchanged(folder, plan, OmegaConf.create({}), SimpleNamespace(of=as_before))
     assert made == [0, 2]
+    changed = SimpleNamespace(of=lambda values: (OmegaConf.create({"model": {"n": 9}}), None))
     with pytest.raises(UserError, match=r"^model\.n: trial 0 was begun with 0, the configs now say 9; put it back"):
-        check_unchanged(folder, plan, OmegaConf.create({}), SimpleNamespace(of=lambda values: of(values, 9)))
+        check_unchanged(folder, plan, OmegaConf.create({}), changed)
 
 
 @pytest.mark.parametrize(

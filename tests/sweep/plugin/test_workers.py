@@ -343,21 +343,17 @@ def test_what_nobody_is_there_to_read_is_left_unsaid():
     ours.close()
 
 
-def test_two_workers_are_forked_from_a_server_unless_said_otherwise():
-    made = WorkersLauncher()
-    assert made.num_workers == 2
-    made.setup(hydra_context=None, task_function=None, config=OmegaConf.create())
-    assert made.context.get_start_method() == "forkserver"
+def test_two_workers_are_forked_from_a_server_unless_said_otherwise(ready):
+    assert WorkersLauncher().num_workers == 2
+    assert ready(None).context.get_start_method() == "forkserver"
 
 
 def test_a_worker_that_trains_knows_its_number_and_that_of_all(monkeypatch):
     for name in (WORKER, NUM_WORKERS):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is as before after the test
     monkeypatch.setattr("runner.engine.process.use_one_thread", lambda: None)
     module._get_ready_to_train(SimpleNamespace(number=1, num_workers=3, has_own_gpu=False))
     assert (os.environ[WORKER], os.environ[NUM_WORKERS]) == ("1", "3")
-    monkeypatch.setenv(WORKER, "")  # and is forgotten
-    monkeypatch.setenv(NUM_WORKERS, "")
 
 
 def test_an_error_that_takes_no_note_is_told_without_one():
