@@ -28,3 +28,21 @@ def test_trials_of_one_signature_share_a_job_as_far_as_every_worker_has_one(vect
 
 def test_no_trials_make_no_job():
     assert TrialBatcher("off", 1)([]) == []
+
+
+@pytest.mark.parametrize(
+    ("vectorize", "num_workers", "count", "sizes"),
+    [
+        ("auto", 1, 130, [128, 2]),
+        ("auto", 2, 130, [65, 65]),
+        ("auto", 4, 6, [2, 2, 2]),
+        ("auto", None, 40, [16, 16, 8]),
+        (20, None, 40, [16, 16, 8]),
+        (8, None, 20, [8, 8, 4]),
+        (200, 1, 130, [130]),
+        (1, 1, 3, [3]),
+        (1, 2, 3, [1, 1, 1]),
+    ],
+)
+def test_a_job_has_as_many_trials_as_a_worker_gets_up_to_a_limit(vectorize, num_workers, count, sizes):
+    assert [len(job) for job in TrialBatcher(vectorize, num_workers)(trials(*["a"] * count))] == sizes

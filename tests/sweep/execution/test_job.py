@@ -5,6 +5,7 @@ import json
 import os
 import socket
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +15,8 @@ from PIL import Image
 import runner
 from runner.cli import run as main
 from runner.data.loader import InMemoryLoader, WorkerLoader
-from runner.errors import DeviceFault, ImagesChanged, OutOfMemory
-from runner.store import SweepFolder, make_folder
+from runner.errors import DeviceFault, ImagesChanged, OutOfMemory, UserError
+from runner.store import RunFolder, SweepFolder, make_folder, write_config
 from runner.sweep.execution import job
 from runner.sweep.record.trial import TrialRecord
 
@@ -274,3 +275,295 @@ def test_trials_that_stand_at_one_step_train_together(tmp_path, monkeypatch):
     groups = list(job._groups(trials, SimpleNamespace(vectorize="auto"), journal, None))
     assert [[trial.cfg for trial in group.trials] for group in groups] == [[0, 2], [1, 3], [4]]
     assert {(group.vectorized, group.reason) for group in groups} == {(True, "it pays")}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A trial in its folder
+
+
+@pytest.fixture
+def trial_of(tmp_path, monkeypatch):
+    """`trial_of(kind="finals", keep_checkpoints="all")`: trial 2 of a sweep, whose config lies in its folder."""
+    monkeypatch.setattr(job, "_latest", [])
+    words = ["model=linear", "engine.epochs=1", "engine.limit_batches=2", "log.progress=none", "log.tensorboard=false"]
+    folder = SweepFolder.create(make_folder(tmp_path, "it"), "it", [], 0, {})
+    folder.record["objective"] = {"name": "val/accuracy", "mode": "max"}
+    made = []
+
+    def make(kind="search", extremes=(), **settings):
+        folder.record["rounds"] = [{"kind": "search"}, {"kind": kind}]
+        record = TrialRecord(2, 1, {}, None, 1, "trials/0002", choices={"model": "linear"})
+        path = folder.trial(2)
+        path.mkdir(parents=True, exist_ok=True)
+        write_config(path, runner.compose(words), words)
+        settings = SimpleNamespace(**{"keep_checkpoints": "best", "tensorboard": "summary"} | settings)
+        others = {1: [TrialRecord(number, 1, {}, None, 1, "", score=score) for number, score in extremes]}
+        journal = SimpleNamespace(refresh=lambda: None, extremes=others)
+        made.append(job._Trial(folder, record, False, settings, journal))
+        return made[-1]
+
+    make.folder, make.words = folder, words
+    yield make
+    folder.unlock()
+
+
+def test_a_trial_is_opened_as_a_run_of_its_sweep_and_round(trial_of, monkeypatch):
+    trial = trial_of()
+    member = trial.open(None)
+    assert (member.is_trial, member.accept_changed_images, member.tensorboard) == (True, False, "summary")
+    assert list(member.overrides) == trial_of.words
+    record = member.folder.record
+    assert (record["name"], record["choices"]) == ("it", {"model": "linear"})
+    assert record["round"] == {"index": 1, "kind": "search"}
+    assert record["overrides"] == trial_of.words
+    member.folder.update(status="interrupted", error="earlier")
+    member.folder.unlock()
+    again = trial.open(None)
+    assert again.folder.record["error"] == "earlier", "the run that is there goes on"
+    monkeypatch.setattr(job, "LOCK_SECONDS", 0.0)
+    with pytest.raises(UserError):
+        trial.open(None)
+    again.folder.unlock()
+
+
+@pytest.mark.parametrize(
+    ("kind", "keep", "until", "asks"),
+    [
+        ("search", "best", None, True),
+        ("search", "none", None, True),
+        ("search", "all", None, False),
+        ("search", "best", 3, False),
+        ("finals", "best", None, False),
+    ],
+)
+def test_whether_to_keep_checkpoints_is_asked_at_the_end_of_trials_that_search(trial_of, kind, keep, until, asks):
+    member = trial_of(kind, keep_checkpoints=keep).open(until)
+    assert (member.wanted is not None) is asks
+    member.folder.unlock()
+
+
+@pytest.mark.parametrize(
+    ("score", "extremes", "keep", "wanted"),
+    [
+        (0.5, [], "best", True),
+        (0.5, [(0, 0.4), (1, 0.3)], "best", True),
+        (0.5, [(0, 0.4), (1, 0.6)], "best", False),
+        (0.5, [(0, 0.5)], "best", False),  # of equal ones the first
+        (0.5, [(3, 0.5)], "best", True),
+        (0.5, [(0, None)], "best", True),
+        (None, [], "best", False),
+        (0.5, [], "none", False),
+    ],
+)
+def test_checkpoints_of_the_best_so_far_are_kept(trial_of, score, extremes, keep, wanted):
+    assert trial_of(extremes=extremes, keep_checkpoints=keep)._may_be_best(score) is wanted
+
+
+def test_a_trial_by_itself_gives_its_run_and_lets_its_folder_go(trial_of):
+    run = job._run_alone(trial_of(), None)
+    assert run.status == "finished"
+    opened = RunFolder.open(run.folder)
+    opened.lock()
+    opened.unlock()
+
+
+def test_an_error_before_and_in_a_training_is_what_the_trial_gives(trial_of, monkeypatch):
+    monkeypatch.setattr(job, "train_member", lambda *_: 1 / 0)
+    trial = trial_of()
+    assert isinstance(job._run_alone(trial, None), ZeroDivisionError)
+    trial.open(None).folder.unlock()
+    monkeypatch.setattr(trial, "open", lambda until: 1 / 0)
+    assert isinstance(job._run_alone(trial, None), ZeroDivisionError)
+
+
+def test_what_failed_and_was_written_down_stays_as_it_is(monkeypatch):
+    noted = []
+    folder = SimpleNamespace(record={"status": "failed"}, update=lambda **fields: noted.append(fields), unlock=int)
+    trial = SimpleNamespace(open=lambda until: SimpleNamespace(cfg=None, folder=folder))
+    monkeypatch.setattr(job, "_data", lambda cfg: 1 / 0)
+    assert isinstance(job._run_alone(trial, None), ZeroDivisionError)
+    assert noted == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Trials together
+
+
+def trials_of(*numbers):
+    return [
+        SimpleNamespace(record=SimpleNamespace(trial=n, round=0, signature="a"), cfg=n, folder="it") for n in numbers
+    ]
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """`together(error)`: a group of 3 trials, whose training together raises that; `together.alone`: one by one."""
+    unlocked = []
+
+    def make(error, failing_at=None):
+        def train(members, *_):
+            raise error
+
+        def open_(number):
+            if number == failing_at:
+                raise error
+            return SimpleNamespace(folder=SimpleNamespace(unlock=lambda: unlocked.append(number)))
+
+        trials = trials_of(0, 1, 2)
+        for trial in trials:
+            trial.open = lambda until, number=trial.cfg: open_(number)
+        monkeypatch.setattr(job, "train_vectorized", train)
+        monkeypatch.setattr(job, "_run_alone", lambda trial, until: f"run {trial.cfg} until {until}")
+        monkeypatch.setattr(job, "_data", lambda cfg: None)
+        monkeypatch.setattr(job, "let_go_of_memory", lambda: unlocked.append("let go"))
+        return job._Group(trials, True, "it pays")
+
+    make.unlocked = unlocked
+    return make
+
+
+@pytest.mark.parametrize(("failing_at", "opened"), [(None, [0, 1, 2]), (1, [0])])
+def test_trials_that_cannot_train_together_do_so_one_by_one(together, failing_at, opened):
+    group = together(ValueError("odd"), failing_at)
+    assert [(trial.cfg, run) for ((trial, run),) in group.run(5)] == [(n, f"run {n} until 5") for n in range(3)]
+    assert group.reason == "vectorized training failed: odd"
+    assert together.unlocked == [*opened, "let go"]
+
+
+def test_a_gpu_that_stops_ends_the_group(together):
+    with pytest.raises(torch.AcceleratorError):
+        list(together(torch.AcceleratorError("CUDA error")).run(None))
+    assert together.unlocked == []
+
+
+def test_one_trial_that_does_not_fit_is_not_halved(together):
+    group = together(OutOfMemory("data.batch_size=64: out of GPU memory"))
+    del group.trials[1:]
+    assert [run for ((_, run),) in group.run(None)] == ["run 0 until None"]
+
+
+@pytest.mark.parametrize(("count", "halves"), [(2, [1, 1]), (3, [2, 1]), (8, [4, 4])])
+def test_of_an_odd_number_the_first_half_is_larger(monkeypatch, count, halves):
+    allowed, sizes = [], []
+    monkeypatch.setattr(job, "allow_fewer", lambda cfg, size, folder: allowed.append((cfg, size, folder)))
+    group = job._Group(trials_of(*range(count)), True, "it pays", num_threads=3)
+
+    def run(self, until):
+        sizes.append((len(self.trials), self.vectorized, self.reason, self.num_threads))
+        yield until
+
+    monkeypatch.setattr(job._Group, "run", run)
+    assert list(group._halved(7)) == [7, 7]
+    assert allowed == [(0, halves[0], "it")]
+    assert sizes == [(size, True, "it pays", 3) for size in halves]
+
+
+@pytest.fixture
+def groups_of(monkeypatch):
+    """`groups_of(vectorize, decision, room)`: numbers of trials, whether they train together, and why."""
+    asked = []
+
+    def make(vectorize, decision=None, room=8, count=5):
+        def decide(cfgs, asked_for, num_alike, data, folder):
+            asked.append((len(cfgs), asked_for, num_alike, data))
+            if isinstance(decision, Exception):
+                raise decision
+            return decision
+
+        trials = trials_of(*range(count))
+        monkeypatch.setattr(job, "position", lambda path: None)
+        monkeypatch.setattr(job, "_data", lambda cfg: f"data of {cfg}")
+        monkeypatch.setattr(job, "decide", decide)
+        left = iter(room) if isinstance(room, list) else None
+        monkeypatch.setattr(job, "most_together", lambda cfg, folder: room if left is None else next(left))
+        for trial in trials:
+            trial.path = Path("trials")
+        journal = SimpleNamespace(num_alike={(0, "a"): 9})
+        found = job._groups(iter(trials), SimpleNamespace(vectorize=vectorize), journal, None)
+        return [
+            ([trial.cfg for trial in group.trials], group.vectorized, group.reason, group.num_threads)
+            for group in found
+        ]
+
+    make.asked = asked
+    return make
+
+
+ALONE = [[0], [1], [2], [3], [4]]
+
+
+@pytest.mark.parametrize("vectorize", ["off", 1])
+def test_where_none_train_together_nothing_is_timed(groups_of, vectorize):
+    assert groups_of(vectorize) == [(numbers, False, "sweep.vectorize is off", 0) for numbers in ALONE]
+    assert groups_of.asked == []
+
+
+def test_trials_train_together_as_was_decided_for_all_of_their_round(groups_of):
+    found = groups_of("auto", job.Decision(3, "it pays", 2), room=3)
+    assert found == [([0, 1, 2], True, "it pays", 2), ([3, 4], True, "it pays", 2)]
+    assert groups_of.asked == [(5, "auto", 9, "data of 0")]
+
+
+def test_trials_that_do_not_pay_together_train_one_by_one_and_say_why(groups_of):
+    assert groups_of("auto", job.Decision(0, "too slow")) == [(numbers, False, "too slow", 0) for numbers in ALONE]
+    assert groups_of("auto", job.Decision(8, ""), count=0) == []
+
+
+def test_a_timing_that_fails_is_the_reason_and_a_gpu_that_stops_the_end(groups_of):
+    found = groups_of("auto", ValueError("odd"))
+    assert found == [(numbers, False, "timing the vectorized trials failed: odd", 0) for numbers in ALONE]
+    with pytest.raises(torch.AcceleratorError):
+        groups_of("auto", torch.AcceleratorError("CUDA error"))
+
+
+def test_trials_left_when_no_two_fit_any_more_train_one_by_one(groups_of):
+    found = groups_of("auto", job.Decision(2, "it pays"), room=[2, 0])
+    too_large = "the device has too little memory for several trials"
+    assert found == [([0, 1], True, "it pays", 0), *(([n], False, too_large, 0) for n in (2, 3, 4))]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What ends a job
+
+
+def test_a_sweep_whose_gpu_stops_gives_up_only_trials_that_have_been_tried_twice():
+    noted = []
+    trials = {
+        n: TrialRecord(n, 0, {}, None, 1, "", status="started", num_starts=starts) for n, starts in ((1, 1), (2, 2))
+    }
+    trials[3] = TrialRecord(3, 0, {}, None, 1, "", status="finished", num_starts=2)
+    journal = SimpleNamespace(refresh=lambda: None, trials=trials, append=lambda events: noted.extend(events))
+    folder = SimpleNamespace(path=Path.cwd() / "out puts/it", config=runner.compose([]))
+    main = {"pid": os.getpid(), "host": socket.gethostname()}
+    with pytest.raises(DeviceFault) as raised:
+        job._leave(torch.AcceleratorError("CUDA error: no\nmore"), trials.values(), journal, main, folder)
+    assert str(raised.value) == (
+        "the GPU stopped in trial 1, 2 (CUDA error: no), and takes no more from this process; "
+        "runner resume 'out puts/it'"
+    )
+    assert [(event["trial"], event["event"]) for event in noted] == [(2, "failed")]
+
+
+def test_images_that_were_seen_are_noted_for_other_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "_checked", set())
+    folder = SweepFolder.create(make_folder(tmp_path, "it"), "it", [], 0, {})
+    locks = []
+    lock = job.files.make_lock
+    monkeypatch.setattr(job.files, "make_lock", lambda path: locks.append(path) or lock(path))
+
+    def check(fingerprint, accept=False):
+        dataset = SimpleNamespace(identity={"kind": "folder"}, fingerprint={"train": fingerprint})
+        job._check_images(folder, dataset, accept)
+        return json.loads((folder.path / "images.json").read_text())["data_sets"]
+
+    assert check("aaaa") == {"{'kind': 'folder'}": {"train": "aaaa"}}
+    assert check("aaaa") == {"{'kind': 'folder'}": {"train": "aaaa"}}
+    assert len(locks) == 1, "this process knows them"
+    job._checked.clear()
+    with pytest.raises(ImagesChanged, match=r"^data: .* since the sweep began; put it back, or resume with --accept"):
+        check("bbbb")
+    assert check("bbbb", accept=True) == {"{'kind': 'folder'}": {"train": "bbbb"}}
+    job._checked.clear()
+    (folder.path / "images.json").write_text('{"data_sets": 3}')
+    assert check("cccc") == {"{'kind': 'folder'}": {"train": "cccc"}}
+    folder.unlock()

@@ -201,3 +201,53 @@ def test_where_few_gain_already_any_number_trains_together(decide):
     decide((2e-3, 1e-3), (5e-3, 1e-3))
     (decision,) = json.loads((decide.folder.path / "vectorize.json").read_text())["decisions"].values()
     assert (decision["together"], decision["min_trials"]) == (100, 1)
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "least"),
+    [
+        ((4, 4.0, 1.2), (12, 12.0, 1.2), 1),  # few gain 20% already
+        ((4, 4.0, 1.0), (4, 4.0, 1.2), 1),  # one timing, which is no line
+        ((4, 4.0, 1.0), (12, 6.0, 1.15), 5),  # 3 + n / 4 seconds: n * (1 - 1 / 4) is 3 at 4, and few are one more
+        ((4, 8.0, 1.0), (12, 10.0, 1.15), 10),  # 7 + n / 4 seconds: n * 3 / 4 is 7 at 9.3
+        ((2, 20.0, 1.0), (12, 30.0, 1.15), 12),  # 18 + n seconds: no trial saves anything
+        ((2, 18.0, 1.0), (12, 23.0, 1.15), 12),  # 17 + n / 2 seconds: it would pay from 34 on, which nobody timed
+    ],
+)
+def test_the_least_number_of_trials_that_pays_is_read_off_a_line_through_two_timings(few, many, least):
+    assert module._min_trials(Timing(*few), Timing(*many)) == least
+
+
+def test_where_few_trials_gain_more_may_be_timed_for_less(decide):
+    """12 trials of 2 s: 1.2 s may be spent, and a quarter of it is 0.3 s where 4 trials train as fast as one."""
+    assert decide((1e-3, 1e-3), (1e-3, 1e-3), trial_seconds=2.5, seconds_per_trial=0.02)[0] == 100
+    assert Timer.last.timed == [4, 12]  # 1.5 s, a quarter is 0.375 s: 0.1 s spent and 0.24 s to come
+    (decide.folder.path / "vectorize.json").unlink()
+    decide((1e-3, 1e-3), (1e-3, 1e-3), trial_seconds=2.0, seconds_per_trial=0.02)
+    assert Timer.last.timed == [4]
+
+
+@pytest.mark.parametrize(("cost", "timed"), [(0.15, [4, 12]), (0.2, [4])])
+def test_where_few_gain_nothing_more_are_timed_if_that_is_short(decide, cost, timed):
+    decide((4.2, 1.0), (6.0, 1.0), seconds_per_trial=cost)  # of 12 trials: 1.8 s or 2.4 s
+    assert Timer.last.timed == timed
+
+
+@pytest.mark.parametrize(("seconds", "together"), [(12 / 1.14, 0), (12 / 1.16, 100)])
+def test_trials_train_together_where_they_gain_fifteen_percent(decide, seconds, together):
+    assert decide((4.2, 1.0), (seconds, 1.0))[0] == together
+
+
+def test_what_does_not_train_together_is_a_decision_with_its_reason(decide, monkeypatch):
+    def refuse(*_):
+        raise module.CannotVectorize("model: no")
+
+    monkeypatch.setattr(module.build, "vectorize", refuse)
+    found = module.decide(decide.cfgs, 3, 12, None, decide.folder)
+    assert (found.together, found.reason) == (0, "model: no")
+
+
+def test_of_a_signature_that_was_not_timed_nothing_is_known(decide):
+    assert module.most_together(decide.cfgs[0], decide.folder) == 0
+    module.allow_fewer(decide.cfgs[0], 2, decide.folder)
+    assert not (decide.folder.path / "vectorize.json").exists()

@@ -6,6 +6,7 @@ The workers are threads here, which answer over the same lines; that real proces
 import gc
 import os
 import pickle
+import signal
 import sys
 import threading
 from multiprocessing import Pipe, forkserver
@@ -361,3 +362,216 @@ def test_an_error_that_takes_no_note_is_told_without_one():
     error.__notes__ = 3
     module._note_traceback(error)
     assert error.__notes__ == 3
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The life of a worker
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """`work(jobs, run)`: what a worker in this process answers to these jobs, each of which `run` gets as a config."""
+
+    def answers(jobs, run, is_ours=False, end=True):
+        loader = SimpleNamespace(load_sweep_config=lambda config, words: compose(config, words))
+        context = SimpleNamespace(config_loader=loader)
+        seen = []
+
+        def compose(config, words):
+            if "wrong" in words:
+                raise ValueError("no such key")
+            return OmegaConf.create({"hydra": {"job": {}}, "words": words, **config})
+
+        def run_job(hydra_context, task_function, config, job_dir_key, job_subdir_key):
+            assert (hydra_context, task_function) == (context, "task")
+            assert (job_dir_key, job_subdir_key) == ("hydra.sweep.dir", "hydra.sweep.subdir")
+            return run(config)
+
+        monkeypatch.setattr(module, "ignore", seen.append)
+        monkeypatch.setattr(module, "end_with", seen.append)
+        monkeypatch.setattr(module, "_get_ready_to_train", lambda around: seen.append("ready to train"))
+        monkeypatch.setattr(module, "_understand", lambda told: (context, "task", {"told": told.decode()}))
+        monkeypatch.setattr(module, "run_job", run_job)
+        ours, theirs = Pipe()
+        for job in [*jobs, *([None] if end else [])]:
+            ours.send(job)
+        around = _Surroundings(1, 2, is_ours, False, {}, {"pid": 3})
+        _work(theirs, around, b"all")
+        theirs.close()
+        found = []
+        while ours.poll():
+            try:
+                found.append(ours.recv())
+            except (EOFError, ConnectionError):
+                break
+        ours.close()
+        answers.seen = seen
+        return found
+
+    return answers
+
+
+def completed(value):
+    made = JobReturn(status=JobStatus.COMPLETED, hydra_cfg=OmegaConf.create({"a": 1}))
+    made.return_value = value
+    return made
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_worker_answers_each_job_in_turn(work, is_ours):
+    jobs = [(4, ["x=1"]), (5, ["x=2"])]
+    found = work(jobs, lambda config: completed(OmegaConf.to_container(config)), is_ours)
+    assert [one.return_value for one in found] == [
+        {"hydra": {"job": {"id": index, "num": index}}, "words": words, "told": "all"} for index, words in jobs
+    ]
+    assert [one.hydra_cfg is None for one in found] == [is_ours] * 2
+    assert work.seen == [signal.SIGINT, {"pid": 3}, *(["ready to train"] if is_ours else [])]
+
+
+def test_a_job_whose_config_cannot_be_composed_has_failed_and_the_next_one_runs(work):
+    failed, other = work([(0, ["wrong"]), (1, ["x=1"])], lambda config: completed(0.5))
+    assert (failed.overrides, failed.status, other.return_value) == (["wrong"], JobStatus.FAILED, 0.5)
+    with pytest.raises(ValueError, match="no such key") as raised:
+        _ = failed.return_value
+    assert "In the worker process:\nTraceback" in raised.value.__notes__[0]
+
+
+def test_what_a_job_raised_says_where(work):
+    def run(config):
+        try:
+            raise ValueError("odd")
+        except ValueError as error:
+            made = JobReturn(status=JobStatus.FAILED)
+            made.return_value = error
+            return made
+
+    (failed,) = work([(0, ["x=1"])], run)
+    assert "in run\n" in failed._return_value.__notes__[0]
+
+
+def test_a_worker_that_is_interrupted_ends_without_an_answer(work):
+    def run(config):
+        raise Interrupted(15)
+
+    assert work([(0, ["x=1"]), (1, ["x=2"])], run) == []
+
+
+def test_a_worker_whose_launcher_is_gone_ends():
+    ours, theirs = Pipe()
+    ours.close()
+    assert module._next(theirs) is None
+    theirs.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Its beginning
+
+
+@pytest.mark.parametrize(
+    ("is_ours", "device", "own_gpu"),
+    [(True, "auto", True), (True, "cuda", True), (True, "cpu", False), (True, None, False), (False, "auto", False)],
+)
+def test_a_worker_is_told_what_it_needs_before_it_unpickles(ready, monkeypatch, is_ours, device, own_gpu):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    made, script = ready(None, 3), sys.modules["__main__"]
+    ends, asked = Pipe(), []
+
+    def process(target, args, name):
+        asked.append((target, args, name, dict(os.environ), sys.modules["__main__"]))
+        return SimpleNamespace(start=lambda: asked.append("started"))
+
+    made.is_ours, made.context = is_ours, SimpleNamespace(Pipe=lambda: ends, Process=process)
+    made.config = OmegaConf.create({} if device is None else {"engine": {"device": device}})
+    monkeypatch.setattr(made, "_told", lambda: b"told")
+    worker = made._start(2)
+    (target, (line, around, told), name, environment, main), started = asked
+    assert (target, told, name, started) == (_work, b"told", "runner-worker-2", "started")
+    assert (worker.number, worker.line, worker.place) == (2, ends[0], None)
+    assert line is ends[1]
+    assert line.closed
+    assert environment["OMP_NUM_THREADS"] == around.environment["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert main is not script
+    assert around == _Surroundings(2, 3, is_ours, own_gpu, around.environment, this_process())
+    worker.line.close()
+
+
+@pytest.mark.parametrize(("num_jobs", "processes"), [(3, 2), (1, 1)])
+def test_what_is_launched_is_announced_and_its_folder_made(ready, monkeypatch, tmp_path, caplog, num_jobs, processes):
+    configured = []
+    monkeypatch.setattr(module, "configure_log", lambda *given: configured.append(given))
+    made = ready(None)
+    hydra = {"hydra_logging": {"version": 1}, "verbose": False, "sweep": {"dir": str(tmp_path / "a/b")}}
+    made.config = OmegaConf.create({"hydra": hydra})
+    jobs = [[f"x={number}", "hydra.verbose=true"] for number in range(num_jobs)]
+    with caplog.at_level("INFO", logger=module.__name__):
+        for _ in range(2):  # the folder may be there
+            made._announce(jobs, 4)
+    said = [record.getMessage() for record in caplog.records]
+    first = f"Launching {num_jobs} jobs on {processes} processes"
+    assert said == 2 * [first, *(f"\t#{4 + number} : x={number}" for number in range(num_jobs))]
+    assert (tmp_path / "a/b").is_dir()
+    assert configured == 2 * [({"version": 1}, False)]
+
+
+def test_a_worker_understands_hydras_state_and_what_the_script_defines(ready, monkeypatch):
+    script = SimpleNamespace(__name__="__main__")
+    exec("def double(x): return 2 * x", vars(script))
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    made = ready(abs)
+    made.config = OmegaConf.create({"x": 3})
+    told = made._told()
+    del script.double
+    plugins, before = module.Plugins.instance(), module.Singleton.get_state()
+    try:
+        context, task, config = module._understand(told)
+        assert module.Plugins.instance() is plugins
+    finally:
+        module.Singleton.set_state(before)
+    assert (context, task, config) == (None, abs, {"x": 3})
+    assert script.double(4) == 8
+
+
+@pytest.mark.parametrize("has_own_gpu", [True, False])
+def test_a_worker_that_trains_is_given_a_gpu_of_its_own_where_it_may_have_one(monkeypatch, has_own_gpu):
+    done = []
+    for name in (WORKER, NUM_WORKERS):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(module, "pin", done.append)
+    monkeypatch.setattr("runner.engine.process.use_one_thread", lambda: done.append("one thread"))
+    monkeypatch.setattr("runner.config.load_plugins", lambda: done.append("plugins"))
+    module._get_ready_to_train(SimpleNamespace(number=1, num_workers=3, has_own_gpu=has_own_gpu))
+    assert done == [*([1] if has_own_gpu else []), "one thread", "plugins"]
+
+
+def test_what_a_job_has_said_is_written_before_its_answer(monkeypatch):
+    done = []
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(flush=lambda: done.append("out")))
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(flush=lambda: 1 / 0))
+    module._answer(SimpleNamespace(send_bytes=lambda packed: done.append("answer")), completed(0.5))
+    assert done == ["out", "answer"]
+
+
+@pytest.mark.parametrize(("code", "how"), [(-15, "SIGTERM"), (3, "exit status 3"), (0, "exit status 0")])
+def test_how_a_worker_died_is_told(code, how):
+    ours, theirs = Pipe()
+    theirs.close()
+    joined = []
+    made = WorkersLauncher()
+    worker = Worker(0, SimpleNamespace(join=lambda: joined.append("join"), exitcode=code), ours)
+    other = Worker(1, None, None)
+    made.workers = [worker, other]
+    returned = made._returned(worker, ["a=1"])
+    assert str(returned._return_value) == f"the worker process died ({how})"
+    assert (returned.overrides, joined, made.workers) == (["a=1"], ["join"], [other])
+    ours.close()
+
+
+def test_a_config_that_cannot_be_pickled_crosses_the_line_as_plain_data(monkeypatch):
+    config = OmegaConf.create({"a": 1, "b": "${a}"})
+    assert module._plain(config) is config
+    assert module._plain(None) is None
+    monkeypatch.setattr(module, "_pickle_and_back", lambda value: 1 / 0)
+    plain = module._plain(config)
+    assert plain is not config
+    assert plain == {"a": 1, "b": 1}
