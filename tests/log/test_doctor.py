@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import runner
 from runner.log import doctor
@@ -245,3 +246,214 @@ def test_a_run_that_goes_on_is_looked_at_with_the_epochs_that_it_has_done(monkey
     looked.started(SimpleNamespace(step=40, epoch=2))
     assert looked.records == metrics[:2]
     assert looked.before == (40, {})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it measures
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.9, True), (0.899, False)])
+def test_a_layer_is_dead_from_nine_tenths_of_its_units_on(share, told):
+    assert (doctor.dead_units(Vitals([], 5, dead={"relu1": share, "relu2": 0.1})) is not None) is told
+
+
+@pytest.mark.parametrize(("waited", "told"), [(0.5, True), (0.499, False)])
+def test_a_training_is_starved_from_half_of_the_time_on(waited, told):
+    assert (doctor.starved(Vitals([], 5, waited=waited)) is not None) is told
+
+
+@pytest.mark.parametrize(
+    ("lr", "ratio", "told"),
+    [(0.05, 1e-8, True), (0.049, 1e-8, False), (0.001, math.inf, True), (0.001, math.nan, True), (0.1, None, False)],
+)
+def test_small_updates_are_a_sign_while_the_rate_is_high_and_others_always(lr, ratio, told):
+    assert (doctor.update_ratio(Vitals(records([1.0], lr=lr), 5, 0.1, ratio=ratio)) is not None) is told
+
+
+def test_without_epochs_there_is_no_sign():
+    assert [sign for sign, look in doctor.SIGNS.items() if look(Vitals([], 5, ratio=9.0)) is not None] == []
+
+
+def test_a_spike_is_told_with_its_size_and_the_usual_one():
+    norms, losses = [1.0, 1.0, 1.0, 2.0, 2.0, 40.0], [2.0] * 5 + [9.0]
+    said = doctor.spikes(Vitals([], 5, norms=norms, losses=losses))
+    assert said.startswith("the gradient's norm jumped to 40, 10 times the usual 1 or more")
+    assert doctor.spikes(Vitals([], 5, norms=norms[1:], losses=losses[1:])) is None, "five reports are too few"
+    assert doctor.spikes(Vitals([], 5, norms=[*norms[:5], math.nan], losses=[*losses[:5], math.nan])) is not None
+    low = [10.0, 1.0, 1.0, 1.0, 1.0, 1.9]  # above 1.5 times the latest, and below a fifth of the first
+    assert doctor.spikes(Vitals([], 5, norms=norms, losses=low)) is None
+    assert doctor.spikes(Vitals([], 5, norms=norms, losses=[*low[:5], 2.1])) is not None
+
+
+class Folder:
+    """What the doctor sees of a run's folder."""
+
+    def __init__(self, **record):
+        self.record, self.metrics, self.noted = record, [], []
+
+    def update(self, advice):
+        self.noted.append(list(advice))
+
+
+@pytest.fixture
+def looking():
+    """A doctor of a training that was built, and that training."""
+    training = runner.build.training(runner.compose(["model=mlp", "model.hidden=[12]", "engine.epochs=6"]))
+    made = Doctor(Folder(), training)
+    made.started(training.state)
+    return made, training
+
+
+def one_weight_moves(training, by):
+    """All matrices grow by a share of their size."""
+    with torch.no_grad():
+        for parameter in training.state.network.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(1 + by)
+
+
+@pytest.mark.parametrize(("steps", "ratio"), [(9, None), (10, 0.2 / 1.2 / 10**0.5), (100, 0.2 / 1.2 / 10)])
+def test_updates_in_random_directions_lead_as_far_as_the_root_of_their_number(looking, steps, ratio):
+    made, training = looking
+    one_weight_moves(training, 0.2)
+    training.state.step = steps
+    found = made._ratio(training.state)
+    assert found == (None if ratio is None else pytest.approx(ratio, rel=1e-4))
+    training.state.step += 25
+    assert made._ratio(training.state) == pytest.approx(0.0), "since the last look"
+
+
+def test_weights_that_shrink_are_compared_with_what_they_were(looking):
+    made, training = looking
+    one_weight_moves(training, -0.5)
+    training.state.step = 25
+    assert made._ratio(training.state) == pytest.approx(0.5 / 5, rel=1e-4)
+
+
+def test_weights_at_zero_have_not_moved(looking):
+    made, training = looking
+    one_weight_moves(training, -1.0)
+    made.before = 0, made._numbers(training.state)
+    training.state.step = 25
+    assert made._ratio(training.state) == 0
+
+
+def test_matrices_that_learn_are_looked_at_by_some_of_their_numbers(looking):
+    made, training = looking
+    first, *_ = training.state.network.parameters()
+    first.requires_grad_(False)
+    numbers = made._numbers(training.state)
+    learning = [value for value in training.state.network.parameters() if value.ndim > 1 and value.requires_grad]
+    assert [values.tolist() for values in numbers.values()] == [value.flatten().tolist() for value in learning]
+    for size, stride in ((4096, 1), (4097, 2), (8192, 2), (8193, 3)):
+        some = doctor._some(torch.arange(float(size)).reshape(1, size))
+        assert some.tolist() == list(range(0, size, stride))
+
+
+def test_units_that_give_nothing_for_one_batch_are_dead(looking):
+    made, training = looking
+    network = training.state.network
+    before = torch.random.get_rng_state()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias") and len(parameter) == 12:
+                parameter[:3] = -1e6
+    shares = made._dead(training.state)
+    assert max(shares.values()) == pytest.approx(0.25)
+    assert network.training
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert len(made.images) == 128
+    images = made.images
+    made._dead(training.state)
+    assert made.images is images
+
+
+def ended(made, training, epoch, **record):
+    training.state.epoch = epoch
+    made.records.append({"epoch": epoch, "lr": 0.1} | record)
+    return made._vitals(training.state)
+
+
+def test_weights_are_looked_at_from_the_second_epoch_on_where_there_is_time(looking, monkeypatch):
+    made, training = looking
+    training.state.step = 20
+    vitals = ended(made, training, 1)
+    assert (vitals.ratio, vitals.dead, made.before[0]) == (None, {}, 20)
+    training.state.step = 40
+    vitals = ended(made, training, 2, lr=0.5)
+    assert vitals.ratio == 0
+    assert vitals.dead
+    assert (vitals.peak_lr, vitals.num_epochs) == (0.5, 6)
+    vitals = ended(made, training, 3, lr=math.nan)
+    assert (vitals.ratio, vitals.peak_lr) == (None, 0.5), "it has just taken its share of the time"
+
+
+@pytest.mark.parametrize(("speed", "share"), [(60.0, 0.5), (math.nan, 0.0), (0.0, 0.0)])
+def test_how_long_a_training_waited_is_a_share_of_the_epoch(looking, speed, share):
+    made, training = looking
+    num_images = training.train.num_images
+    training.train.loader.seconds_waited = 7.0
+    made.waited = 7.0 - 0.5 * num_images / 60.0
+    vitals = ended(made, training, 1, images_per_second=speed)
+    assert vitals.waited == pytest.approx(share)
+    assert made.waited == 7.0
+
+
+def test_a_training_that_diverged_is_told_and_one_that_ended_is_not(looking):
+    made, training = looking
+    trial = training.state.trials[0]
+    trial.status, trial.reason = "diverged", "the loss rose"
+    assert ended(made, training, 1).diverged == "the loss rose"
+    trial.status = "finished"
+    assert ended(made, training, 1).diverged == ""
+
+
+def test_gradients_are_measured_while_there_is_time_and_there_are_any(looking):
+    made, training = looking
+    made.reported(training.state, [0.5])
+    assert made.norms == []
+    for parameter in training.state.network.parameters():
+        parameter.grad = torch.full_like(parameter, 2.0)
+    made.norm_throttle.free_at = 0.0
+    made.reported(training.state, [0.5])
+    size = sum(parameter.numel() for parameter in training.state.network.parameters())
+    assert made.norms == [pytest.approx(2 * size**0.5)]
+    assert made.losses == [0.5]
+    made.norm_throttle.queued()
+    made.reported(training.state, [0.5])
+    assert len(made.norms) == 1
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_a_sign_is_noted_once_and_said_where_somebody_listens(looking, monkeypatch, capsys, speaks):
+    made, training = looking
+    made.speaks = speaks
+    monkeypatch.setattr(doctor, "SIGNS", {"odd": lambda vitals: "odd", "even": lambda vitals: None})
+    training.state.epoch = 1
+    for _ in range(2):
+        made.epoch_ended(training.state, [{"epoch": 1, "lr": 0.1}])
+    assert made.folder.noted == [[{"sign": "odd", "epoch": 1, "text": "odd"}]]
+    assert ("epoch 1: odd" in capsys.readouterr().err) is speaks
+    assert len(made.records) == 2
+
+
+def test_a_trial_that_has_left_or_has_no_figures_is_not_looked_at(looking):
+    made, training = looking
+    made.epoch_ended(training.state, [{}])
+    made.trial = 1
+    made.epoch_ended(training.state, [{"epoch": 1, "lr": 0.1}, {"epoch": 1, "lr": 0.1}])
+    made.reported(training.state, [0.5, 0.5])
+    assert (made.records, made.norms) == ([], [])
+
+
+def test_advice_that_cannot_be_worked_out_costs_no_run(looking, monkeypatch, capsys):
+    made, training = looking
+    monkeypatch.setattr(doctor, "SIGNS", {"odd": lambda vitals: 1 / 0})
+    made.epoch_ended(training.state, [{"epoch": 1, "lr": 0.1}])
+    assert "the doctor's advice" in capsys.readouterr().err
+
+
+def test_what_was_told_before_a_run_goes_on_is_not_told_again():
+    told = {"sign": "gap", "epoch": 3, "text": "a gap"}
+    assert Doctor(Folder(advice=[told]), None).told == [told]
+    assert Doctor(Folder(), None).told == []

@@ -5,6 +5,7 @@ import math
 import re
 import time
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -255,3 +256,137 @@ def test_what_finds_no_room_beside_the_bar_is_left_out_time_first_and_the_loss_n
     seen = [[name for name, word in words.items() if word in latest(shown, width)[0]] for width in range(120, 30, -1)]
     seen = [names for place, names in enumerate(seen) if place == 0 or names != seen[place - 1]]
     assert seen == [["elapsed", "loss", "left", "steps"], ["loss", "left", "steps"], ["left", "steps"], ["steps"]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Its pieces
+
+
+class Clock:
+    """Time that a test sets."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+
+
+def state_at(step, epoch=0, planned=None):
+    return SimpleNamespace(step=step, epoch=epoch, planned_steps=planned, trials=[SimpleNamespace(best_epoch=None)])
+
+
+@pytest.mark.parametrize(
+    ("planned", "length"), [(None, (12, 456)), (38, (1, 38)), (39, (2, 39)), (76, (2, 76)), (0, (1, 0))]
+)
+def test_a_run_whose_time_is_limited_is_as_long_as_its_updates(planned, length):
+    assert progress._Length(12, 38).of(state_at(0, planned=planned)) == length
+
+
+def test_time_left_is_that_of_the_updates_that_are_planned_now(monkeypatch):
+    clock, length = Clock(monkeypatch), progress._Length(10, 10)
+    length.begin(state_at(20))
+    clock.now += 30
+    assert length.left(state_at(20)) == ""
+    assert length.left(state_at(30)) == "3:30 left"  # 70 updates at 3 s
+    assert length.left(state_at(30, planned=40)) == "0:30 left"
+    assert length.left(state_at(40, planned=40)) == "0:00 left"
+
+
+def test_a_line_comes_half_a_minute_after_the_one_before(monkeypatch):
+    clock = Clock(monkeypatch)
+    console = Console(file=io.StringIO(), width=200)
+    shown = progress.make("lines", console, 2, 100, training_objective())
+    clock.now += 100
+    shown.started(state_at(0))
+    for passed in (29, 30, 59, 60):
+        clock.now = 1100.0 + passed
+        shown.reported(state_at(10), [0.5, 9.0])
+    lines = console.file.getvalue().splitlines()
+    assert [line.partition("  loss 0.5000  ")[0] for line in lines] == ["epoch 1/2  step 10/200"] * 2
+    shown.epoch_ended(
+        state_at(100, 1), [{"epoch": 1, "step": 100, "lr": 0.1, "train/loss": 0.5, "images_per_second": math.nan}]
+    )
+    assert console.file.getvalue().splitlines()[2:] == ["epoch 1/2  train/loss 0.5000  - images/s"]
+    clock.now += 29
+    shown.reported(state_at(110, 1), [0.5])
+    assert len(console.file.getvalue().splitlines()) == 3
+    assert shown.close() is None
+
+
+def test_a_cell_says_what_its_column_has():
+    shown = progress.make("live", Console(file=io.StringIO(), width=120), 12, 38, training_objective())
+    record = {"lr": 0.00123, "images_per_second": 12345.6, "val/loss": 0.25, "train/loss": 1e-5}
+    cells = [shown._cell(record, key) for key in ("lr", "images_per_second", "val/loss", "train/loss", "val/accuracy")]
+    assert cells == ["1.23e-03", "12,346", "0.2500", "1e-05", ""]
+
+
+@pytest.mark.parametrize(("num_epochs", "row"), [(9, "    3    0.5000"), (1234567, "      3    0.5000")])
+def test_numbers_stand_below_their_headings(num_epochs, row):
+    shown = progress.make("live", Console(file=io.StringIO(), width=120), num_epochs, 38, training_objective())
+    shown.columns = [("val acc.", "val/accuracy", 8)]
+    assert shown._line(["0.5000"], "3") == row
+    assert shown._line(["val acc."], "epoch").endswith("epoch  val acc.")
+
+
+@pytest.mark.parametrize(
+    ("width", "names"),
+    [
+        (77, ["lr", "train loss", "train acc.", "val loss", "val acc.", "images/s"]),
+        (76, ["lr", "train loss", "train acc.", "val loss", "val acc."]),
+        (66, ["lr", "train loss", "train acc.", "val loss", "val acc."]),
+        (65, ["train loss", "train acc.", "val loss", "val acc."]),
+        (55, ["train loss", "val loss", "val acc."]),
+        (43, ["val loss", "val acc."]),
+        (31, ["val acc."]),
+        (5, ["val acc."]),
+    ],
+)
+def test_columns_go_in_an_order_until_the_others_fit(width, names):
+    """The epoch takes 5 characters, the mark of the best 6, and each column two more than its width."""
+    assert [name for name, _, _ in progress.fitting(width, 20)] == names
+
+
+def test_rows_are_printed_as_soon_as_there_is_time(live):
+    shown, state = live
+    record = {"lr": 0.1, "train/loss": 0.5, "images_per_second": 1.0}
+    shown.epoch_ended(state, [record | {"epoch": 1}])
+    assert shown.console.file.getvalue().count("1.00e-01") == 1
+    assert shown.rows == []
+    assert shown.loss == 0.5
+    assert shown.throttle.free_at > 0, "it takes its share of the time"
+
+
+def test_a_display_that_was_not_begun_shows_nothing():
+    shown = progress.make("live", Console(file=io.StringIO(), width=120), 12, 38, training_objective())
+    assert shown._picture() == ""
+
+
+def test_in_a_notebook_the_table_stays_when_the_bar_is_gone():
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=100)
+    shown = progress.LiveProgress(console, 30, 38, training_objective())
+    shown.in_place = True
+    state = runner.build.training(runner.compose(["model=linear"])).state
+    shown.started(state)
+    shown.epoch_ended(state, [{"epoch": 1, "lr": 0.1, "train/loss": 0.5, "images_per_second": 1.0}])
+    console.file.truncate(0)
+    shown.close()
+    last = [" ".join(line.split()) for line in console.file.getvalue().splitlines()][-2:]
+    assert last[0].endswith("epoch lr train loss train acc. val loss val acc. images/s")
+    assert last[1].startswith("1 1.00e-01 0.5000")
+
+
+def test_stages_before_training_are_shown_at_once_at_a_terminal_and_erased():
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
+    stages = progress.Stages(console, live=True)
+    with stages("reading the images"):
+        pass
+    assert "reading the images" in console.file.getvalue()
+    assert stages.status is None
+
+
+def test_a_quick_stage_is_not_named_later(monkeypatch):
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.05)
+    console = Console(file=io.StringIO(), width=80)
+    with progress.Stages(console, live=False)("quick"):
+        pass
+    time.sleep(0.1)
+    assert console.file.getvalue() == ""

@@ -18,9 +18,12 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.util import tensor_util
 
+import runner
 from runner.engine.checkpoint_files import read
+from runner.log import tensorboard
 from runner.log.event_files import rewind
-from runner.log.tensorboard import TensorBoard, _drawing
+from runner.log.settings import LogSettings
+from runner.log.tensorboard import Subject, TensorBoard, _drawing
 from runner.model.summary import parameter_names
 from runner.plot.confusion import draw_confusion_matrix
 from runner.plot.pictures import draw_images
@@ -35,8 +38,6 @@ def events_of(folder):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    import runner
-
     words = [
         "data.batch_size=64",
         "model=mlp",
@@ -442,10 +443,6 @@ def test_nothing_is_written_when_nothing_is_asked_for(train):
 
 
 def test_histograms_are_of_the_weights_as_they_were_though_training_goes_on(tmp_path):
-    import runner
-    from runner.log.settings import LogSettings
-    from runner.log.tensorboard import Subject, TensorBoard
-
     made = runner.build.training(runner.compose(["model=linear"]))
     weight = dict(made.state.of(0).network.named_parameters())["1.weight"]
     before = (weight.min().item(), weight.max().item())
@@ -469,3 +466,214 @@ def test_a_full_disk_is_told_where_a_picture_that_fails_is_a_warning(capsys, err
     with pytest.raises(OSError, match="No space") if raised else nullcontext(), _drawing():
         raise error
     assert ("could not be drawn (ValueError: odd)" in capsys.readouterr().err) is not raised
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Its pieces
+
+
+@pytest.fixture
+def board(tmp_path):
+    """`board(num_images=0)`: an observer of a small training, whose files are below `tmp_path`."""
+
+    def make(trial=0, subject=None, data="data=digits", **settings):
+        training = runner.build.training(runner.compose(["model=linear", data]))
+        settings = LogSettings(**{"num_images": 0, "histograms": False} | settings)
+        return TensorBoard(tmp_path, settings, training, subject or Subject(), trial)
+
+    return make
+
+
+def close(made, error=None):
+    made.__exit__(type(error) if error else None, error, None)
+
+
+def test_a_trial_that_has_left_writes_nothing_more(board, tmp_path):
+    made = board(trial=1)
+    made.started(made.training.state)
+    made.reported(made.training.state, [0.5, 0.5])
+    made.epoch_ended(made.training.state, [{}, {"epoch": 1, "step": 38, "train/loss": 0.5}])
+    made.thread.shutdown()
+    made.writer.close()
+    assert events_of(tmp_path).Tags()["scalars"] == []
+
+
+def test_a_report_has_the_loss_and_the_gradients_norm_where_there_is_one(board, tmp_path):
+    made = board()
+    state = made.training.state
+    made.started(state)
+    state.step = 10
+    made.reported(state, [0.5])
+    for parameter in state.network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    state.step = 20
+    made.reported(state, [0.25])
+    close(made)
+    events = events_of(tmp_path)
+    assert [(event.step, event.value) for event in events.Scalars("train/batch_loss")] == [(10, 0.5), (20, 0.25)]
+    (norm,) = events.Scalars("norm/gradient")
+    assert (norm.step, norm.value) == (20, pytest.approx(650**0.5, rel=1e-4))
+
+
+def test_the_best_accuracy_so_far_is_beside_each_epochs(board, tmp_path):
+    made = board()
+    made.started(made.training.state)
+    for step, accuracy in enumerate([None, 0.5, 0.25, 0.75], 1):
+        made.training.state.step = step
+        record = {"epoch": step, "step": step, "val/accuracy": accuracy}
+        made.epoch_ended(made.training.state, [record if accuracy else {"epoch": 1, "step": 1, "lr": 0.1}])
+    close(made)
+    assert [event.value for event in events_of(tmp_path).Scalars("accuracy/best")] == [0.5, 0.5, 0.75]
+
+
+def test_figures_that_are_no_numbers_are_shown_as_that(board, tmp_path):
+    made = board()
+    made.started(made.training.state)
+    made.epoch_ended(made.training.state, [{"epoch": 1, "step": 5, "train/loss": None}])
+    close(made)
+    (event,) = events_of(tmp_path).Scalars("loss/train")
+    assert np.isnan(event.value)
+
+
+@pytest.mark.parametrize("raised", [None, ValueError("odd")])
+def test_a_write_that_fails_ends_the_run_at_the_next_one_or_its_end(board, monkeypatch, raised):
+    made = board()
+    made.started(made.training.state)
+    monkeypatch.setattr(made, "_scalars", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    made.reported(made.training.state, [0.5])
+    made.thread.submit(int).result()
+    with pytest.raises(OSError, match="No space left"):
+        made.reported(made.training.state, [0.5])
+    if raised is None:
+        with pytest.raises(OSError, match="No space left"):
+            close(made)
+    else:
+        close(made, raised)  # which is the one to tell
+    made.writer.close()
+
+
+def test_after_a_write_that_failed_nothing_is_written(board, monkeypatch):
+    made, done = board(), []
+    made.failure = OSError("full")
+    made._write(done.append, 1)
+    assert done == []
+    made.failure = None
+    made._write(done.append, 1)
+    assert done == [1]
+    made.thread.shutdown()
+
+
+def test_histograms_are_of_finite_weights_and_their_gradients_alone(board, tmp_path):
+    made = board(histograms=True)
+    state = made.training.state
+    made.started(state)
+    first, second = state.network.parameters()
+    first.grad, second.grad = torch.full_like(first, 2.0), torch.full_like(second, float("nan"))
+    state.step = 7
+    made.epoch_ended(state, [{"epoch": 1, "step": 7, "train/loss": 0.5}])
+    close(made)
+    events = events_of(tmp_path)
+    assert set(events.Tags()["histograms"]) == {
+        "weights/linear1.weight",
+        "weights/linear1.bias",
+        "weights_gradients/linear1.weight",
+    }
+    (event,) = events.Histograms("weights_gradients/linear1.weight")
+    assert (event.step, event.histogram_value.num, event.histogram_value.max) == (7, first.numel(), 2.0)
+
+
+@pytest.mark.parametrize(("setting", "count"), [(True, 2), ("auto", 1), (False, 0)])
+def test_histograms_of_a_short_run_are_written_at_its_end_unless_asked_for(board, tmp_path, setting, count):
+    made = board(histograms=setting)
+    made.histograms.queued()  # not again for a while
+    made.started(made.training.state)
+    for step in (7, 14):
+        made.training.state.step = step
+        made.epoch_ended(made.training.state, [{"epoch": step // 7, "step": step, "train/loss": 0.5}])
+    close(made)
+    events = events_of(tmp_path)
+    steps = [event.step for event in events.Histograms("weights/linear1.bias")] if count else []
+    assert steps == [7, 14][2 - count :]
+
+
+@pytest.mark.parametrize("num_classes", [10, 11])
+def test_up_to_ten_classes_have_a_curve_each(board, tmp_path, num_classes):
+    made = board(num_images=2)
+    made.training.class_names = [f"class {k}" for k in range(num_classes)]
+    made.started(made.training.state)
+    labels = np.arange(num_classes)
+    pictures = tensorboard._Pictures(
+        5, "title", np.eye(num_classes, dtype=int).tolist(), None, [], labels, np.eye(num_classes)
+    )
+    made._later(made._write_pictures, pictures, 0.0)
+    made.sample = None
+    close(made)
+    tags = events_of(tmp_path).Tags()
+    assert len([tag for tag in tags["tensors"] if tag.startswith("pr/")]) == (10 if num_classes == 10 else 0)
+    assert tags["images"] == ["val/confusion"], "without mistakes they have no picture"
+
+
+def test_what_is_said_of_a_run_is_written_once(board, tmp_path):
+    subject = Subject({"lr": 0.5}, {"run/command": "runner train"}, [])
+    for _ in range(2):
+        made = board(subject=subject)
+        made.training.state.step = 5
+        made.started(made.training.state)
+        close(made, ValueError("odd"))
+    events = events_of(tmp_path)
+    assert len(events.Tensors("run/command/text_summary")) == 1
+    (end,) = events.Tensors("run/end/text_summary")
+    assert end.step == 5
+    assert end.tensor_proto.string_val == [b"**failed**\n\nValueError: odd"]
+    about = events.summary_metadata["_hparams_/session_start_info"]
+    content = plugin_data_pb2.HParamsPluginData.FromString(about.plugin_data.content)
+    assert content.session_start_info.hparams["lr"].number_value == 0.5
+
+
+def test_figures_of_epochs_before_are_written_where_they_lack(board, tmp_path):
+    past = [{"epoch": n, "step": 10 * n, "val/accuracy": 0.1 * n} for n in (1, 2, 3)] + [{"epoch": 2}]
+    made = board(subject=Subject(past=past))
+    made.training.state.step, made.training.state.epoch = 20, 2
+    made.started(made.training.state)
+    close(made)
+    found = [(event.step, round(event.value, 3)) for event in events_of(tmp_path).Scalars("accuracy/val")]
+    assert found == [(10, 0.1), (20, 0.2)]
+
+
+def test_training_images_are_shown_once_also_where_a_run_goes_on(board, tmp_path):
+    made = board(num_images=2)
+    made.started(made.training.state)
+    assert made.sample is not None
+    made.thread.submit(int).result()  # the file is open by then
+    made.has_sample = True
+    close(made)
+    assert events_of(tmp_path).Tags()["images"] == []
+    later = board(num_images=2)
+    later.training.state.step = 5
+    later.started(later.training.state)
+    assert later.sample is None
+    close(later)
+
+
+def test_without_a_validation_there_is_nothing_to_picture(board, tmp_path):
+    made = board(num_images=2)
+    made.pictures.free_at = 0.0
+    made.started(made.training.state)
+    made.sample = None
+    made.epoch_ended(made.training.state, [{"epoch": 1, "step": 5, "val/accuracy": 0.5}])
+    assert made.pictures.due, "nothing was queued"
+    close(made)
+    assert events_of(tmp_path).Tags()["images"] == []
+
+
+def test_predictions_are_kept_where_pictures_are_wanted(board):
+    for number in (0, 2):
+        made = board(num_images=number)
+        assert made.training.evaluate.keeps is (number > 0)
+        made.thread.shutdown()
+
+
+def test_a_run_that_could_not_be_begun_has_no_end(board, tmp_path):
+    made = board()
+    close(made)
+    assert not list(tmp_path.glob("events*"))
