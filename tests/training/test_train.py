@@ -422,3 +422,271 @@ def test_without_tensorboard_there_is_no_event_file(folder):
     module.train_member(module.Member(cfg, [], folder, is_trial=True, tensorboard="all"), runner.build.data(cfg))
     assert len(folder.metrics) == 1
     assert not list(folder.path.glob("events.out.*"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Its pieces
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_trying_out_makes_one_update_and_writes_nothing(tmp_path, monkeypatch, capsys, wide):
+    monkeypatch.chdir(tmp_path)
+    steps = []
+    step = Step.__call__
+    monkeypatch.setattr(
+        Step, "__call__", lambda self, state, batch: steps.append(len(batch[1])) or step(self, state, batch)
+    )
+    module.try_out(runner.compose([*QUICK, "data.batch_size=24"]))
+    assert steps == [24]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("data     1,199 train, 299 val, 299 test images")
+    assert not any(line.startswith("folder") for line in lines)
+    blank = [place for place, line in enumerate(lines) if not line]
+    assert lines[blank[0] + 1].split() == ["layer", "kind", "output", "parameters", "multiply-adds"]
+    assert lines[blank[1] - 1].split() == ["total", "650", "640"]
+    assert lines[blank[1] + 1 :] == [lines[-1]]
+    text, _, end = lines[-1].partition(", ")
+    assert text.startswith("one batch forward and backward: loss 2.")
+    assert end.endswith(" s; nothing was written")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_choices_that_contradict_each_other_are_refused_before_anything_is_read(monkeypatch):
+    def refuse(cfg):
+        raise UserError("reg: twice")
+
+    monkeypatch.setattr("runner.config.check_combinations", refuse)
+    monkeypatch.setattr(module.build, "data", lambda cfg: 1 / 0)
+    for begin in (module.train, module.try_out):
+        with pytest.raises(UserError, match="reg: twice"):
+            begin(runner.compose(QUICK))
+
+
+def test_what_acts_in_one_place_is_noted(monkeypatch, capsys):
+    monkeypatch.setattr("runner.config.notes", lambda cfg: ["one", "two"])
+    module._check_combinations(runner.compose(QUICK))
+    assert capsys.readouterr().err.splitlines() == ["note: one", "note: two"]
+
+
+@pytest.mark.parametrize("with_header", [True, False])
+def test_a_run_tells_its_folder_once_it_is_there_and_first_what_it_trains(tmp_path, capsys, wide, with_header):
+    begun = []
+    cfg = runner.compose([*QUICK, f"output_dir={tmp_path}", "log.progress=lines"])
+    run = module.train(cfg, ["seed=0"], {"data": "digits", "model": "linear"}, with_header, begun.append)
+    assert begun == [run.folder]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [*(["data", "network", "device", "folder"] * with_header), "epoch"]
+    if with_header:
+        assert lines[3] == f"folder   {run.folder}"
+    assert run.record["overrides"] == ["seed=0"]
+    assert run.record["choices"] == {"data": "digits", "model": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("progress", "tensorboard", "asked"), [("none", False, 0), ("none", True, 1), ("lines", False, 1)]
+)
+def test_layers_are_counted_where_somebody_sees_them(tmp_path, monkeypatch, progress, tensorboard, asked):
+    counted = []
+    layers = module.network_layers
+    monkeypatch.setattr(module, "network_layers", lambda training: counted.append(1) or layers(training))
+    words = [f"log.tensorboard={tensorboard}", f"log.progress={progress}", "log.num_images=0", "log.figures=false"]
+    module.train(runner.compose([*QUICK[:3], *words, f"output_dir={tmp_path}"]))
+    assert len(counted) == asked
+
+
+def test_layers_that_cannot_be_counted_cost_no_run(train, monkeypatch, capsys):
+    monkeypatch.setattr(module, "network_layers", lambda training: 1 / 0)
+    run = train(*QUICK[:3], "log.tensorboard=true", "log.progress=none", "log.num_images=0")
+    assert run.status == "finished"
+    assert "the table of the network's layers" in capsys.readouterr().err
+    texts = EventAccumulator(str(run.folder)).Reload().Tags()["tensors"]
+    assert "run/command/text_summary" in texts
+    assert "run/network/text_summary" not in texts
+
+
+def test_warnings_of_the_checkpoints_are_told(folder, monkeypatch, capsys):
+    restore = module.Checkpoints.restore
+
+    def warned(self, state):
+        found = restore(self, state)
+        self.warnings.append("last.pt is damaged")
+        return found
+
+    monkeypatch.setattr(module.Checkpoints, "restore", warned)
+    cfg = runner.compose([*QUICK, "log.progress=none"])
+    module.train_member(module.Member(cfg, [], folder, is_trial=True), runner.build.data(cfg))
+    assert "warning: last.pt is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("is_trial", "status", "reason"), [(True, "diverged", "it rose"), (False, "finished", None)])
+def test_a_runs_end_and_its_reason_are_in_its_record(folder, monkeypatch, is_trial, status, reason):
+    def end(training, *_):
+        training.state.trials[0].status, training.state.trials[0].reason = status, reason or ""
+
+    monkeypatch.setattr(module, "fit", end)
+    cfg = runner.compose([*QUICK, "log.progress=none", "log.figures=false"])
+    module.train_member(module.Member(cfg, ["seed=0"], folder, is_trial=is_trial), runner.build.data(cfg))
+    record = RunFolder.open(folder.path).record
+    assert (record["status"], record["error"], record["overrides"]) == (status, reason, ["seed=0"])
+    assert (folder.path / "config.yaml").exists() is not is_trial, "a trial's is there already"
+
+
+@pytest.mark.parametrize(("wanted", "is_trial", "drawn"), [(True, False, 1), (True, True, 0), (False, False, 0)])
+def test_figures_are_drawn_of_a_run_that_wants_them(folder, monkeypatch, wanted, is_trial, drawn):
+    seen = []
+    monkeypatch.setattr(module, "draw_run", lambda at, training: seen.append((at, training.evaluate.keeps)))
+    cfg = runner.compose([*QUICK, "log.progress=none", f"log.figures={wanted}"])
+    module.train_member(module.Member(cfg, [], folder, is_trial=is_trial), runner.build.data(cfg))
+    assert seen == [(folder, True)] * drawn
+
+
+def test_what_a_checkpoint_is_held_to_goes_along(folder, monkeypatch):
+    seen = {}
+    checkpoints = module.Checkpoints
+
+    def noted(path, settings, identity, **options):
+        seen.update(options, path=path, identity=identity)
+        return checkpoints(path, settings, identity, **options)
+
+    monkeypatch.setattr(module, "Checkpoints", noted)
+    cfg = runner.compose([*QUICK, "log.progress=none"])
+    data = runner.build.data(cfg)
+    for is_trial, accepts, wanted in ((True, False, None), (False, True, lambda value: True)):
+        member = module.Member(cfg, [], folder, is_trial, accepts, wanted=wanted)
+        module.train_member(member, data)
+        assert (seen["begin_anew"], seen["accept_changed_images"], seen["wanted"]) == (is_trial, accepts, wanted)
+        assert (seen["path"], seen["images"]) == (folder.checkpoints, data.fingerprint)
+        assert seen["identity"]["optimizer.lr"] == cfg.optimizer.lr
+        assert "log.tensorboard" not in seen["identity"]
+        folder.lock()
+
+
+def test_every_so_many_steps_there_is_a_report(folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "fit", lambda *given: seen.append(given[4:]))
+    cfg = runner.compose([*QUICK, "log.progress=none", "log.every_steps=7", "log.figures=false"])
+    module.train_member(module.Member(cfg, [], folder, is_trial=True), runner.build.data(cfg), pause_epoch=3)
+    assert seen == [(7, 3)]
+
+
+@pytest.mark.parametrize(
+    ("words", "ways"),
+    [
+        (["engine.precision=fp32"], ["set engine.precision=auto", "set data.loading=workers"]),
+        (["engine.precision=bf16"], ["set data.loading=workers"]),
+        (["engine.precision=bf16", "data.loading=workers"], []),
+    ],
+)
+def test_ways_out_of_too_little_memory_are_those_that_were_not_taken(words, ways):
+    first = "data.batch_size=32: out of GPU memory; lower it and raise engine.accumulate_steps by the same factor"
+    with (
+        pytest.raises(module.OutOfMemory) as raised,
+        module._out_of_memory_in_a_line(runner.compose([*words, "data.batch_size=32"])),
+    ):
+        raise torch.OutOfMemoryError
+    assert str(raised.value) == ", or ".join([first, *ways])
+
+
+def test_observers_of_a_trial_that_trains_alone_are_those_its_config_asks_for(folder, monkeypatch):
+    monkeypatch.setattr(
+        module.build, "observers", lambda cfg, path, shown, trial: [f"{path.name} {trial} {shown['lr']}"]
+    )
+    monkeypatch.setattr(module, "hparams", lambda leaves, record: {"lr": leaves["optimizer.lr"]})
+    cfg = runner.compose([*QUICK, "optimizer.lr=0.5", "log.progress=none"])
+    cfg.log.observers = [{"_target_": "odd"}]
+    training = runner.build.training(cfg)
+    monkeypatch.setattr(module.build, "log", lambda cfg: runner.log.settings.LogSettings(doctor=False))
+    members = [module.Member(cfg, [], folder, is_trial=True, tensorboard="none") for _ in range(2)]
+    quiet = module.Console(quiet=True)
+    found = list(module._observers(module.ExitStack(), training, members, quiet, []))
+    assert found == [f"{folder.path.name} {trial} 0.5" for trial in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (UserError("data.root: gone"), "failed", "data.root: gone"),
+        (Interrupted(2), "interrupted", None),
+        (KeyboardInterrupt(), "interrupted", None),
+        (ValueError("odd"), "failed", "ValueError: odd\n"),
+    ],
+)
+def test_how_a_run_ended_that_did_not_end_well(error, status, text):
+    noted = {}
+
+    class Files:
+        def note(self, state, **fields):
+            noted.update(fields, state=state)
+
+    module._note_end(Files(), "state", error)
+    assert (noted["status"], noted["error"], noted["state"]) == (status, text, "state")
+    assert noted["finished"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a run has
+
+
+def test_a_summary_names_its_figures_and_the_advice_that_was_given(written, capsys):
+    advice = [{"sign": "gap", "epoch": 3, "text": "a [gap]"}]
+    path = written(metrics={"epoch": 2}, advice=advice)
+    (path / "figures").mkdir()
+    for name in ("val_mistakes.png", "curves.png", "notes.txt"):
+        (path / "figures" / name).touch()
+    lines = told(capsys, path)
+    assert f"figures curves, val_mistakes in {path}/figures" in lines
+    assert "advice epoch 3: a [gap]" in lines
+    assert lines.index("advice epoch 3: a [gap]") < lines.index("next")
+
+
+@pytest.mark.parametrize(("status", "color"), [("finished", "32"), ("diverged", "31"), ("interrupted", "33")])
+def test_a_status_has_its_color_at_a_terminal(written, capsys, monkeypatch, status, color):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    path = written(status)
+    assert f"\x1b[{color}m{status}" in told(capsys, path)[0]
+    assert f"\x1b[{color}m{status}" in told(capsys, path, brief=True)[0]
+
+
+def test_names_in_a_summary_stand_in_a_column(written, capsys):
+    path = written(metrics={"epoch": 2, "val/accuracy": 0.8})
+    capsys.readouterr()
+    Run(path).print_summary()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["status             finished", "best val/accuracy  0.9000 (epoch 1 of 2)"]
+    assert lines[-3] == "  tensorboard --logdir outputs"
+
+
+def test_a_run_of_a_users_own_classes_goes_on_only_on_trust(written, capsys):
+    path = written()
+    config = path / "config.yaml"
+    config.write_text(config.read_text().replace("runner.optimizer.sgd", "mine.SGD"))
+    assert f"runner resume '{path}' --trust engine.epochs=4" in told(capsys, path)
+
+
+def test_classes_are_those_of_the_record(train):
+    run = train(*QUICK)
+    assert run.classes == [str(digit) for digit in range(10)]
+    run._files.update(classes=["a", "b"])
+    assert runner.load(run.folder).classes == ["a", "b"]
+
+
+def test_predictions_of_a_run_are_made_with_its_files_and_what_was_said(written, monkeypatch):
+    seen = []
+    monkeypatch.setattr("runner.inference.predict.predict_with", lambda *given: seen.append(given))
+    run = runner.load(written(), trust=True)
+    run.predict("images", "tta=flip", weights="last")
+    ((files, images, overrides, weights, trust),) = seen
+    assert ([one.path for one in files], images, overrides, weights, trust) == (
+        [run.folder],
+        "images",
+        ("tta=flip",),
+        "last",
+        True,
+    )
+    Run(run.folder).predict("images")
+    assert seen[1][3:] == ("best", False)
