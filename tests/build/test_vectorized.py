@@ -1,0 +1,172 @@
+"""Several trials as one network: what is refused, whose batches they train on, and how they are timed."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.fx import symbolic_trace
+
+import runner
+from runner.build import vectorized as module
+from runner.data.batches import VectorizedBatches
+from runner.errors import CannotVectorize
+
+SMALL = ["data=synthetic", "data.num_images=60", "data.image_size=8", "model=linear"]
+
+
+def cfgs_of(*each, shared=()):
+    return [runner.compose([*SMALL, *shared, *words.split()]) for words in each]
+
+
+class Frozen(nn.Module):
+    def __init__(self, drops=False):
+        super().__init__()
+        self.first, self.drops = nn.Linear(2, 2).requires_grad_(False), drops
+        self.last = nn.Linear(2, 2)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(nn.functional.dropout(x) if self.drops else x)
+
+
+def test_one_factor_for_all_gradients_is_refused(monkeypatch):
+    setup = module.SharedSetup
+    monkeypatch.setattr(
+        module, "SharedSetup", lambda *given: SimpleNamespace(precision=SimpleNamespace(name="fp16")) or setup
+    )
+    with pytest.raises(CannotVectorize, match=r"^engine\.precision: fp16 scales all gradients by one number"):
+        module.vectorize(cfgs_of("seed=0", "seed=1"))
+
+
+@pytest.mark.parametrize(
+    ("cut", "rest_of", "average", "drops", "said"),
+    [
+        (None, print, None, False, "transfer: the frozen part of the network has to see the images in every epoch"),
+        ("cut", None, None, False, "transfer: the frozen part of the network has to see the images in every epoch"),
+        ("cut", print, "ema", False, "average: of a network that is partly frozen it cannot be vectorized"),
+        ("cut", print, None, True, "model: its dropout is no layer, so evaluation cannot leave it out"),
+        ("cut", print, None, False, None),
+    ],
+)
+def test_trials_share_a_frozen_part_that_has_seen_all_images(cut, rest_of, average, drops, said):
+    network = Frozen(drops)
+    state = SimpleNamespace(network=network, average=average)
+    setup = SimpleNamespace(cut=cut, rest_of=rest_of)
+    if said is None:
+        module._check_transfer(state, symbolic_trace(network), setup)
+        module._check_transfer(state, network, setup)
+    else:
+        with pytest.raises(CannotVectorize, match=f"^{said}"):
+            module._check_transfer(state, symbolic_trace(network), setup)
+        network.requires_grad_(True)
+        module._check_transfer(state, symbolic_trace(network), setup)  # all of it learns
+
+
+@pytest.mark.parametrize(
+    ("each", "kind", "num_pipelines"),
+    [
+        (["optimizer.lr=0.1", "optimizer.lr=0.2"], "shared", 1),
+        (["augment=flip optimizer.lr=0.1", "augment=flip optimizer.lr=0.2"], "shared", 1),
+        (["seed=0", "seed=1"], "own", 1),
+        (["augment=flip", "augment=flip seed=1"], "own", 1),
+    ],
+)
+def test_trials_of_one_seed_and_augmentation_have_one_batch(each, kind, num_pipelines):
+    cfgs = cfgs_of(*each)
+    setup = module.SharedSetup(cfgs[0], None)
+    found = module._batches(cfgs, setup, [0, 1])
+    assert (found is setup.train) == (kind == "shared")
+    if kind == "own":
+        assert isinstance(found, VectorizedBatches)
+        assert [member.seed for member in found.members] == [cfg.seed for cfg in cfgs]
+        assert len({id(member.augment) for member in found.members}) == num_pipelines
+        assert found.present == [0, 1]
+
+
+def test_trials_of_other_augmentations_have_a_pipeline_each():
+    cfgs = cfgs_of("augment=translate", "augment=translate augment.translate.fraction=0.3", "augment=translate")
+    setup = module.SharedSetup(cfgs[0], None)
+    first, second, third = module._batches(cfgs, setup, [0, 1, 2]).members
+    assert first.augment is third.augment is not second.augment
+
+
+@pytest.mark.parametrize(("num_threads", "chosen"), [(0, [3]), (2, [])])
+def test_trials_have_the_threads_that_were_asked_for(monkeypatch, num_threads, chosen):
+    asked, own = [], torch.get_num_threads()
+    monkeypatch.setattr(module.SharedSetup, "choose_threads", lambda self, network, count: asked.append(count))
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    module.vectorize(cfgs_of("seed=0", "seed=1", "seed=2"), num_threads=num_threads)
+    assert asked == (chosen or [num_threads])
+    assert torch.get_num_threads() == own
+
+
+def test_each_trial_begins_with_the_seed_of_its_config():
+    together = module.vectorize(cfgs_of("seed=3", "seed=5"))
+    for place, seed in enumerate((3, 5)):
+        alone = runner.build.training(cfgs_of(f"seed={seed}")[0])
+        for name, value in alone.state.network.state_dict().items():
+            assert torch.equal(together.state.of(place).network.state_dict()[name], value)
+
+
+class Turns:
+    """Stands for what times the steps of a training."""
+
+    seconds, num_threads = 0.5, 1
+
+    def __init__(self, made, num_threads=None):
+        self.turns = []
+
+    def take_turn(self, steps):
+        self.turns.append(steps)
+
+
+def test_what_a_timing_costs_and_a_trial_takes_follows_from_a_first_turn(monkeypatch):
+    monkeypatch.setattr(module, "_timer", Turns)
+    (cfg,) = cfgs_of("engine.epochs=4 data.batch_size=10")
+    timer = module.VectorizedTimer(cfg)
+    assert timer.alone.turns == [3]
+    num_updates = runner.build.training(cfg).train.num_batches * 4
+    assert timer.num_updates == num_updates
+    timer.build_seconds = 2.0
+    assert timer.trial_seconds == 2.0 + num_updates * 0.5
+    assert timer.cost(7) == 7 * 2.0 + 5 * 3 * 8 * 0.5
+    assert timer.spent > 0
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "num_threads", "ways"),
+    [("cpu", None, 4, [None, 1]), ("cpu", None, 1, [None]), ("cpu", 4, 4, [None]), ("cuda", None, 4, [None])],
+)
+def test_one_thread_is_timed_too_where_there_would_be_several(monkeypatch, device, asked, num_threads, ways):
+    monkeypatch.setattr(module, "_timer", Turns)
+    (cfg,) = cfgs_of("seed=0")
+    timer = module.VectorizedTimer(cfg)
+    made, timed = (
+        [],
+        SimpleNamespace(
+            state=SimpleNamespace(device=torch.device(device)), settings=SimpleNamespace(num_threads=asked)
+        ),
+    )
+
+    class Timer(Turns):
+        def __init__(self, training, num_threads=None):
+            super().__init__(training)
+            assert training is timed
+            made.append(num_threads)
+
+    monkeypatch.setattr(Timer, "num_threads", num_threads)
+    monkeypatch.setattr(module, "_timer", Timer)
+    monkeypatch.setattr(module, "vectorize", lambda cfgs, dataset: timed)
+    found = timer.time([cfg] * 4)
+    assert made == ways
+    assert (found.num_trials, found.together, found.alone, found.num_threads) == (4, 0.5, 0.5, 0)
+    assert timer.alone.turns == [3] * 6
+
+
+def test_a_steps_timer_has_the_threads_that_are_set(monkeypatch):
+    monkeypatch.setattr(module, "StepTimer", lambda *given: given)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    made = SimpleNamespace(state=1, step=2, train=3)
+    assert module._timer(made) == (1, 2, 3, 6)
+    assert module._timer(made, 2) == (1, 2, 3, 2)
