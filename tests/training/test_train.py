@@ -690,3 +690,21 @@ def test_predictions_of_a_run_are_made_with_its_files_and_what_was_said(written,
     )
     Run(run.folder).predict("images")
     assert seen[1][3:] == ("best", False)
+
+
+def test_images_that_have_been_read_are_not_read_again(folder, monkeypatch, tmp_path):
+    cfg = runner.compose([*QUICK, "log.progress=none", f"output_dir={tmp_path}"])
+    data, built, read = runner.build.data(cfg), [], []
+    build = module.build.training
+    monkeypatch.setattr(
+        module.build, "training", lambda cfg, dataset=None: built.append(dataset) or build(cfg, dataset)
+    )
+    member = module.Member(cfg, [], folder, is_trial=True)
+    module.train_member(member, data)
+    assert built == [data]
+    monkeypatch.setattr(module.build, "data", lambda cfg: read.append(data) or data)
+    folder.lock()
+    for begin, given in ((module.train, cfg), (module.go_on, member), (module.try_out, cfg)):
+        begin(given)
+        assert built.pop() is data
+    assert len(read) == 3
