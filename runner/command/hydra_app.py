@@ -142,7 +142,7 @@ def flags_first(words: Sequence[str]) -> list[str]:
             flags.append("--info=all")
         elif word in FLAGS_WITH_VALUE:
             flags += [word, *([value] if (value := next(waiting, None)) is not None else [])]
-        elif word.startswith("-") and "=" not in word.lstrip("-").partition("=")[0]:
+        elif word.startswith("-"):
             flags.append(word)
         else:
             overrides.append(word)
