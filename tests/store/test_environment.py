@@ -5,15 +5,20 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
+import torch
 
 import runner
 from runner.store import now
 from runner.store.environment import PACKAGES, code, environment
+
+module = sys.modules[environment.__module__]  # whose function has the same name
 
 
 @pytest.fixture
@@ -76,3 +81,41 @@ def test_moments_are_whole_seconds():
 
 def test_pythons_version_is_noted_without_its_compiler(fresh):
     assert environment("cpu")["python"] == platform.python_version()
+
+
+@pytest.mark.parametrize(
+    ("device", "is_there", "noted"), [("cuda:1", True, True), ("cuda:1", False, False), ("cpu", True, False)]
+)
+def test_a_gpu_is_noted_with_its_software(monkeypatch, device, is_there, noted):
+    asked = []
+
+    class About:
+        name, major, minor, total_memory = "H", 9, 0, 3 * 2**20 + 5
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_there)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda name: asked.append(name) or About)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 90100)
+    monkeypatch.setattr(module, "_driver", lambda: "570.1")
+    found = module._gpu(device)
+    if not noted:
+        assert found is None
+        return
+    assert asked == ["cuda:1"]
+    about = {"name": "H", "capability": "9.0", "memory_mib": 3, "driver": "570.1"}
+    assert found == about | {"cuda": torch.version.cuda, "cudnn": 90100}
+
+
+def test_without_torch_no_gpu_is_asked_for(monkeypatch):
+    monkeypatch.setattr(module, "sys", SimpleNamespace(modules={}))
+    assert module._gpu("cuda") is None
+
+
+def test_a_driver_is_what_its_module_says(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda path: f"{path} 570.1\n")
+    assert module._driver() == "/sys/module/nvidia/version 570.1"
+
+    def missing(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert module._driver() is None

@@ -1,9 +1,11 @@
 """Folders get numbers that are their own, and are found by what one remembers of them."""
 
+import errno
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +115,25 @@ def test_of_many_folders_with_a_name_the_first_eight_are_told(outputs, number, r
 
 def test_a_name_of_a_folder_has_at_most_eighty_characters(tmp_path):
     assert make_folder(tmp_path, "it", ["x" * 200]).name == "0001-" + 75 * "x"
+
+
+@pytest.mark.parametrize(("number", "raised"), [(errno.ENOSPC, OSError), (errno.EROFS, UserError)])
+def test_a_folder_that_cannot_be_made_is_told_and_a_full_disk_is_itself(tmp_path, monkeypatch, number, raised):
+    def fail(path, **_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(raised) as caught:
+        make_folder(tmp_path, "a")
+    if raised is UserError:
+        assert str(caught.value).startswith(f"output_dir: {tmp_path}/a cannot be made (")
+        assert str(caught.value).endswith("; name another folder")
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_told(tmp_path, monkeypatch):
+    def fail(path, **_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(UserError, match=rf"^output_dir: {tmp_path} cannot be written \(.*\); name another folder$"):
+        _take(tmp_path, 1)
