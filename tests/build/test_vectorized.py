@@ -170,3 +170,61 @@ def test_a_steps_timer_has_the_threads_that_are_set(monkeypatch):
     made = SimpleNamespace(state=1, step=2, train=3)
     assert module._timer(made) == (1, 2, 3, 6)
     assert module._timer(made, 2) == (1, 2, 3, 2)
+
+
+def test_the_times_of_vectorized_trials_are_measured():
+    cfgs = cfgs_of("seed=0", "seed=1", "seed=2")
+    timer = module.VectorizedTimer(cfgs[0])
+    assert timer.trial_seconds > timer.build_seconds > 0
+    timing = timer.time(cfgs)
+    assert timing.num_trials == 3
+    assert min(timing.together, timing.alone) > 0
+
+
+@pytest.mark.parametrize(("one_thread", "num_threads", "together"), [(0.8, 1, 0.8), (0.9, 0, 1.0)])
+def test_one_thread_is_taken_where_it_is_faster_by_a_fifth(monkeypatch, one_thread, num_threads, together):
+    cfgs = cfgs_of("seed=0", "seed=1", "seed=2")
+    turns = []
+
+    def timer(made, num_threads=None):
+        seconds = one_thread if num_threads == 1 else 1.0
+        count = num_threads or 4
+        return SimpleNamespace(seconds=seconds, num_threads=count, take_turn=lambda steps: turns.append(count))
+
+    monkeypatch.setattr("runner.build.vectorized._timer", timer)
+    found = module.VectorizedTimer(cfgs[0]).time(cfgs)
+    assert found == module.Timing(3, together, 1.0, num_threads)
+    assert turns[1:4] == [4, 4, 1], "a turn each: alone, together, and with one thread"
+    assert turns[1:] == [4, 4, 1] * (len(turns) // 3)
+    turns.clear()
+    module.VectorizedTimer(cfgs[0]).time(cfgs, until=0.0)
+    assert turns[1:] == [4, 4, 1], "no more than one each where time is up"
+
+
+def test_the_speedup_is_that_of_as_many_trials_one_by_one():
+    assert module.Timing(num_trials=4, together=0.5, alone=0.25).speedup == 2.0
+
+
+def test_fewer_vectorized_trials_fit_where_workers_share_a_gpu(monkeypatch):
+    cfg = runner.compose(["data=synthetic", "data.num_images=80", "model=linear"])
+    monkeypatch.setattr(module, "free_memory", lambda device: 4800)
+    monkeypatch.setattr(module.memory, "of_trial", lambda *_: 100)
+    assert module.VectorizedTimer(cfg).most_together == 24  # half of 48
+    monkeypatch.setattr(module, "num_sharing", lambda device: 3)
+    assert module.VectorizedTimer(cfg).most_together == 8
+    monkeypatch.setattr(module, "free_memory", lambda device: 0)
+    assert module.VectorizedTimer(cfg).most_together == 1
+
+
+def test_trials_together_have_room_for_their_largest_images(monkeypatch):
+    images = ["data=synthetic", "data.num_images=80", "data.image_size=16", "data.progressive_sizes=[8,16]"]
+    cfg = runner.compose([*images, "model=resnet", "model.depth=20", "model.width=2", "engine.epochs=2"])
+    measured = []
+
+    def of_trial(state, step, batch):
+        measured.append(batch[0].shape[-1])
+        return 1
+
+    monkeypatch.setattr(module.memory, "of_trial", of_trial)
+    module.VectorizedTimer(cfg)
+    assert measured == [16]

@@ -8,9 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import runner
 from runner import gpus
-from runner.build import vectorized
 from runner.build.single import SharedSetup
 from runner.engine import device as device_module
 from runner.engine.device import select_device, set_job_number
@@ -189,31 +187,6 @@ def test_workers_on_one_gpu_share_its_memory(monkeypatch):
     monkeypatch.setenv(device_module.NUM_WORKERS, "5")
     assert device_module.num_sharing(gpu) == 3  # of five workers on two GPUs, three are on the first
     assert device_module.num_sharing(torch.device("cpu")) == 1
-
-
-def test_fewer_vectorized_trials_fit_where_workers_share_a_gpu(monkeypatch):
-    cfg = runner.compose(["data=synthetic", "data.num_images=80", "model=linear"])
-    monkeypatch.setattr(vectorized, "free_memory", lambda device: 4800)
-    monkeypatch.setattr(vectorized.memory, "of_trial", lambda *_: 100)
-    assert vectorized.VectorizedTimer(cfg).most_together == 24  # half of 48
-    monkeypatch.setattr(vectorized, "num_sharing", lambda device: 3)
-    assert vectorized.VectorizedTimer(cfg).most_together == 8
-    monkeypatch.setattr(vectorized, "free_memory", lambda device: 0)
-    assert vectorized.VectorizedTimer(cfg).most_together == 1
-
-
-def test_trials_together_have_room_for_their_largest_images(monkeypatch):
-    images = ["data=synthetic", "data.num_images=80", "data.image_size=16", "data.progressive_sizes=[8,16]"]
-    cfg = runner.compose([*images, "model=resnet", "model.depth=20", "model.width=2", "engine.epochs=2"])
-    measured = []
-
-    def of_trial(state, step, batch):
-        measured.append(batch[0].shape[-1])
-        return 1
-
-    monkeypatch.setattr(vectorized.memory, "of_trial", of_trial)
-    vectorized.VectorizedTimer(cfg)
-    assert measured == [16]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
 """Vectorized trials in the loop: those that end leave, each leaves what it would leave alone, and they go on."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 import runner
 from runner import config
-from runner.build import Timing
 from runner.engine.checkpoint import Checkpoints
 from runner.engine.checkpoint_files import position, read
 from runner.engine.loop import fit
@@ -289,39 +286,6 @@ def test_drawn_numbers_are_uniform_and_of_one_key_unlike_another():
         assert (counts - 0.05).abs().max() < 0.005
     for left, right in ((one, other), (one[:, 1:], one[:, :-1]), (one[1:], one[:-1])):
         assert abs(torch.corrcoef(torch.stack([left.flatten(), right.flatten()]))[0, 1]) < 0.01
-
-
-def test_the_times_of_vectorized_trials_are_measured():
-    cfgs = configs(WORDS, seed=[0, 1, 2])
-    timer = runner.build.VectorizedTimer(cfgs[0])
-    assert timer.trial_seconds > timer.build_seconds > 0
-    timing = timer.time(cfgs)
-    assert timing.num_trials == 3
-    assert min(timing.together, timing.alone) > 0
-
-
-@pytest.mark.parametrize(("one_thread", "num_threads", "together"), [(0.8, 1, 0.8), (0.9, 0, 1.0)])
-def test_one_thread_is_taken_where_it_is_faster_by_a_fifth(monkeypatch, one_thread, num_threads, together):
-    cfgs = configs(WORDS, seed=[0, 1, 2])
-    turns = []
-
-    def timer(made, num_threads=None):
-        seconds = one_thread if num_threads == 1 else 1.0
-        count = num_threads or 4
-        return SimpleNamespace(seconds=seconds, num_threads=count, take_turn=lambda steps: turns.append(count))
-
-    monkeypatch.setattr("runner.build.vectorized._timer", timer)
-    found = runner.build.VectorizedTimer(cfgs[0]).time(cfgs)
-    assert found == Timing(3, together, 1.0, num_threads)
-    assert turns[1:4] == [4, 4, 1], "a turn each: alone, together, and with one thread"
-    assert turns[1:] == [4, 4, 1] * (len(turns) // 3)
-    turns.clear()
-    runner.build.VectorizedTimer(cfgs[0]).time(cfgs, until=0.0)
-    assert turns[1:] == [4, 4, 1], "no more than one each where time is up"
-
-
-def test_the_speedup_is_that_of_as_many_trials_one_by_one():
-    assert Timing(num_trials=4, together=0.5, alone=0.25).speedup == 2.0
 
 
 def test_what_a_trial_saves_is_what_the_step_updates():

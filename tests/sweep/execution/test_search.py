@@ -224,6 +224,8 @@ def test_a_sweep_that_goes_on_runs_what_is_left_and_makes_ready_what_had_not_end
     assert search.task.prepared == [0, 1, 2, 3]
     assert sorted(events(search, "finished")) == [0, 1, 2, 3]
     assert events(search, "started") == [0, 1, 1, 2, 3]
+    (round_,) = json.loads((search.folder.path / "sweep.json").read_text())["rounds"]
+    assert round_["num_trials"] == 4
 
 
 def test_a_sweep_ends_at_the_first_failure_where_it_is_told_so(search, plan):
