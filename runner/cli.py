@@ -14,9 +14,8 @@ from runner.errors import (
     Interrupted,
     SweepFailed,
     UserError,
+    as_mistake,
     did_you_mean,
-    full_disk,
-    is_full_disk,
 )
 
 
@@ -37,9 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"runner: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except OSError as error:
-        if not is_full_disk(error):
-            raise
-        print(f"runner: {full_disk(error)}", file=sys.stderr)
+        print(f"runner: {as_mistake(error)}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except SweepFailed as error:
         print(f"runner: {error}", file=sys.stderr)

@@ -61,9 +61,17 @@ def is_full_disk(error: object) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def full_disk(error: OSError) -> UserError:
-    """The same as a mistake that the user can mend."""
-    return UserError(f"{error.filename or 'disk'}: {error.strerror}; free some space, then go on")
+def as_mistake(error: Exception) -> UserError:
+    """An error that the user can mend, a full disk among them, as a mistake.
+
+    Raises:
+        Exception: it is another one.
+    """
+    if is_full_disk(error):
+        return UserError(f"{error.filename or 'disk'}: {error.strerror}; free some space, then go on")
+    if not isinstance(error, UserError):
+        raise error
+    return error
 
 
 def reason(error: Exception) -> str:

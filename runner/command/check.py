@@ -8,7 +8,7 @@ from rich.console import Console
 from runner import config
 from runner.check.families import FAMILIES, chosen
 from runner.command.hydra_app import import_quickly, run_hydra
-from runner.errors import EXIT_WRONG, HydraExit, UserError, full_disk, is_full_disk
+from runner.errors import EXIT_WRONG, HydraExit, UserError, as_mistake
 
 ONLY, SKIP, LIST, PROFILE = "--only", "--skip", "--list", "--profile"
 
@@ -57,11 +57,7 @@ class CheckJob:
             choices = config.choices(cfg, hydra.runtime.choices)
             verdict = run.check(cfg, overrides, choices, self.families, self.profile)
         except (UserError, OSError) as error:
-            if isinstance(error, OSError):
-                if not is_full_disk(error):
-                    raise
-                error = full_disk(error)
-            raise HydraExit(error) from None
+            raise HydraExit(as_mistake(error)) from None
         if verdict == "wrong":
             self.status = EXIT_WRONG
 

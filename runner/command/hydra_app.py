@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from runner import config
-from runner.errors import EXIT_DIVERGED, HydraExit, UserError, full_disk, is_full_disk
+from runner.errors import EXIT_DIVERGED, HydraExit, UserError, as_mistake
 
 FLAGS_WITH_VALUE = {
     "--config-dir",
@@ -99,13 +99,10 @@ class TrainJob:
             choices = config.choices(cfg, hydra.runtime.choices)
             run = training.train(cfg, overrides, choices, with_header=alone)
         except (UserError, OSError) as error:
-            if isinstance(error, OSError):
-                if not is_full_disk(error):
-                    raise
-                error = full_disk(error)
+            mistake = as_mistake(error)
             if alone:
-                raise HydraExit(error) from None  # past Hydra, which would add lines of its own
-            print(f"runner: job {hydra.job.num + 1}: {error}", file=sys.stderr)
+                raise HydraExit(mistake) from None  # past Hydra, which would add lines of its own
+            print(f"runner: job {hydra.job.num + 1}: {mistake}", file=sys.stderr)
             raise
         if cfg.log.progress != "none":
             run.print_summary(brief=not alone)

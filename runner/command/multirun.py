@@ -13,7 +13,7 @@ from rich.console import Console
 
 from runner import config
 from runner.command.hydra_app import TrainJob, import_quickly, run_hydra
-from runner.errors import EXIT_DIVERGED, EXIT_USER_ERROR, Interrupted, UserError, full_disk, is_full_disk
+from runner.errors import EXIT_DIVERGED, EXIT_USER_ERROR, Interrupted, UserError, as_mistake, is_full_disk
 from runner.store.multirun_folder import MultirunFolder
 
 FLAGS = ("-m", "--multirun")
@@ -106,10 +106,8 @@ class JobOfMany(TrainJob):
             self.folder.note(number, status="interrupted")
             raise
         except Exception as error:
-            if is_full_disk(error):
-                error = full_disk(error)
-            is_mistake = isinstance(error, UserError)
-            text = str(error) if is_mistake else f"{type(error).__name__}: {error}"
+            is_mistake = isinstance(error, UserError) or is_full_disk(error)
+            text = str(as_mistake(error)) if is_mistake else f"{type(error).__name__}: {error}"
             self.folder.note(number, status="failed", error=f"mistake: {text}" if is_mistake else text)
             if not is_mistake:
                 traceback.print_exc()
