@@ -1,6 +1,9 @@
 """What TensorBoard reads from a sweep's own folder."""
 
+import errno
 import json
+import os
+import threading
 import time
 
 import pytest
@@ -136,3 +139,47 @@ def picture():
 @pytest.mark.parametrize("size", [(30, 20)])
 def test_the_size_of_a_picture_is_known(size):
     assert png_size(picture()) == size
+
+
+@pytest.mark.parametrize(("number", "warned"), [(errno.ENOSPC, False), (errno.EACCES, True)])
+def test_where_a_full_disk_ended_the_sweep_nothing_more_is_written(write_sweep, monkeypatch, capsys, number, warned):
+    sweep = write_sweep([SPACE], [TRIALS])
+    monkeypatch.setattr(module.SweepScalars, "poll", lambda self: 1 / 0)
+    with pytest.raises(OSError, match=os.strerror(number)), writing_scalars(sweep.folder, MAX, True):
+        raise OSError(number, os.strerror(number))
+    assert ("TensorBoard's scalars could not be written (ZeroDivisionError" in capsys.readouterr().err) is warned
+
+
+def test_what_fails_on_the_way_is_told_at_the_end_and_once(write_sweep, monkeypatch, capsys):
+    sweep, polled = write_sweep([SPACE], [TRIALS]), threading.Event()
+
+    def poll(self):
+        polled.set()
+        raise ValueError("odd")
+
+    monkeypatch.setattr(module.SweepScalars, "poll", poll)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    with writing_scalars(sweep.folder, MAX, True):
+        assert polled.wait(20)
+        time.sleep(0.1)
+        assert capsys.readouterr().err == ""
+        monkeypatch.setattr(module.SweepScalars, "poll", lambda self: 1 / 0)
+    assert "could not be written (ValueError: odd)" in capsys.readouterr().err
+
+
+def test_a_sweep_without_trials_has_no_table(write_sweep):
+    sweep = write_sweep([SPACE], [[]])
+    add_report(sweep.folder, sweep.history, [])
+    assert not list(sweep.folder.path.glob("events*"))
+
+
+def test_the_table_has_the_best_trials_first_and_those_without_a_score_last(write_sweep):
+    sweep = write_sweep([SPACE], [TRIALS])
+    add_report(sweep.folder, sweep.history, [])
+    events = EventAccumulator(str(sweep.folder.path), {"tensors": 0})
+    events.Reload()
+    (event,) = events.Tensors("sweep/trials/text_summary")
+    rows = event.tensor_proto.string_val[0].decode().splitlines()[2:]
+    assert event.step == 5
+    numbers = [next(cell for cell in map(str.strip, row.split("|")) if cell) for row in rows]
+    assert [numbers[0], numbers[-1]] == ["4", "1"], "the trial that scored 0.9, and the one that diverged"
