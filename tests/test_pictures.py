@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
 
-from runner.pictures import LONGEST, Packed, cut_one_by_one, cut_together, lying_size, pack, scaled
+from runner.pictures import LONGEST, Packed, as_bytes, cut_boxes, cut_one_by_one, cut_together, lying_size, pack, scaled
 
 SIDE = 40
 SIZES = [(40, 40), (40, 53), (60, 40), (40, 80), (71, 40)]  # height, width
@@ -123,3 +123,23 @@ def test_a_picture_smaller_than_kept_stays_as_it_is():
     packed = Packed(torch.from_numpy(pack(small.permute(1, 2, 0).numpy(), SIDE))[None])
     assert (packed.height.item(), packed.width.item(), packed.short.item()) == (12, 20, 12)
     assert torch.equal(packed.squares(torch.tensor([[0, 3, 12, 12]]), 12, inside=True)[0], small[:, :, 3:15])
+
+
+@pytest.mark.parametrize("level", [0, 1, 128, 255])
+def test_a_picture_of_one_level_keeps_it(level):
+    """Black and white are whole steps of 8 bits as any other."""
+    rows = torch.from_numpy(pack(np.full((40, 53, 3), level, dtype=np.uint8), SIDE))[None]
+    whole, box = torch.tensor([[0.0, 0.0, 40.0, 53.0]]), torch.tensor([[3.3, 4.7, 20.1, 30.9]])
+    for cut in (cut_together, cut_one_by_one):
+        assert (cut(rows, box, whole, torch.tensor([False]), 16) == level).all()
+
+
+@pytest.mark.parametrize("level", [0.0, 0.25, 1.0])
+def test_boxes_of_images_keep_a_level_too(level):
+    box = torch.tensor([[1.3, 0.7, 5.1, 6.2]])
+    torch.testing.assert_close(cut_boxes(torch.full((1, 3, 8, 8), level), box, (4, 5)), torch.full((1, 3, 4, 5), level))
+
+
+def test_images_are_drawn_in_whole_levels():
+    images = torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.1]).reshape(5, 1, 1, 1)
+    assert as_bytes(images).flatten().tolist() == [0, 0, 128, 255, 255]
