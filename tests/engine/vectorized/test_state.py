@@ -1,5 +1,7 @@
 """Vectorized trials in the loop: those that end leave, each leaves what it would leave alone, and they go on."""
 
+import copy
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -328,3 +330,19 @@ def test_what_a_graph_alters_is_told_to_stay_in_its_place(monkeypatch):
     assert all(tensor.data_ptr() in places for tensor in [*means, *step.rows.views.values()])
     monkeypatch.delattr(torch._dynamo, "mark_static_address")
     runner.build.vectorize(cfgs)  # a torch that has no such mark makes its graphs, or none, without it
+
+
+def test_the_state_of_all_trials_is_that_of_each_and_is_taken_up_again():
+    cfgs = configs([*CONVNET, "optimizer=adamw"], optimizer__lr=[1e-3, 3e-3], seed=[0, 1])
+    first, second = runner.build.vectorize(cfgs), runner.build.vectorize(cfgs)
+    batches = [batch for batch, _ in zip(first.train.epoch(), range(3), strict=False)]
+    for batch in batches[:2]:
+        first.step(first.state, batch)
+        first.state.step += 1
+    saved = copy.deepcopy(first.state.state_dict())
+    assert len(saved["members"]) == 2
+    for trial, member in enumerate(saved["members"]):
+        assert_same_state(member["network"], first.state.of(trial).network.state_dict())
+    second.state.load_state_dict(saved)
+    second.state.step = 2
+    assert torch.equal(*(made.step(made.state, batches[2])[0] for made in (first, second)))
