@@ -7,6 +7,7 @@ from torch import nn
 from torchvision.transforms.v2.functional import resize, ten_crop
 
 import runner
+from runner.tta import MultiScale
 
 IMAGES = torch.rand(3, 2, 28, 28, generator=torch.Generator().manual_seed(0))
 
@@ -148,3 +149,8 @@ def test_scores_are_log_probabilities(name):
 def test_a_wrong_value_names_its_key(word, message):
     with pytest.raises(runner.UserError, match=f"^{message}"):
         runner.config.check(runner.compose(word.split()))
+
+
+def test_the_largest_scale_says_how_large_pictures_are_kept():
+    assert MultiScale(scales=(1.5, 2.0, 1.0)).picture_scale == 2.0
+    assert MultiScale(scales=()).picture_scale == 1.0

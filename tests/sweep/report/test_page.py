@@ -12,6 +12,7 @@ import pytest
 from runner import cli
 from runner.plot.html import SCRIPT
 from runner.sweep.report import finish as module
+from runner.sweep.report import page as page_module
 from runner.sweep.report.figures import parallel_coordinates, search_space
 from runner.sweep.report.figures.draw import ReportFigure
 from runner.sweep.report.finish import finish
@@ -277,3 +278,12 @@ def test_a_value_comes_from_the_range_of_its_choice_wherever_that_was_made(write
     assert found == ["lr[optimizer=sgd]", "lr", "lr[optimizer=sgd]"]
     assert [history.dimension_name(trial, "wd") for trial in (first, second)] == ["wd[optimizer=sgd]", "wd"]
     assert history.keys == ["optimizer", "lr", "wd"]
+
+
+def test_the_best_score_of_a_round_is_that_of_a_trial_that_finished(write_sweep):
+    space = {"lr": Interval(0.0, 1.0)}
+    trials = [({"lr": "0.1"}, 0.5, "finished"), ({"lr": "0.2"}, 0.9, "pruned"), ({"lr": "0.3"}, None, "finished")]
+    sweep = write_sweep([space], [trials])
+    rounds = "".join(page_module._rounds(sweep.history))
+    assert "0.5000" in rounds
+    assert "0.9000" not in rounds

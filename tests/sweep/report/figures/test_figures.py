@@ -590,3 +590,12 @@ def test_the_history_is_against_trials_and_seconds_with_one_name_of_the_score(tw
     assert [panel.get_xlabel() for panel in panels] == ["trials ended", "seconds"]
     assert panels[0].get_xlim() == pytest.approx((0, 11 * 1.02))
     assert len([line for line in panels[0].lines if line.get_linestyle() == "--"]) == 2  # between three rounds
+
+
+def test_a_forest_that_fails_is_one_warning_and_its_picture_alone_lacks(two_rounds, tmp_path, monkeypatch):
+    monkeypatch.setattr("runner.sweep.report.figures.draw.compute_importance", lambda history: 1 / 0)
+    warnings = []
+    pictures = {one.name: one for one in draw_figures(two_rounds.history, tmp_path, warnings.append)}
+    assert warnings == ["importance.png: the forest failed (ZeroDivisionError: division by zero)"]
+    assert [name for name, one in pictures.items() if one.png is None] == ["importance"]
+    assert "the forest failed" in pictures["importance"].reason
