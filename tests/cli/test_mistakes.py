@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from urllib.error import URLError
 
 import pytest
@@ -240,3 +241,17 @@ def test_of_what_the_system_refuses_a_full_disk_alone_is_the_users(number, statu
         assert err == f"runner: outputs/it: {os.strerror(number)}; free some space, then go on\n"
     else:
         assert err == ""
+
+
+def test_a_reader_that_is_gone_is_no_error_of_ours(monkeypatch):
+    """Also at the interpreter's end, which flushes once more: to nowhere then."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(cli, "run", lambda words: print("x" * 100))
+        with pytest.raises(SystemExit) as raised:
+            cli.main(["list"])
+        assert raised.value.code == 1
+        assert os.fstat(out.fileno()).st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116
+        out.write("more")

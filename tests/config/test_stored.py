@@ -1,13 +1,14 @@
 """Configs of stored runs: what identifies one, what may change, and where configs come from."""
 
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import runner
-from runner.config import add_user_folder, choices, compose_with_choices, flatten, user_folders
+from runner.config import add_user_folder, checking, choices, compose_with_choices, flatten, user_folders
 from runner.config.stored import check_stored_words, identity, is_free, settle, with_overrides, with_paths_found
 from runner.config_folders import folder, group_descriptions, search_path_override
 from runner.errors import UserError
@@ -209,3 +210,27 @@ def test_relative_paths_of_a_run_are_found_from_where_it_began_unless_they_are_h
     (here / "photos").rmdir()
     (began / "photos").rmdir()
     assert root() == "photos", "for the message that names it"
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_modules_of_the_folder_in_which_a_run_began_are_searched_on_trust(monkeypatch, tmp_path, trust):
+    searched = []
+    monkeypatch.setattr("runner.config.stored.search_modules_in", searched.append)
+    folder = SimpleNamespace(read_json=lambda name: {"folder": str(tmp_path)})
+    with_paths_found(runner.compose([]), folder, trust)
+    assert searched == [str(tmp_path)] * trust
+    here = SimpleNamespace(read_json=lambda name: {"folder": str(Path.cwd())})
+    with_paths_found(runner.compose([]), here, trust)
+    assert len(searched) == trust, "which is searched anyway"
+
+
+def test_a_further_folder_is_searched_once_after_the_working_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(checking, "_more_folders", [])
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(Path.cwd()))])
+    for _ in range(2):
+        checking.search_modules_in(str(tmp_path))
+    assert checking._more_folders == [str(tmp_path)]
+    checking._find_in_working_folder("no_such_package_here")
+    assert sys.path[-2:] == [str(Path.cwd()), str(tmp_path)]
+    checking._find_in_working_folder("runner")
+    assert sys.path.count(str(tmp_path)) == 1
