@@ -86,6 +86,18 @@ def train(tmp_path):
 
 
 @pytest.fixture
+def write_record():
+    """`write_record(path, "sweep.json", status="failed")` makes a folder with no more than its record."""
+
+    def write(path, file="run.json", **record):
+        path.mkdir(parents=True)
+        (path / file).write_text(json.dumps({"id": "1", "name": "a", "status": "finished"} | record))
+        return path
+
+    return write
+
+
+@pytest.fixture
 def write_run(tmp_path):
     """`write_run("a", [0.8, 0.9], seed=1, choices={"reg": "l2"}, **{"optimizer.lr": 0.1})` writes a run's files.
 

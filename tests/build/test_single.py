@@ -19,13 +19,11 @@ def built(*words):
     return runner.build.training(runner.compose([*SMALL, *words]))
 
 
-@pytest.mark.parametrize(("num_threads", "chosen"), [("null", 1), (1, 0)])
-def test_threads_are_chosen_by_the_size_of_a_batch_where_nothing_is_said(monkeypatch, num_threads, chosen):
+@pytest.mark.parametrize(("words", "chosen"), [([], 1), (["engine.num_threads=1"], 0)])
+def test_threads_are_chosen_by_the_size_of_a_batch_where_nothing_is_said(monkeypatch, words, chosen):
     seen = []
     monkeypatch.setattr(module.process, "set_num_threads", lambda *given: seen.append(given))
-    made = built(
-        f"engine.num_threads={num_threads}" if num_threads != "null" else "engine.epochs=1", "data.batch_size=7"
-    )
+    made = built("data.batch_size=7", *words)
     assert len(seen) == chosen
     if chosen:
         ((network, shape, count),) = seen
@@ -54,7 +52,7 @@ def test_a_graph_of_cuda_is_refused_elsewhere():
         built("engine.compile=graph", "engine.device=cpu")
 
 
-def test_images_that_cannot_be_read_are_told_before_the_training(monkeypatch):
+def test_images_that_cannot_be_read_are_told_before_the_training():
     class Refusing:
         @property
         def num_test_images(self):
@@ -95,15 +93,18 @@ def test_the_network_of_another_package_is_held_to_its_images(monkeypatch):
     assert checked == [((1, 3, 8, 8), 10)]
 
 
+def transferred(held, names=(), lines=()):
+    """Stands for a transfer that has been made."""
+    return lambda *_: SimpleNamespace(
+        held=held, names=set(names), lines=list(lines), run_frozen_part_once=lambda step: None
+    )
+
+
 @pytest.mark.parametrize("weights", [None, "given"])
 def test_a_network_is_shown_images_where_no_weights_are_loaded(monkeypatch, weights):
     shown = []
     monkeypatch.setattr(module.parts, "init_from_data", lambda network, train: shown.append(train))
-    monkeypatch.setattr(
-        module,
-        "Transferred",
-        lambda *_: SimpleNamespace(held={}, names=set(), lines=[], run_frozen_part_once=lambda step: None),
-    )
+    monkeypatch.setattr(module, "Transferred", transferred({}))
     setup = module.SharedSetup(runner.compose(SMALL), None)
     setup.weights = weights
     module.build_trial(runner.compose(SMALL), setup, [])
@@ -113,13 +114,7 @@ def test_a_network_is_shown_images_where_no_weights_are_loaded(monkeypatch, weig
 def test_layers_that_a_transfer_holds_are_held_in_the_average_too(monkeypatch):
     held = {"1": [nn.Parameter(torch.zeros(1))]}
     for holds in (held, {}):
-        monkeypatch.setattr(
-            module,
-            "Transferred",
-            lambda *_, holds=holds: SimpleNamespace(
-                held=holds, names={"a"}, lines=[("transfer", "x")], run_frozen_part_once=lambda step: None
-            ),
-        )
+        monkeypatch.setattr(module, "Transferred", transferred(holds, ["a"], [("transfer", "x")]))
         setup = module.SharedSetup(runner.compose(SMALL), None)
         state, _ = module.build_trial(runner.compose([*SMALL, "average=ema"]), setup, [])
         assert (state.average.held is holds) is bool(holds)
@@ -160,16 +155,8 @@ def test_lbfgs_takes_a_full_batch_without_noise():
             module._check_deterministic(runner.compose([]), nn.Sequential(nn.Linear(2, 2), layer), [], setup)
 
 
-def test_a_step_has_the_hooks_that_its_regularizers_have():
-    words = ["model=mlp", "reg=[l2,label_smoothing,mixup,max_norm]"]
-    step = built(*words).step
-    assert [len(hooks) for hooks in (step.penalties, step.mixes, step.target_transforms, step.weight_projections)] == [
-        1,
-        1,
-        1,
-        1,
-    ]
-    plain = built("model=mlp").step
-    assert [
-        len(hooks) for hooks in (plain.penalties, plain.mixes, plain.target_transforms, plain.weight_projections)
-    ] == [0] * 4
+@pytest.mark.parametrize(("reg", "count"), [("[l2,label_smoothing,mixup,max_norm]", 1), ("none", 0)])
+def test_a_step_has_the_hooks_that_its_regularizers_have(reg, count):
+    step = built("model=mlp", f"reg={reg}").step
+    hooks = step.penalties, step.mixes, step.target_transforms, step.weight_projections
+    assert [len(of_kind) for of_kind in hooks] == [count] * 4

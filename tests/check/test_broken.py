@@ -357,20 +357,6 @@ def test_any_bit_and_any_place_counts(dtype):
     assert len(set(sums)) == 4
 
 
-def test_the_bottleneck_is_told():
-    from runner.check.cost import verdict_on
-
-    slow = verdict_on(data=100.0, step=1000.0, together=95.0, num_images=9500)
-    assert slow.verdict == "warning"
-    assert "data.num_workers" in slow.advice
-    assert slow.values["seconds"] == pytest.approx(100)
-    assert slow.measured == (
-        "images a second: 100 data alone, 1,000 step alone, 95 together; "
-        "the run takes about 100.0 s without validation; the data route is the bottleneck"
-    )
-    assert verdict_on(data=1000.0, step=100.0, together=95.0, num_images=9500).verdict == "ok"
-
-
 def test_the_cost_of_a_network_is_that_of_its_layers(checked):
     found = checked("cost", "model.hidden=[16]")["cost.network"]
     assert found.values["parameters"] == 64 * 16 + 16 + 16 * 10 + 10

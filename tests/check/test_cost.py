@@ -71,15 +71,6 @@ def test_the_device_is_waited_for(monkeypatch):
     assert cost._waiting(torch.device("mps")) is torch.mps.synchronize
 
 
-@pytest.mark.parametrize(("data", "verdict"), [(100.0, "ok"), (84.0, "ok"), (83.0, "warning"), (200.0, "ok")])
-def test_the_data_route_is_the_bottleneck_where_it_is_a_fifth_slower_than_the_step(data, verdict):
-    found = cost.verdict_on(data, 100.0, 50.0, 6000)
-    assert (found.verdict, bool(found.advice)) == (verdict, verdict == "warning")
-    assert found.values == {"data": data, "step": 100.0, "together": 50.0, "seconds": 120.0}
-    assert f"{data:,.0f} data alone, 100 step alone, 50 together; the run takes about 2 min 0 s" in found.measured
-    assert found.measured.endswith(f"the {'data route' if verdict == 'warning' else 'step'} is the bottleneck")
-
-
 @pytest.fixture
 def subject():
     return Subject(runner.compose(["model=linear", "data.batch_size=20", "engine.epochs=3"]))

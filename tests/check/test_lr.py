@@ -101,31 +101,6 @@ def test_a_loss_that_does_not_fall_gives_no_range(losses):
     assert (verdict.verdict, verdict.measured) == ("wrong", "the loss falls at no rate from 1e-06 to 10")
 
 
-@pytest.mark.parametrize(
-    ("current", "blown_up", "verdict"),
-    [
-        (0.01, None, "ok"), (0.3, None, "ok"), (0.31, None, "warning"), (0.31, 0.3, "wrong"), (0.31, 0.4, "warning"),
-        (11.0, None, "wrong"), (0.001 / 30, None, "ok"), (0.001 / 31, None, "warning"), (0.001 / 1001, None, "wrong"),
-    ],
-)  # fmt: skip
-def test_a_rate_is_held_to_the_range_with_some_slack(current, blown_up, verdict):
-    found = module.LrRange([], [], [], low=0.001, suggestion=0.02, high=0.1, blown_up=blown_up)
-    check = module.verdict_on(found, current)
-    assert check.verdict == verdict
-    assert check.expected == "3.3e-05 to 3.0e-01"
-    line = "runner sweep optimizer.lr='loguniform(1.0e-03,1.0e-01)'"
-    assert check.advice == (
-        f"to search: {line}" if verdict == "ok" else f"optimizer.lr=0.02 (or auto); to search: {line}"
-    )
-    assert check.values == {"suggestion": 0.02, "low": 0.001, "high": 0.1, "blown_up": blown_up, "lr": current}
-
-
-def test_a_rate_that_is_to_be_found_is_told_the_range():
-    check = module.verdict_on(module.LrRange([], [], [], low=0.001, suggestion=0.02, high=0.1), None)
-    assert (check.verdict, check.expected) == ("ok", "a rate at which the loss falls")
-    assert check.measured == "the loss falls from 1.0e-03 to 1.0e-01; suggested: optimizer.lr=0.02"
-
-
 @pytest.fixture
 def cfg():
     return runner.compose(["model=linear", "optimizer.lr=auto"])

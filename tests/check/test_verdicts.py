@@ -1,12 +1,13 @@
 """Where each check draws its lines: measurements on either side of them, and what is said."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from runner.check import data, gradients, layers, loss, lr, overfit, updates
+from runner.check import cost, data, gradients, layers, loss, lr, overfit, updates
 from runner.check.gradients import Difference
 from runner.check.lr import LrRange
 from runner.check.overfit import Outcome
@@ -186,26 +187,32 @@ RANGE = LrRange([], [], [], low=1e-3, suggestion=0.01, high=0.1, blown_up=1.0)
 
 
 @pytest.mark.parametrize(
-    ("current", "verdict"),
+    ("current", "blown_up", "verdict"),
     [
-        (None, "ok"),
-        (0.01, "ok"),
-        (0.29, "ok"),
-        (0.31, "warning"),
-        (0.99, "warning"),
-        (1.01, "wrong"),
-        (3.4e-5, "ok"),
-        (3.3e-5, "warning"),
-        (1.1e-6, "warning"),
-        (0.9e-6, "wrong"),
+        (0.01, 1.0, "ok"), (0.01, None, "ok"),
+        (0.29, 1.0, "ok"), (0.3, None, "ok"),
+        (0.31, 1.0, "warning"), (0.31, 0.4, "warning"), (0.31, 0.3, "wrong"), (0.31, None, "warning"),
+        (0.99, 1.0, "warning"), (1.01, 1.0, "wrong"),
+        (9.0, None, "warning"),  # the loss never blew up
+        (11.0, None, "wrong"),  # beyond the rates that were tried
+        (3.4e-5, 1.0, "ok"), (1e-3 / 30, None, "ok"),
+        (3.3e-5, 1.0, "warning"), (1e-3 / 31, None, "warning"), (1.1e-6, 1.0, "warning"),
+        (0.9e-6, 1.0, "wrong"), (1e-3 / 1001, None, "wrong"),
     ],
-)
-def test_a_rate_far_from_the_range_is_told_with_a_better_one(current, verdict):
-    holds(lr.verdict_on(RANGE, current), verdict, "runner sweep optimizer.lr='loguniform(1.0e-03,1.0e-01)'")
-    assert ("optimizer.lr=0.01 (or auto)" in lr.verdict_on(RANGE, current).advice) == (verdict != "ok")
-    without_end = LrRange([], [], [], low=1e-3, suggestion=0.01, high=0.1)
-    assert lr.verdict_on(without_end, 9.0).verdict == "warning", "the loss never blew up"
-    assert lr.verdict_on(without_end, 11.0).verdict == "wrong", "beyond the rates that were tried"
+)  # fmt: skip
+def test_a_rate_far_from_the_range_is_told_with_a_better_one(current, blown_up, verdict):
+    found = lr.verdict_on(replace(RANGE, blown_up=blown_up), current)
+    line = "to search: runner sweep optimizer.lr='loguniform(1.0e-03,1.0e-01)'"
+    assert (found.verdict, found.expected) == (verdict, "3.3e-05 to 3.0e-01")
+    assert found.advice == (line if verdict == "ok" else f"optimizer.lr=0.01 (or auto); {line}")
+    assert found.values == {"suggestion": 0.01, "low": 1e-3, "high": 0.1, "blown_up": blown_up, "lr": current}
+
+
+def test_a_rate_that_is_to_be_found_is_told_the_range():
+    found = lr.verdict_on(RANGE, None)
+    assert (found.verdict, found.expected) == ("ok", "a rate at which the loss falls")
+    assert found.measured == "the loss falls from 1.0e-03 to 1.0e-01; suggested: optimizer.lr=0.01"
+    assert found.advice == "to search: runner sweep optimizer.lr='loguniform(1.0e-03,1.0e-01)'"
 
 
 @pytest.mark.parametrize(("fall", "is_found"), [(0.019, False), (0.021, True)])
@@ -375,3 +382,28 @@ def test_the_range_ends_five_updates_before_the_lowest_smoothed_loss():
 
 def test_no_images_have_no_hashes():
     assert data.difference_hash(torch.zeros(0, 3, 8, 8)).shape == (0, 64)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cost
+
+
+def test_the_bottleneck_is_told():
+    slow = cost.verdict_on(data=100.0, step=1000.0, together=95.0, num_images=9500)
+    assert slow.verdict == "warning"
+    assert "data.num_workers" in slow.advice
+    assert slow.values["seconds"] == pytest.approx(100)
+    assert slow.measured == (
+        "images a second: 100 data alone, 1,000 step alone, 95 together; "
+        "the run takes about 100.0 s without validation; the data route is the bottleneck"
+    )
+    assert cost.verdict_on(data=1000.0, step=100.0, together=95.0, num_images=9500).verdict == "ok"
+
+
+@pytest.mark.parametrize(("images", "verdict"), [(100.0, "ok"), (84.0, "ok"), (83.0, "warning"), (200.0, "ok")])
+def test_the_data_route_is_the_bottleneck_where_it_is_a_fifth_slower_than_the_step(images, verdict):
+    found = cost.verdict_on(images, 100.0, 50.0, 6000)
+    assert (found.verdict, bool(found.advice)) == (verdict, verdict == "warning")
+    assert found.values == {"data": images, "step": 100.0, "together": 50.0, "seconds": 120.0}
+    assert f"{images:,.0f} data alone, 100 step alone, 50 together; the run takes about 2 min 0 s" in found.measured
+    assert found.measured.endswith(f"the {'data route' if verdict == 'warning' else 'step'} is the bottleneck")

@@ -1,6 +1,5 @@
 """What the commands on stored runs share."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -10,21 +9,14 @@ from runner.errors import UserError
 from runner.store import SweepFolder, make_folder
 
 
-def write(path, file="run.json", **record):
-    path.mkdir(parents=True)
-    (path / file).write_text(json.dumps({"id": "1", "name": "a", "status": "finished"} | record))
-    return path
-
-
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
     """A sweep's folder, whose command notes its words."""
     folder = SweepFolder.create(make_folder(tmp_path, "it"), "it", ["optimizer.lr=1,2", "seed=3"], 0, {})
     folder.unlock()
     folder.update(config_folders=[])
-    sweep_command = __import__("runner.command.sweep", fromlist=["main"])
     given = []
-    monkeypatch.setattr(sweep_command, "main", lambda words: given.append(words) or 5)
+    monkeypatch.setattr("runner.command.sweep.main", lambda words: given.append(words) or 5)
     return SimpleNamespace(folder=folder, path=folder.path, given=given)
 
 
@@ -61,8 +53,8 @@ def test_configs_of_another_folder_are_read_on_trust_or_where_they_are_read_alre
         assert added == [own]
 
 
-def test_without_conditions_all_are_selected_and_with_some_the_runs_that_meet_them(tmp_path, monkeypatch):
-    run, sweep = write(tmp_path / "a"), write(tmp_path / "b", "sweep.json")
+def test_without_conditions_all_are_selected_and_with_some_the_runs_that_meet_them(write_record, tmp_path, monkeypatch):
+    run, sweep = write_record(tmp_path / "a"), write_record(tmp_path / "b", "sweep.json")
     assert [entry.path for entry in module.select([tmp_path], [])] == [run, sweep]
     asked = []
     monkeypatch.setattr("runner.store.run_index.RunSummary.read", lambda path: SimpleNamespace(path=path))
@@ -72,10 +64,10 @@ def test_without_conditions_all_are_selected_and_with_some_the_runs_that_meet_th
 
 
 @pytest.fixture
-def folders(tmp_path, monkeypatch):
+def folders(write_record, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "run")
-    write(tmp_path / "sweep", "sweep.json")
+    write_record(tmp_path / "run")
+    write_record(tmp_path / "sweep", "sweep.json")
     (tmp_path / "photos").mkdir()
     (tmp_path / "seed=1").touch()
     return tmp_path

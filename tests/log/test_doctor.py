@@ -304,7 +304,7 @@ def looking():
     return made, training
 
 
-def one_weight_moves(training, by):
+def matrices_grow(training, by):
     """All matrices grow by a share of their size."""
     with torch.no_grad():
         for parameter in training.state.network.parameters():
@@ -315,7 +315,7 @@ def one_weight_moves(training, by):
 @pytest.mark.parametrize(("steps", "ratio"), [(9, None), (10, 0.2 / 1.2 / 10**0.5), (100, 0.2 / 1.2 / 10)])
 def test_updates_in_random_directions_lead_as_far_as_the_root_of_their_number(looking, steps, ratio):
     made, training = looking
-    one_weight_moves(training, 0.2)
+    matrices_grow(training, 0.2)
     training.state.step = steps
     found = made._ratio(training.state)
     assert found == (None if ratio is None else pytest.approx(ratio, rel=1e-4))
@@ -325,14 +325,14 @@ def test_updates_in_random_directions_lead_as_far_as_the_root_of_their_number(lo
 
 def test_weights_that_shrink_are_compared_with_what_they_were(looking):
     made, training = looking
-    one_weight_moves(training, -0.5)
+    matrices_grow(training, -0.5)
     training.state.step = 25
     assert made._ratio(training.state) == pytest.approx(0.5 / 5, rel=1e-4)
 
 
 def test_weights_at_zero_have_not_moved(looking):
     made, training = looking
-    one_weight_moves(training, -1.0)
+    matrices_grow(training, -1.0)
     made.before = 0, made._numbers(training.state)
     training.state.step = 25
     assert made._ratio(training.state) == 0
@@ -374,7 +374,7 @@ def ended(made, training, epoch, **record):
     return made._vitals(training.state)
 
 
-def test_weights_are_looked_at_from_the_second_epoch_on_where_there_is_time(looking, monkeypatch):
+def test_weights_are_looked_at_from_the_second_epoch_on_where_there_is_time(looking):
     made, training = looking
     training.state.step = 20
     vitals = ended(made, training, 1)

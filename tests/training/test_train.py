@@ -591,7 +591,7 @@ def test_ways_out_of_too_little_memory_are_those_that_were_not_taken(words, ways
     assert str(raised.value) == ", or ".join([first, *ways])
 
 
-def test_observers_of_a_trial_that_trains_alone_are_those_its_config_asks_for(folder, monkeypatch):
+def test_observers_of_a_trial_are_those_its_config_asks_for(folder, monkeypatch):
     monkeypatch.setattr(
         module.build, "observers", lambda cfg, path, shown, trial: [f"{path.name} {trial} {shown['lr']}"]
     )

@@ -288,7 +288,6 @@ def trial_of(tmp_path, monkeypatch):
     words = ["model=linear", "engine.epochs=1", "engine.limit_batches=2", "log.progress=none", "log.tensorboard=false"]
     folder = SweepFolder.create(make_folder(tmp_path, "it"), "it", [], 0, {})
     folder.record["objective"] = {"name": "val/accuracy", "mode": "max"}
-    made = []
 
     def make(kind="search", extremes=(), **settings):
         folder.record["rounds"] = [{"kind": "search"}, {"kind": kind}]
@@ -299,10 +298,9 @@ def trial_of(tmp_path, monkeypatch):
         settings = SimpleNamespace(**{"keep_checkpoints": "best", "tensorboard": "summary"} | settings)
         others = {1: [TrialRecord(number, 1, {}, None, 1, "", score=score) for number, score in extremes]}
         journal = SimpleNamespace(refresh=lambda: None, extremes=others)
-        made.append(job._Trial(folder, record, False, settings, journal))
-        return made[-1]
+        return job._Trial(folder, record, False, settings, journal)
 
-    make.folder, make.words = folder, words
+    make.words = words
     yield make
     folder.unlock()
 
@@ -397,7 +395,7 @@ def trials_of(*numbers):
 
 @pytest.fixture
 def together(monkeypatch):
-    """`together(error)`: a group of 3 trials, whose training together raises that; `together.alone`: one by one."""
+    """`together(error)`: 3 trials whose training together raises that; `together.unlocked` says what followed."""
     unlocked = []
 
     def make(error, failing_at=None):
@@ -463,7 +461,7 @@ def groups_of(monkeypatch):
     """`groups_of(vectorize, decision, room)`: numbers of trials, whether they train together, and why."""
     asked = []
 
-    def make(vectorize, decision=None, room=8, count=5):
+    def make(vectorize, decision=None, room=(8, 8), count=5):
         def decide(cfgs, asked_for, num_alike, data, folder):
             asked.append((len(cfgs), asked_for, num_alike, data))
             if isinstance(decision, Exception):
@@ -474,8 +472,8 @@ def groups_of(monkeypatch):
         monkeypatch.setattr(job, "position", lambda path: None)
         monkeypatch.setattr(job, "_data", lambda cfg: f"data of {cfg}")
         monkeypatch.setattr(job, "decide", decide)
-        left = iter(room) if isinstance(room, list) else None
-        monkeypatch.setattr(job, "most_together", lambda cfg, folder: room if left is None else next(left))
+        left = iter(room)  # each time that it is asked for
+        monkeypatch.setattr(job, "most_together", lambda cfg, folder: next(left))
         for trial in trials:
             trial.path = Path("trials")
         journal = SimpleNamespace(num_alike={(0, "a"): 9})
@@ -499,7 +497,7 @@ def test_where_none_train_together_nothing_is_timed(groups_of, vectorize):
 
 
 def test_trials_train_together_as_was_decided_for_all_of_their_round(groups_of):
-    found = groups_of("auto", job.Decision(3, "it pays", 2), room=3)
+    found = groups_of("auto", job.Decision(3, "it pays", 2), room=[3, 3, 3])
     assert found == [([0, 1, 2], True, "it pays", 2), ([3, 4], True, "it pays", 2)]
     assert groups_of.asked == [(5, "auto", 9, "data of 0")]
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
 
 from runner.errors import ImagesChanged, SweepFailed, UserError, WorkerDied
@@ -15,6 +15,7 @@ from runner.sweep.execution.task import job_failures
 from runner.sweep.record.journal import Journal
 from runner.sweep.record.trial import TrialRecord
 from runner.sweep.settings import SweepSettings
+from tests.sweep.jobs import returned
 
 
 class PlainTask:
@@ -38,12 +39,6 @@ class PlainTask:
 
     def unrecorded_ends(self, trials, returned):
         return job_failures(trials, returned)
-
-
-def returned(status=JobStatus.COMPLETED, value=None):
-    made = JobReturn(status=status)
-    made.return_value = value
-    return made
 
 
 @pytest.fixture

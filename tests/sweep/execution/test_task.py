@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
 
 import runner
@@ -17,6 +17,7 @@ from runner.sweep.execution import task as module
 from runner.sweep.execution.failures import value_or_error
 from runner.sweep.execution.task import TrainingTask, folder_override, job_failures
 from runner.sweep.record.trial import TrialRecord
+from tests.sweep.jobs import returned
 
 
 def trial(number=3, **fields):
@@ -37,12 +38,6 @@ class Configs:
 def task(tmp_path):
     folder = SimpleNamespace(path=tmp_path, trial=lambda number: tmp_path / "trials" / f"{number:04d}")
     return TrainingTask(folder, Configs(), accept_changed_images=False)
-
-
-def returned(status, value=None):
-    made = JobReturn(status=status)
-    made.return_value = value
-    return made
 
 
 @pytest.mark.parametrize("accepts", [False, True])

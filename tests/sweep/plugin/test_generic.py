@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
 
 from runner.errors import WorkerDied
 from runner.sweep.plugin import generic as module
 from runner.sweep.plugin.generic import AnyTask
 from runner.sweep.record.trial import TrialRecord
+from tests.sweep.jobs import returned
 
 
 @pytest.mark.parametrize(
@@ -24,16 +25,8 @@ from runner.sweep.record.trial import TrialRecord
     ],
 )
 def test_a_job_that_returned_has_finished_and_one_whose_worker_died_runs_again(status, value, ends):
-    returned = JobReturn(status=status)
-    returned.return_value = value
-    found = AnyTask([]).unrecorded_ends([TrialRecord(0, 0, {}, None, 1, "")], returned)
+    found = AnyTask([]).unrecorded_ends([TrialRecord(0, 0, {}, None, 1, "")], returned(status, value))
     assert [(event["event"], event.get("score")) for event in found] == ends
-
-
-def returned(status, value):
-    made = JobReturn(status=status)
-    made.return_value = value
-    return made
 
 
 @pytest.fixture

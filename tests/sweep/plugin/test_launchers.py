@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from runner.sweep.plugin import launchers as module
-from runner.sweep.plugin import sweeper, training_sweep
+from runner.sweep.plugin import training_sweep
 from runner.sweep.plugin.sweeper import RunnerSweeper
 from runner.sweep.plugin.workers import WorkersLauncher
 
@@ -83,5 +83,5 @@ def test_a_sweep_of_trainings_is_told_by_its_settings(monkeypatch, sweep, is_our
 
 
 def test_without_settings_all_jobs_of_a_round_run_at_once():
-    made = sweeper.RunnerSweeper()
+    made = RunnerSweeper()
     assert (made.max_batch_size, made.params) == (None, {})

@@ -8,6 +8,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 import runner
+from runner.command.stored import begin_again
 from runner.errors import DeviceFault, Interrupted, SweepFailed, UserError
 from runner.store import SweepFolder
 from runner.sweep.plugin import training_sweep as module
@@ -43,9 +44,9 @@ def inside(tmp_path, monkeypatch):
         except BaseException as error:
             raised = error
         paths = list(tmp_path.glob("outputs/*/*/sweep.json"))
-        begin.ends = ends
         return [json.loads(path.read_text()) for path in paths], raised
 
+    begin.ends = ends
     return begin
 
 
@@ -176,9 +177,6 @@ def test_a_report_is_written_without_training(inside, tmp_path, monkeypatch, onl
     (path,) = tmp_path.glob("outputs/*/*")
     ran, reported = [], []
     monkeypatch.setattr(module, "report_on", lambda folder, plan, shared: reported.append(folder.path))
-    from runner.command.stored import begin_again
-
-    inside.search = None
     monkeypatch.setattr(module, "SearchRun", lambda *_: ran.append(1) or 1 / 0)
     if only_report:
         begin_again(path, [], False, only_report=True)

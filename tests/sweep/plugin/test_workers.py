@@ -31,6 +31,7 @@ from runner.sweep.plugin.workers import (
     _Surroundings,
     _work,
 )
+from tests.sweep.jobs import returned
 
 
 class Thread:
@@ -412,9 +413,7 @@ def work(monkeypatch):
 
 
 def completed(value):
-    made = JobReturn(status=JobStatus.COMPLETED, hydra_cfg=OmegaConf.create({"a": 1}))
-    made.return_value = value
-    return made
+    return returned(value=value, hydra_cfg=OmegaConf.create({"a": 1}))
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
@@ -441,9 +440,7 @@ def test_what_a_job_raised_says_where(work):
         try:
             raise ValueError("odd")
         except ValueError as error:
-            made = JobReturn(status=JobStatus.FAILED)
-            made.return_value = error
-            return made
+            return returned(JobStatus.FAILED, error)
 
     (failed,) = work([(0, ["x=1"])], run)
     assert "in run\n" in failed._return_value.__notes__[0]
