@@ -160,3 +160,9 @@ def test_a_step_has_the_hooks_that_its_regularizers_have(reg, count):
     step = built("model=mlp", f"reg={reg}").step
     hooks = step.penalties, step.mixes, step.target_transforms, step.weight_projections
     assert [len(of_kind) for of_kind in hooks] == [count] * 4
+
+
+def test_a_network_that_was_built_for_evaluation_trains(monkeypatch):
+    build = module.parts.model
+    monkeypatch.setattr(module.parts, "model", lambda *given: build(*given).eval())
+    assert all(layer.training for layer in built("model=convnet").state.network.modules())

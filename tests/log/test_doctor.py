@@ -457,3 +457,8 @@ def test_what_was_told_before_a_run_goes_on_is_not_told_again():
     told = {"sign": "gap", "epoch": 3, "text": "a gap"}
     assert Doctor(Folder(advice=[told]), None).told == [told]
     assert Doctor(Folder(), None).told == []
+
+
+def test_where_no_rate_is_known_the_highest_is_none(looking):
+    made, training = looking
+    assert ended(made, training, 1, lr=math.nan).peak_lr == 0.0

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import threading
 import time
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -390,3 +391,14 @@ def test_a_quick_stage_is_not_named_later(monkeypatch):
         pass
     time.sleep(0.1)
     assert console.file.getvalue() == ""
+
+
+def test_a_stage_has_a_second_before_it_is_named(monkeypatch):
+    waits = []
+    timer = threading.Timer
+    monkeypatch.setattr(
+        progress.threading, "Timer", lambda seconds, *given: waits.append(seconds) or timer(seconds, *given)
+    )
+    with progress.Stages(Console(file=io.StringIO()), live=False)("reading"):
+        pass
+    assert waits == [1.0]

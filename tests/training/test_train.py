@@ -708,3 +708,17 @@ def test_images_that_have_been_read_are_not_read_again(folder, monkeypatch, tmp_
         begin(given)
         assert built.pop() is data
     assert len(read) == 3
+
+
+def test_trials_together_are_built_with_the_threads_that_were_asked_for(folder, monkeypatch):
+    built = []
+
+    def vectorize(*given):
+        built.append(given)
+        raise UserError("enough")
+
+    monkeypatch.setattr(module.build, "vectorize", vectorize)
+    cfg = runner.compose([*QUICK, "log.progress=none"])
+    with pytest.raises(UserError, match="enough"):
+        module.train_vectorized([module.Member(cfg, [], folder, is_trial=True)] * 2, "images", num_threads=3)
+    assert built == [([cfg, cfg], "images", 3)]
