@@ -267,6 +267,21 @@ def test_a_layer_that_forward_leaves_out_is_found(checked, own):
     assert found.values["unused"] == ["c.weight", "c.bias"]
 
 
+def noisy(own):
+    layers = "self.a, self.b, self.drop = nn.Linear(size, 64), nn.Linear(64, num_classes), nn.Dropout(0.95)"
+    return own(net(layers, "return self.b(self.drop(F.relu(self.a(x))))"))
+
+
+def test_a_few_images_are_learned_without_the_dropout_of_the_network(checked, own):
+    assert checked("overfit", *noisy(own))["overfit.few"].verdict == "ok"
+
+
+def test_a_check_that_silences_the_dropout_leaves_it_to_the_checks_after_it(own):
+    subject = Subject(runner.compose(noisy(own)))
+    assert len(list(updates.check(subject))) == 3
+    assert subject.training.state.network.drop.p == 0.95
+
+
 def test_frozen_and_shared_parameters_are_named(checked, own):
     layers = "self.a, self.b, self.c = nn.Linear(size, 16), nn.Linear(16, num_classes), nn.Linear(16, 16)\n"
     layers += "        self.d = nn.Linear(16, 16); self.d.weight = self.c.weight; self.a.bias.requires_grad_(False)"

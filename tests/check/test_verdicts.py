@@ -193,7 +193,7 @@ RANGE = LrRange([], [], [], low=1e-3, suggestion=0.01, high=0.1, blown_up=1.0)
         (0.29, 1.0, "ok"), (0.3, None, "ok"),
         (0.31, 1.0, "warning"), (0.31, 0.4, "warning"), (0.31, 0.3, "wrong"), (0.31, None, "warning"),
         (0.99, 1.0, "warning"), (1.01, 1.0, "wrong"),
-        (9.0, None, "warning"),  # the loss never blew up
+        (9.0, None, "warning"), (10.0, None, "warning"),  # the loss never blew up
         (11.0, None, "wrong"),  # beyond the rates that were tried
         (3.4e-5, 1.0, "ok"), (1e-3 / 30, None, "ok"),
         (3.3e-5, 1.0, "warning"), (1e-3 / 31, None, "warning"), (1.1e-6, 1.0, "warning"),
@@ -231,6 +231,10 @@ def test_where_the_loss_falls_at_no_rate_the_rate_is_not_to_blame():
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Data
+
+
+def test_a_mean_of_a_half_is_near_enough():
+    assert data.statistics(torch.tensor([-0.5, 1.5]).repeat(50).reshape(4, 1, 5, 5), "standardize").verdict == "ok"
 
 
 @pytest.mark.parametrize(

@@ -88,3 +88,10 @@ def test_sums_on_a_gpu_are_made_in_deterministic_mode_too():
         scores, labels = torch.zeros(1, 4, 2, device="cuda"), torch.zeros(1, 4, dtype=torch.long, device="cuda")
         sums.add(torch.tensor([float(number)], device="cuda"), (scores, labels), 1)
     assert sums.loss_sum.item() == sum(range(40))
+
+
+def test_the_part_of_a_trial_is_its_own_and_counts_are_whole_numbers():
+    sums = MetricSums(3, CPU)
+    part = sums.part(0)
+    assert [value.shape for value in (part.loss_sum, part.num_correct)] == [(1,), (1,)]
+    assert sums.state_dict()["num_correct"].dtype == torch.int64

@@ -258,3 +258,14 @@ def test_a_file_that_is_exported_twice_is_replaced_whole(run, tmp_path):
     shutil.copy(tmp_path / "m.pt", tmp_path / "before.pt")
     export([classifier(run)], tmp_path / "m.pt", "state_dict")
     assert (tmp_path / "m.pt").stat().st_size == (tmp_path / "before.pt").stat().st_size
+
+
+@pytest.mark.parametrize("error", [UserError("--out: no room"), OSError(28, "No space left on device")])
+def test_a_mistake_on_the_way_is_told_as_it_is(run, tmp_path, monkeypatch, error):
+    def write(*arguments):
+        raise error
+
+    monkeypatch.setattr(sys.modules[export.__module__], "_write_torch_export", write)
+    with pytest.raises(type(error)) as raised:
+        export([classifier(run)], tmp_path / "m.pt2", "torch_export")
+    assert raised.value is error

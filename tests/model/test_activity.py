@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from runner.model.activity import dead_share, observed, saturated_share
+from runner.model.activity import dead_share, describe, observed, saturated_share
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,8 @@ def test_an_activation_is_saturated_at_both_ends_of_its_own_range(kind):
     with observed(layer) as found:
         layer(torch.tensor([[-10.0, 0.0, 0.5, 10.0]]))
     assert found[layer].saturated == 2 / 4
+
+
+def test_two_values_have_a_deviation_and_one_has_none():
+    assert describe("a", nn.Identity(), torch.tensor([[1.0, 3.0]])).std == pytest.approx(2**0.5)
+    assert describe("a", nn.Identity(), torch.tensor([[3.0]])).std == 0

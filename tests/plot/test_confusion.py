@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from runner.plot.confusion import CORRECT, MISTAKEN, color_depth, draw_confusion_matrix, shade
+from runner.plot.pictures import font_for
 
 WHITE = (255, 255, 255)
 
@@ -127,3 +128,26 @@ def test_the_key_shows_every_depth_of_both_colors_side_by_side():
         width = len(expected)
         windows = (below[:, at : at + width] == expected for at in range(below.shape[1] - width))
         assert any(window.all((1, 2)).any() for window in windows)
+
+
+def test_texts_that_read_upwards_have_the_paper_of_the_picture():
+    assert (0, 0, 0) not in colors(pixels([[1, 2], [3, 4]], ["a long name of a class", "b"]))
+
+
+def test_counts_are_written_where_they_leave_two_pixels_at_either_side():
+    """By the squares of all of a class: the number lies in them, in the color of the paper."""
+    font = font_for("", 13)
+    fits, wide = next((10**n, 10 ** (n + 1)) for n in range(9) if font.getlength(str(10 ** (n + 1))) > 34)
+    assert 33 < font.getlength(str(fits)) <= 34, "the room is used up"
+
+    def colored(count):
+        image = np.asarray(pixels([[count, 0], [0, count]], ["a", "b"]))
+        left, top = np.argwhere((image == CORRECT).all(-1)).min(0)[::-1]
+        return (image[top : top + 37, left : left + 37] == CORRECT).all()
+
+    assert not colored(fits)
+    assert colored(wide)
+
+
+def test_the_narrowest_picture_has_room_for_its_key():
+    assert pixels([[1]], ["a"]).width == 420

@@ -131,3 +131,10 @@ def test_a_dark_page_has_a_dark_picture_and_a_phone_a_narrow_one():
     narrow = picture(narrow=True)
     assert narrow.width < 0.5 * picture().width
     assert narrow.height > narrow.width
+
+
+def test_the_last_epochs_are_shown_from_their_first_on(drawn):
+    values = [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.3), (5, 0.9), (6, 0.6), (7, 0.5)]
+    end = drawn([Curve("a", [values])], "val/accuracy").axes[1]
+    assert end.get_xlim()[0] == 5
+    assert end.get_ylim()[1] > 0.9

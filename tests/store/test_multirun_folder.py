@@ -49,3 +49,7 @@ def test_a_damaged_record_is_told_with_its_file(folder, damage):
 def test_without_a_record_there_is_nothing_to_open(tmp_path):
     with pytest.raises(UserError, match=r"jobs\.json: cannot be read"):
         MultirunFolder.open(tmp_path)
+
+
+def test_a_folder_that_is_there_gets_the_record(tmp_path):
+    assert MultirunFolder.create(tmp_path, ["-m", "seed=1"], [["seed=1"]]).jobs == [JOB]

@@ -4,9 +4,11 @@ import math
 
 import pytest
 
+from runner.statistics import Estimate
 from runner.sweep.record.trial import TrialRecord
+from runner.sweep.report.finish import report_on
 from runner.sweep.report.result import command_of_best, summarize
-from runner.sweep.report.text import format_score
+from runner.sweep.report.text import format_estimate, format_score
 from runner.sweep.space.space import Categorical, Interval, Space
 from runner.sweep.strategy.finals import final_seeds
 
@@ -91,3 +93,23 @@ def test_the_command_repeats_the_best_alone_at_full_length(plan, run, distance):
 )
 def test_scores_of_any_size_are_legible(score, text):
     assert format_score(score) == text
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (Estimate(0.5, math.nan, math.nan, math.nan, 1), "0.5000 on one fresh seed, which says nothing"),
+        (Estimate(0.5, 0.0, 0.5, 0.5, 3), "0.5000 on each of 3 fresh seeds, too alike"),
+        (Estimate(3.0, 1.0, -1.0, 7.0, 2), "3.0000 (95% confidence interval 0.0000 to 7.0000) over 2 fresh seeds"),
+    ],
+)
+def test_an_estimate_is_as_sure_as_its_seeds_allow(estimate, words):
+    assert words in format_estimate(estimate, "val/loss")
+
+
+def test_a_report_is_told_with_a_folder_whose_name_has_brackets(write_sweep, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "500")
+    sweep = write_sweep([{"lr": Interval(0.0, 1.0)}], [[({"lr": "0.1"}, 0.5, "finished")]], name="[bold]a")
+    report_on(sweep.folder, sweep.plan, [])
+    assert capsys.readouterr().out == f"wrote {sweep.folder.path / 'report.html'}\n"
+    assert (sweep.folder.path / "report.html").is_file()

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+from datetime import datetime
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -183,3 +184,14 @@ def test_the_table_has_the_best_trials_first_and_those_without_a_score_last(writ
     assert event.step == 5
     numbers = [next(cell for cell in map(str.strip, row.split("|")) if cell) for row in rows]
     assert [numbers[0], numbers[-1]] == ["4", "1"], "the trial that scored 0.9, and the one that diverged"
+
+
+def test_scores_have_the_times_at_which_their_trials_ended(write_sweep):
+    sweep = write_sweep([SPACE], [TRIALS])
+    with writing_scalars(sweep.folder, MAX, True):
+        pass
+    events = EventAccumulator(str(sweep.folder.path))
+    events.Reload()
+    ended = [line for line in map(json.loads, sweep.folder.journal.read_text().splitlines()) if line["score"]]
+    ended = [datetime.fromisoformat(line["time"]).timestamp() for line in ended if line["event"] == "finished"]
+    assert [event.wall_time for event in events.Scalars("sweep/score")] == ended

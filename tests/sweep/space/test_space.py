@@ -154,3 +154,10 @@ def test_a_grid_of_one_point_has_the_middle_of_a_range():
 def test_an_option_is_found_where_the_shares_fall_short_of_one_by_rounding():
     options = Categorical(("a", "b", "c"), (0.3, 0.3, 0.4 - 1e-12))
     assert [options.at(u) for u in (0.0, 0.29, 0.31, 0.61, 1 - 1e-13)] == ["a", "a", "b", "c", "c"]
+
+
+def test_a_best_a_tenth_of_the_width_from_the_bound_is_at_no_edge():
+    range_ = Interval(0, 10)
+    assert "lower edge" in range_.hit(0.999)
+    assert range_.hit(1.0) == range_.hit(9.0) == ""
+    assert "upper edge" in range_.hit(9.001)

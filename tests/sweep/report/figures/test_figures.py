@@ -599,3 +599,13 @@ def test_a_forest_that_fails_is_one_warning_and_its_picture_alone_lacks(two_roun
     assert warnings == ["importance.png: the forest failed (ZeroDivisionError: division by zero)"]
     assert [name for name, one in pictures.items() if one.png is None] == ["importance"]
     assert "the forest failed" in pictures["importance"].reason
+
+
+def test_a_clock_is_never_made_faster():
+    events = [
+        {"time": "2026-01-01T00:00:00", "event": "started", "trial": 0},
+        {"time": "2026-01-01T00:00:30", "event": "finished", "trial": 0},
+        {"time": "2026-01-01T00:01:00", "event": "resumed", "trial": None, "seconds_before": 60.0},
+        {"time": "2026-01-01T00:01:10", "event": "finished", "trial": 1},
+    ]
+    assert [end.seconds for end in ends_of(events, 80.0)] == pytest.approx([30, 70], abs=1.01)
