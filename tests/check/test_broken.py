@@ -268,8 +268,9 @@ def test_a_layer_that_forward_leaves_out_is_found(checked, own):
 
 
 def noisy(own):
-    layers = "self.a, self.b, self.drop = nn.Linear(size, 64), nn.Linear(64, num_classes), nn.Dropout(0.95)"
-    return own(net(layers, "return self.b(self.drop(F.relu(self.a(x))))"))
+    layers = "self.a, self.norm, self.b = nn.Linear(size, 64), nn.BatchNorm1d(64), nn.Linear(64, num_classes)\n"
+    layers += "        self.drop = nn.Dropout(0.95)"
+    return own(net(layers, "return self.b(self.drop(F.relu(self.norm(self.a(x)))))"))
 
 
 def test_a_few_images_are_learned_without_the_dropout_of_the_network(checked, own):

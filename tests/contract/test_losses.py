@@ -189,6 +189,6 @@ def test_wrong_class_weights_are_said_in_one_line(weights, message):
 
 
 def test_weights_of_balanced_classes_are_right_for_more_images_than_single_precision_counts():
-    counts = [2**24 + 1, 2**24 + 1, 1]
+    counts = [50_000_001, 33_333_335, 5]
     expected = [sum(counts) / (3 * count) for count in counts]
     assert weights_of_classes("balanced", counts).tolist() == [float(np.float32(weight)) for weight in expected]

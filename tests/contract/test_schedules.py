@@ -223,6 +223,13 @@ def test_plateau_waits_as_long_for_a_first_value():
         assert optimizer.param_groups[0]["lr"] == pytest.approx(factor * LR)
 
 
+def test_plateau_waits_as_long_for_a_first_value_where_epochs_are_not_told():
+    schedule, optimizer = made("plateau", "schedule.patience_epochs=3")
+    for factor in (1, 1, 1, 0.1):
+        schedule.observe(math.nan)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(factor * LR)
+
+
 def test_plateau_asks_for_an_improvement_beyond_the_threshold_and_stays_above_the_least_rate():
     words = ["schedule.patience_epochs=0", "schedule.threshold=0.1", "schedule.min_factor=0.04", "schedule.factor=0.2"]
     schedule, optimizer = made("plateau", *words)

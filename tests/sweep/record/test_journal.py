@@ -56,7 +56,14 @@ def test_a_line_cut_short_is_not_read_and_the_next_writer_removes_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["garbage{", '{"event": "finished"}', "[1]", '{"time": "2026-01-01T00:00:00", "event": 3, "trial": 0}']
+    "damage",
+    [
+        "garbage{",
+        '{"event": "finished"}',
+        "[1]",
+        '{"time": "2026-01-01T00:00:00", "event": 3, "trial": 0}',
+        '{"time": "2026-01-01T00:00:00", "event": "finished", "trial": 0, "score": "0.5"}',
+    ],
 )
 def test_a_damaged_line_is_named(tmp_path, damage):
     journal = Journal(tmp_path / "journal.jsonl")
