@@ -34,6 +34,7 @@ def said(line):
         ("data=folder data.root=/home/me/my_photos data.image_size=64", "root=my_photos-image_size=64"),
         ("augment=[crop,flip,rotate,shear,stretch]", "crop+flip+rotate+she"),
         ("+model.unheard_of='a b/c'", "unheard_of=c"),
+        ("+model.unheard_of='a b/cüd'", "unheard_of=cd"),
     ],
 )
 def test_choices_and_values_that_differ_from_the_defaults_are_said_shortly(line, name):

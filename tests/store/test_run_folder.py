@@ -180,6 +180,8 @@ DEEP = "[" * 100_000 + "]" * 100_000
         ("choices", {"tta": {"_target_": "os.system"}}, "choices must be text"),
         ("config_folders", 3, "config_folders must be a list"),
         ("seconds", "1", "seconds must be a number"),
+        ("host", None, "host must be text"),
+        ("command", 3, "command must be text"),
     ],
 )
 def test_a_record_with_a_value_of_another_type_is_damaged(write_run, field, value, said):

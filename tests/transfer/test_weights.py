@@ -160,3 +160,12 @@ def test_damaged_safetensors_are_one_line(tmp_path, content):
     with pytest.raises(UserError, match=r"^model.weights: .*weights.safetensors: not a file of weights \(") as raised:
         read_weights(tmp_path / "weights.safetensors")
     assert "\n" not in str(raised.value)
+
+
+def test_a_weight_that_is_reparametrized_has_its_plain_name():
+    network = small()
+    nn.utils.parametrize.register_parametrization(network[0], "weight", nn.Identity())
+    assert "0.parametrizations.weight.original" in network.state_dict()
+    weights = small()
+    fit_into(network, given(weights), CLASSES)
+    assert torch.equal(network[0].weight, weights[0].weight)

@@ -32,3 +32,10 @@ def test_rounds_are_read_as_they_were_written():
 def test_a_value_of_another_type_is_refused_in_one_line(changed):
     with pytest.raises(UserError, match=r"^sweep\.json: its rounds cannot be read .*; restore the file from a copy$"):
         read_rounds([changed])
+
+
+def test_what_a_strategy_wrote_down_and_is_gone_is_named():
+    (round_,) = read_rounds([SEARCH | {"strategy": {"best": None}}])
+    assert round_.strategy["best"] is None
+    with pytest.raises(UserError, match=r"sweep\.json: a round's strategy lacks whole; restore the file from a copy"):
+        round_.strategy["whole"]

@@ -58,6 +58,8 @@ def test_reads_hydras_syntax(text, expected):
         ),
         ("tag(log,interval(-1,1))", "above zero, not -1"),
         ("interval(1e-1,1e-5)", "the lower bound 0.1 of the range is not below the upper 1e-05; swap them"),
+        ("interval(1,inf)", "the bounds of a range must be finite, not 1 and inf"),
+        ("interval(nan,1)", "the bounds of a range must be finite, not nan and 1"),
         ("interval(1e-3,1e-3)", "a range from 0.001 to itself; give the value alone, optimizer.lr=0.001"),
         ("tag(one_minus,interval(0.5,1))", "bounds below 1, not 1"),
         ("tag(hard,tag(log,interval(1,2)))", "optimizer.lr: a tag within a tag is lost; write one with all words"),

@@ -1,5 +1,7 @@
 """What the strategies write into their rounds, and whom they choose."""
 
+from dataclasses import replace
+
 import pytest
 
 from runner.objective import Objective
@@ -271,6 +273,14 @@ def test_finals_that_were_begun_are_given_more_seeds_and_never_fewer(plan, run, 
     assert begun[0].num_trials == 4, "no fewer trials, either"
     few.lengthen(begun)
     assert len(begun[-1].seeds) == 4
+
+
+def test_of_finals_that_were_run_twice_the_last_are_lengthened(plan, run, distance):
+    few = plan(rounds=((4, 1),), num_finalists=2, num_final_seeds=2)
+    begun, _ = run(few, lambda point: -distance(point))
+    begun.append(replace(begun[-1], index=2))
+    plan(rounds=((4, 1),), num_finalists=2, num_final_seeds=4).lengthen(begun)
+    assert [len(final.seeds) for final in begun[1:]] == [2, 4]
 
 
 def test_a_round_with_nothing_to_draw_is_not_lengthened(plan, run):
